@@ -1,0 +1,86 @@
+"""Time and memory of making ids from a large text: `python benchmarks/preprocessing.py --megabytes 200`.
+
+The text is the novels of data/austen again and again, in each round with other names for a third of the longer words,
+so that the vocabulary grows as that of a real corpus does. Memory is that of this process and of all its workers, each
+counted by itself, sampled twenty times a second (Linux only); pages of mapped files, which the system can take back,
+are counted apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from theano_rnn.config import CorpusConfig, TextConfig
+from theano_rnn.corpus import load_corpus
+
+NOVELS = Path(__file__).parents[1] / "data" / "austen"
+
+
+def write_text(path: Path, num_bytes: int) -> None:
+    """A text of about `num_bytes` bytes."""
+    texts = [novel.read_text(encoding="utf-8") for novel in sorted(NOVELS.glob("*.txt"))]
+    with open(path, "w", encoding="utf-8") as file:
+        for number in range(1_000_000):
+            for text in texts:
+                ending = "abcdefghijklmnopqrstuvwxyz"[number % 26] * (1 + number // 26)
+                file.write(re.sub(r"\b([a-z]{6,})(?<=[aeg-ln-rt-z])\b", rf"\g<1>{ending}", text) if number else text)
+                file.write("\n\n")
+                if file.tell() >= num_bytes:
+                    return
+
+
+def resident_bytes() -> tuple[int, int]:
+    """Memory of this process and its children now: its own, and pages of mapped files."""
+    own = mapped = 0
+    me = str(os.getpid())
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines() if ":" in line)
+            if folder.name == me or fields["PPid"].strip() == me:
+                own += 1024 * int(fields["RssAnon"].split()[0])
+                mapped += 1024 * (int(fields["RssFile"].split()[0]) + int(fields["RssShmem"].split()[0]))
+        except (OSError, KeyError):
+            continue  # it has just ended
+    return own, mapped
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--megabytes", type=int, default=20, help="size of the text (default: %(default)s)")
+    megabytes = parser.parse_args().megabytes
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["THEANO_RNN_CACHE"] = str(Path(folder, "cache"))
+        path = Path(folder, "text.txt")
+        write_text(path, megabytes * 1_000_000)
+        peaks = [0, 0]
+        is_done = threading.Event()
+
+        def sample() -> None:
+            while not is_done.wait(0.05):
+                peaks[:] = map(max, peaks, resident_bytes())
+
+        threading.Thread(target=sample, daemon=True).start()
+        for name in ("first start", "second start"):
+            peaks[:] = [0, 0]
+            begin = time.perf_counter()
+            corpus = load_corpus(CorpusConfig(train=(str(path),)), TextConfig())
+            seconds = time.perf_counter() - begin
+            tokens = corpus.train.size + corpus.valid.size + (corpus.test.size if corpus.test is not None else 0)
+            size = path.stat().st_size / 1e6
+            print(
+                f"{name}: {size:.1f} MB, {tokens:,} tokens, {seconds:.1f} s, {size / seconds:.2f} MB/s, "
+                f"peak memory {peaks[0] / 2**20:.0f} MiB and {peaks[1] / 2**20:.0f} MiB of mapped files",
+                flush=True,
+            )
+            del corpus
+        is_done.set()
+
+
+if __name__ == "__main__":
+    main()

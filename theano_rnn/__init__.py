@@ -1,0 +1,7 @@
+"""Recurrent neural networks for language as Aesara symbolic graphs."""
+
+from theano_rnn.aesara_flags import prepare as _prepare
+
+__version__ = "0.1.0"
+
+_prepare()  # before anything imports aesara, which fails without it

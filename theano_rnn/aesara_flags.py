@@ -1,0 +1,76 @@
+"""Aesara's traps around importing and compiling, each worked around here and nowhere else.
+
+`prepare()` runs before the first `import aesara` of this package; it adds two flags and takes nothing from the user,
+whose own ``AESARA_FLAGS`` wins:
+
+- ``blas__ldflags``: without it Aesara 2.9.4 asks NumPy 1.26 for settings that are gone, then imports
+  ``numpy.distutils``, which fails where setuptools is new, and at best ends without BLAS. We link the OpenBLAS inside
+  scipy's wheel (LP64, plain ``sgemm_``). ``--disable-new-dtags`` makes its libgfortran be found beside it.
+- ``on_unused_input`` and the like stay as they are: everything else is set for the time of our own compilations only.
+"""
+
+from __future__ import annotations
+
+import glob
+import importlib.util
+import os
+import shlex
+import shutil
+import sys
+
+from theano_rnn.config import UserError
+
+
+def scipy_blas_flags() -> str:
+    """Linker flags for the OpenBLAS inside scipy's wheel; empty where scipy has none (Aesara then uses NumPy's)."""
+    spec = importlib.util.find_spec("scipy")
+    if spec is None or not spec.submodule_search_locations:
+        return ""
+    package = spec.submodule_search_locations[0]
+    folders = [os.path.join(os.path.dirname(package), "scipy.libs"), os.path.join(package, ".dylibs")]
+    for folder in folders:
+        for path in sorted(glob.glob(os.path.join(folder, "libopenblasp*")) + glob.glob(f"{folder}/libopenblas*")):
+            if sys.platform == "darwin":
+                return f"-L{folder} {path}"
+            return f"-L{folder} -l:{os.path.basename(path)} -Wl,--disable-new-dtags"
+    return ""
+
+
+def prepare() -> None:
+    """Set what Aesara reads when it is imported. No effect once it is, or where the user's flags say otherwise."""
+    flags = os.environ.get("AESARA_FLAGS", "")
+    if "aesara" not in sys.modules and "blas__ldflags" not in flags:
+        ours = f"blas__ldflags={shlex.quote(scipy_blas_flags())}"
+        os.environ["AESARA_FLAGS"] = f"{ours},{flags}" if flags else ours
+
+
+def set_threads(count: int) -> None:
+    """Let matrix products use `count` threads. Must come before numpy is imported.
+
+    Raises
+    ------
+    RuntimeError
+        numpy has been imported: its BLAS has already started its threads.
+    """
+    if "numpy" in sys.modules:
+        raise RuntimeError("set_threads must be called before numpy is imported")
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(count)
+
+
+def check_c_engine() -> None:
+    """Raise `UserError` with what to do where the C engine cannot run.
+
+    Raises
+    ------
+    UserError
+        Python is newer than 3.11, or no C++ compiler is found.
+    """
+    if sys.version_info >= (3, 12):
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise UserError(f"the C engine needs Python 3.10 or 3.11 (Aesara's scan does not compile on {version})")
+    if not any(shutil.which(name) for name in ("g++", "clang++")):
+        raise UserError(
+            "no C++ compiler found; install g++ (Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++; "
+            "macOS: xcode-select --install)"
+        )

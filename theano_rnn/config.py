@@ -1,0 +1,175 @@
+"""Settings: frozen dataclasses, every default of the package, and the one kind of error a user can mend.
+
+A setting is a field; its metadata holds the sentence that `--help` prints and what is allowed. The command line, a
+TOML file and a checkpoint all make the same objects, so a default, a range or a choice is written once, here.
+
+>>> TextConfig(unit="char").unit
+'char'
+>>> TextConfig(unit="syllable")
+Traceback (most recent call last):
+theano_rnn.config.UserError: unit must be one of word, char, got 'syllable'
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+
+class UserError(ValueError):
+    """A mistake that the user can mend: the commands print it as one line and end with status 2."""
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    kind: type = str,
+    choices: tuple[str, ...] = (),
+    at_least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    metavar: str | None = None,
+) -> Any:
+    """A dataclass field that knows its own help text and limits."""
+    metadata = {"help": help, "kind": kind, "choices": choices, "at_least": at_least, "above": above, "below": below,
+                "metavar": metavar}  # fmt: skip
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Section:
+    """Settings that belong together; values are checked when an object is made.
+
+    Raises
+    ------
+    UserError
+        A value is of the wrong kind or outside what the field allows; the message names field, limit and value.
+    """
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            if item.metadata:
+                check(item.name, getattr(self, item.name), item.metadata, optional=item.default is None)
+
+
+def check(name: str, value: Any, rules: Mapping[str, Any], *, optional: bool) -> None:
+    """Raise `UserError` unless `value` keeps the rules that `setting` recorded."""
+    if value is None and optional:
+        return
+    kind = rules["kind"]
+    if kind is tuple:
+        if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
+            raise UserError(f"{name} must be a list of file names, got {value!r}")
+        return
+    numeric = kind is float and isinstance(value, int) and not isinstance(value, bool)
+    if not (isinstance(value, kind) or numeric) or (kind is int and isinstance(value, bool)):
+        expected = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
+        raise UserError(f"{name} must be {expected}, got {value!r}")
+    if rules["choices"] and value not in rules["choices"]:
+        raise UserError(f"{name} must be one of {', '.join(rules['choices'])}, got {value!r}")
+    if kind is float and not math.isfinite(value):
+        raise UserError(f"{name} must be a finite number, got {value!r}")
+    if rules["at_least"] is not None and value < rules["at_least"]:
+        raise UserError(f"{name} must be at least {rules['at_least']}, got {value}")
+    if rules["above"] is not None and value <= rules["above"]:
+        raise UserError(f"{name} must be greater than {rules['above']}, got {value}")
+    if rules["below"] is not None and value >= rules["below"]:
+        raise UserError(f"{name} must be less than {rules['below']}, got {value}")
+
+
+@dataclass(frozen=True)
+class TextConfig(Section):
+    """How text becomes tokens; recorded in the vocabulary, so that a model splits text as its training did."""
+
+    unit: str = setting("word", "what one token is", choices=("word", "char"))
+    sentences: str = setting(
+        "punkt",
+        "where sentences end: NLTK's Punkt with our abbreviations, every line end, or your own punkt_tab resource",
+        choices=("punkt", "line", "punkt_tab"),
+    )
+    tokens: str = setting(
+        "nltk", "how a sentence becomes words: NLTKWordTokenizer, or blanks (text already tokenized)",
+        choices=("nltk", "whitespace"),
+    )  # fmt: skip
+    lowercase: bool = setting(False, "turn tokens into lower case, after sentences are split", kind=bool)
+
+
+@dataclass(frozen=True)
+class CorpusConfig(Section):
+    """Which files are read, how they are cut, and how many of their words the vocabulary keeps."""
+
+    train: tuple[str, ...] = setting(
+        (), "training text: UTF-8 .txt, .csv with a `body` column, either as .gz, - for standard input "
+        "(default: data/austen)", kind=tuple, metavar="FILE",
+    )  # fmt: skip
+    valid: str | None = setting(None, "validation text (default: cut from each training file)", metavar="FILE")
+    test: str | None = setting(None, "test text (default: cut from each training file)", metavar="FILE")
+    valid_fraction: float = setting(
+        0.05, "share of each training file's sentences cut for validation, before the test cut; unused with --valid",
+        kind=float, at_least=0, below=1,
+    )  # fmt: skip
+    test_fraction: float = setting(
+        0.05, "share of each training file's last sentences cut for the test; unused with --valid or --test",
+        kind=float, at_least=0, below=1,
+    )  # fmt: skip
+    vocab_size: int = setting(
+        10_000, "columns of the output layer at most: the commonest words, <unk> and </s>", kind=int, at_least=3
+    )
+    min_count: int = setting(1, "keep words that occur at least this often in the training text", kind=int, at_least=1)
+
+
+@dataclass(frozen=True)
+class ModelConfig(Section):
+    """Sizes of the network."""
+
+    cell: str = setting("tanh", "the recurrent layer's non-linearity", choices=("tanh", "relu"))
+    embedding_size: int = setting(200, "numbers in one word's vector", kind=int, at_least=1)
+    hidden_size: int = setting(200, "units of the recurrent layer", kind=int, at_least=1)
+    vocab_size: int = 10_000  # columns of the output, as the vocabulary counted them
+    dtype: str = "float32"
+
+
+DEFAULT_LEARNING_RATE = {"adam": 0.002, "sgd": 1.0}
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Section):
+    """What decides the trained parameters besides text and network; stored in the checkpoint."""
+
+    batching: str = setting(
+        "stream", "one long text with carried state, or sentences each from a zero state",
+        choices=("stream", "sentences"),
+    )  # fmt: skip
+    batch_size: int = setting(20, "parallel columns of text, or sentences, in one step", kind=int, at_least=1)
+    bptt_steps: int = setting(35, "time steps of one window of the stream", kind=int, at_least=1)
+    optimizer: str = setting("adam", "how gradients change parameters", choices=("sgd", "adam"))
+    learning_rate: float | None = setting(
+        None, "first learning rate; halved when validation loss rises (default: 0.002 for adam, 1 for sgd)",
+        kind=float, above=0,
+    )  # fmt: skip
+    clip_norm: float = setting(1.0, "scale gradients down to this global L2 norm; 0 for never", kind=float, at_least=0)
+    epochs: int = setting(4, "passes over the training text", kind=int, at_least=1)
+    seed: int = setting(1, "of initial parameters, the order of sentences and samples", kind=int, at_least=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", DEFAULT_LEARNING_RATE[self.optimizer])
+
+
+S = TypeVar("S", bound=Section)
+
+
+def from_mapping(section: type[S], values: Mapping[str, Any]) -> S:
+    """The section made of those of `values` that it knows; lists, as TOML and JSON have them, become tuples."""
+    names = {item.name for item in dataclasses.fields(section)}
+    return section(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in names})
+
+
+def to_mapping(section: Section) -> dict[str, Any]:
+    """Plain values by field name, ready for JSON."""
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(section).items()}

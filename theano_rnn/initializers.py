@@ -1,0 +1,32 @@
+"""Initial parameters: functions of a shape and a random generator.
+
+>>> float(abs(uniform((3, 2), rng=np.random.default_rng(0), limit=0.1)).max()) <= 0.1
+True
+>>> W = orthogonal((3, 3), rng=np.random.default_rng(0))
+>>> bool(np.allclose(W @ W.T, np.eye(3)))
+True
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def uniform(shape: tuple[int, ...], *, rng: np.random.Generator, limit: float | None = None) -> Any:
+    """Float64 array drawn from [-limit, limit).
+
+    The default limit is 1/sqrt(rows), rows being what a row vector is summed over: the tutorial's choice, after
+    LeCun et al. 1998, section 4.6.
+    """
+    bound = shape[0] ** -0.5 if limit is None else limit
+    return rng.uniform(-bound, bound, shape)
+
+
+def orthogonal(shape: tuple[int, int], *, rng: np.random.Generator) -> Any:
+    """Float64 matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014)."""
+    rows, columns = shape
+    q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
+    q = q * np.sign(np.diag(r))
+    return q if rows >= columns else q.T

@@ -1,0 +1,245 @@
+"""The recurrent language model: forward pass, gradients, compiled functions.
+
+In reading order, and nowhere else in the package: `unroll`, the forward pass with ``aesara.scan``; `gradients`, the
+one ``T.grad``, which differentiates through the scan and so *is* backpropagation through time; `compile_functions`;
+then `RNNLM`, which joins embedding, cell and output layer into a model of the next token:
+
+    x_t = embedding[token_t]
+    h_t = f(x_t W_xh + h_tm1 W_hh + b_h)
+    P(token_t+1 | token_1 .. token_t) = softmax(h_t W_hy + b_y)
+
+(Mikolov et al. 2010.) The three functions know nothing of language and serve other models as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import aesara
+import aesara.tensor as T
+import numpy as np
+from aesara.tensor.var import TensorVariable
+
+from theano_rnn.cells import RNNCell
+from theano_rnn.config import ModelConfig
+from theano_rnn.engine import CompileProgress, compile_function
+from theano_rnn.initializers import uniform
+from theano_rnn.losses import cross_entropy, masked_mean
+from theano_rnn.optimizers import OPTIMIZERS, clip_global_norm
+
+FUNCTION_NAMES = ("train", "predict", "loss", "step")
+
+
+def unroll(
+    cell: Any,
+    projected: TensorVariable,
+    mask: TensorVariable,
+    state: Sequence[TensorVariable],
+    *,
+    params: Mapping[str, Any],
+    context: Sequence[TensorVariable] = (),
+    backwards: bool = False,
+) -> tuple[TensorVariable, list[TensorVariable]]:
+    """Outputs of `cell` at every time step, and the state after the last.
+
+    As a plain loop::
+
+        for t in range(time):                          # from the end where `backwards`
+            output[t], *new = cell.step(projected[t], *state, *params, *context)
+            state = new where mask[t] else state       # a masked step copies the state
+
+    Parameters
+    ----------
+    projected : float (time, batch, units)
+        What ``cell.project`` made of the inputs.
+    mask : float (time, batch)
+        1 for a real step, 0 for padding.
+    state : sequence of float (batch, units)
+        As in ``cell.initial_state``.
+    params : mapping
+        Values for the names in ``cell.recurrent``: the cell's own parameters, or dropped or averaged ones.
+    context
+        What every step may look at besides, passed on to ``cell.step``.
+
+    Returns
+    -------
+    outputs : float (time, batch, hidden)
+        In the order of the input also where `backwards`; at masked steps they mean nothing.
+    final state : list of float (batch, units)
+
+    Raises
+    ------
+    ValueError
+        The number of states is not the cell's.
+    """
+    if len(state) != cell.num_states:
+        raise ValueError(f"the cell has {cell.num_states} states, got {len(state)}")
+    fixed = [params[name] for name in cell.recurrent] + list(context)
+    output_0, *state_0 = cell.step(projected[0], *state, *fixed)
+    # Scan keeps every state's trace: an output that is a state need not be stored again.
+    output_index = next((i for i, new in enumerate(state_0) if new is output_0), None)
+
+    def masked_step(projected_t: Any, mask_t: Any, *rest: Any) -> list[Any]:
+        state_tm1, arguments = rest[: cell.num_states], rest[cell.num_states :]
+        output_t, *state_t = cell.step(projected_t, *state_tm1, *arguments)
+        is_real = mask_t.dimshuffle(0, "x")  # (batch, 1)
+        kept = [T.switch(is_real, new, old) for new, old in zip(state_t, state_tm1)]
+        return kept if output_index is not None else [*kept, output_t]
+
+    traces, _ = aesara.scan(
+        masked_step,
+        sequences=[projected, mask],
+        outputs_info=[*state] if output_index is not None else [*state, None],
+        non_sequences=fixed,
+        go_backwards=backwards,
+        strict=True,
+        name=f"unroll_{type(cell).__name__}",
+        return_list=True,
+    )
+    outputs = traces[cell.num_states if output_index is None else output_index]  # (time, batch, hidden)
+    return outputs[::-1] if backwards else outputs, [trace[-1] for trace in traces[: cell.num_states]]
+
+
+def gradients(loss: TensorVariable, params: Mapping[str, Any]) -> dict[str, TensorVariable]:
+    """The gradient of `loss` with respect to every parameter, by name, in one call of ``T.grad``."""
+    return dict(zip(params, T.grad(loss, list(params.values()))))
+
+
+class Functions(NamedTuple):
+    """The compiled functions of a model; those not asked for are None.
+
+    All ids are int32; `tokens`, `targets` and `mask` are (time, batch), a state is (batch, units).
+
+    train(tokens, targets, mask, *state, learning_rate) -> [loss, *state]
+        One update. The loss, in nats per real token of the batch, is the one before the update.
+    predict(tokens, mask, *state) -> [log-probabilities (time, batch, vocab), *state]
+    loss(tokens, targets, mask, *state) -> [negative log-likelihood in nats (time, batch), 0 where masked, *state]
+    step(tokens_t, *state) -> [log-probabilities (batch, vocab), *state]
+        One token for each column: the cost of a token does not grow with what came before.
+    """
+
+    train: Callable[..., list[Any]] | None = None
+    predict: Callable[..., list[Any]] | None = None
+    loss: Callable[..., list[Any]] | None = None
+    step: Callable[..., list[Any]] | None = None
+
+
+def compile_functions(
+    graphs: Mapping[str, tuple[Sequence[Any], Sequence[Any], Mapping[Any, Any]]],
+    *,
+    progress: CompileProgress | None = None,
+) -> dict[str, Callable[..., list[Any]]]:
+    """Compile each ``name: (inputs, outputs, updates)``; `progress` is called as the engine's compiler works."""
+    return {
+        name: compile_function(list(inputs), list(outputs), list(updates.items()), name=name, progress=progress)
+        for name, (inputs, outputs, updates) in graphs.items()
+    }
+
+
+class RNNLM:
+    """A recurrent model of the next token.
+
+    Parameters
+    ----------
+    config : ModelConfig
+        ``vocab_size`` is the number of columns of the output; the embedding has two rows more, for padding and for
+        the start of a sentence, which are never predicted.
+    rng : np.random.Generator
+        Of the initial parameters: the embedding uniform in +-0.1, the output layer uniform in +-1/sqrt(hidden_size)
+        times 0.1, so that the first loss is ln(vocab_size), its bias zero.
+
+    Attributes
+    ----------
+    params : dict of shared variables by role: ``embedding``, ``layer0.W_xh``, ..., ``W_hy``, ``b_y``
+    optimizer_state : dict of shared variables; empty until ``train`` is compiled
+    """
+
+    def __init__(self, config: ModelConfig, *, rng: np.random.Generator) -> None:
+        self.config = config
+        dtype = config.dtype
+        self.cell = RNNCell(
+            config.embedding_size, config.hidden_size, activation=config.cell, rng=rng, dtype=dtype
+        )  # fmt: skip
+        values = {
+            "embedding": uniform((config.vocab_size + 2, config.embedding_size), rng=rng, limit=0.1),
+            "W_hy": 0.1 * uniform((config.hidden_size, config.vocab_size), rng=rng),
+            "b_y": np.zeros(config.vocab_size),
+        }
+        shared = {name: aesara.shared(value.astype(dtype), name=name) for name, value in values.items()}
+        layer = {f"layer0.{name}": p for name, p in self.cell.params.items()}
+        self.params = {"embedding": shared["embedding"], **layer, "W_hy": shared["W_hy"], "b_y": shared["b_y"]}
+        self.optimizer_state: dict[str, Any] = {}
+
+    def initial_state(self, batch_size: int) -> tuple[Any, ...]:
+        """Zeros, as NumPy arrays (batch_size, hidden_size)."""
+        return self.cell.initial_state(batch_size)
+
+    def hidden(self, tokens: Any, mask: Any, state: Sequence[Any]) -> tuple[TensorVariable, list[TensorVariable]]:
+        """Hidden vectors (time * batch, hidden_size) and the final state."""
+        time, batch = tokens.shape[0], tokens.shape[1]
+        x = self.params["embedding"][tokens.flatten()]  # (time * batch, embedding)
+        projected = self.cell.project(x, self.cell.params).reshape((time, batch, self.cell.hidden_size))
+        outputs, final = unroll(self.cell, projected, mask, state, params=self.cell.params)
+        return outputs.reshape((time * batch, self.cell.hidden_size)), final
+
+    def graphs(
+        self, *, optimizer: str = "sgd", clip_norm: float = 0.0
+    ) -> dict[str, tuple[list[Any], list[Any], dict[Any, Any]]]:
+        """Inputs, outputs and updates of each function, before compilation."""
+        dtype = self.config.dtype
+        tokens, targets = T.imatrix("tokens"), T.imatrix("targets")
+        tokens_t = T.ivector("tokens_t")
+        mask = T.matrix("mask", dtype=dtype)
+        learning_rate = T.scalar("learning_rate", dtype=dtype)
+        state = [T.matrix(f"state{i}", dtype=dtype) for i in range(self.cell.num_states)]
+        W_hy, b_y = self.params["W_hy"], self.params["b_y"]
+
+        h, final = self.hidden(tokens, mask, state)
+        log_probabilities = T.special.log_softmax(T.dot(h, W_hy) + b_y, axis=-1)
+        log_probabilities = log_probabilities.reshape((tokens.shape[0], tokens.shape[1], self.config.vocab_size))
+        losses = cross_entropy(T.dot(h, W_hy), b_y, targets.flatten()).reshape(mask.shape)
+        loss = masked_mean(losses, mask)
+
+        grads = gradients(loss, self.params)
+        if clip_norm > 0:
+            grads = clip_global_norm(grads, clip_norm)
+        updates, self.optimizer_state = OPTIMIZERS[optimizer](self.params, grads, learning_rate)
+
+        x_t = self.params["embedding"][tokens_t]
+        h_t, *state_t = self.cell.step(
+            self.cell.project(x_t, self.cell.params), *state, *(self.cell.params[name] for name in self.cell.recurrent)
+        )
+        step = T.special.log_softmax(T.dot(h_t, W_hy) + b_y, axis=-1)
+        return {
+            "train": ([tokens, targets, mask, *state, learning_rate], [loss, *final], updates),
+            "predict": ([tokens, mask, *state], [log_probabilities, *final], {}),
+            "loss": ([tokens, targets, mask, *state], [losses * mask, *final], {}),
+            "step": ([tokens_t, *state], [step, *state_t], {}),
+        }
+
+    def compile(
+        self,
+        *names: str,
+        optimizer: str = "sgd",
+        clip_norm: float = 0.0,
+        progress: CompileProgress | None = None,
+    ) -> Functions:
+        """Compile the named functions, all four where none is named; this takes seconds, the first time more.
+
+        Raises
+        ------
+        ValueError
+            An unknown name.
+        UserError
+            The engine cannot run here; the message says what to install.
+        """
+        unknown = [name for name in names if name not in FUNCTION_NAMES]
+        if unknown:
+            raise ValueError(f"functions are {', '.join(FUNCTION_NAMES)}, got {unknown[0]!r}")
+        kept = self.optimizer_state
+        graphs = self.graphs(optimizer=optimizer, clip_norm=clip_norm)
+        wanted = names or FUNCTION_NAMES
+        if "train" not in wanted:
+            self.optimizer_state = kept
+        return Functions(**compile_functions({name: graphs[name] for name in wanted}, progress=progress))
