@@ -161,6 +161,22 @@ class TrainingConfig(Section):
             object.__setattr__(self, "learning_rate", DEFAULT_LEARNING_RATE[self.optimizer])
 
 
+@dataclass(frozen=True)
+class RunConfig(Section):
+    """How a run is carried out; changes nothing in what is learned, so it is not stored and may differ on --resume."""
+
+    checkpoint: str = setting("runs/model.safetensors", "where the model is kept", metavar="FILE")
+    log: str | None = setting(None, "log of JSON lines (default: beside the checkpoint, .jsonl)", metavar="FILE")
+    resume: bool = setting(False, "go on from the checkpoint as if never interrupted", kind=bool)
+    max_seconds: float | None = setting(
+        None, "stop after this many seconds of training; compiling, tokenizing and evaluating are not counted",
+        kind=float, above=0,
+    )  # fmt: skip
+    threads: int | None = setting(
+        None, "threads of matrix products (default: one for each core, at most 8)", kind=int, at_least=1
+    )
+
+
 S = TypeVar("S", bound=Section)
 
 

@@ -4,14 +4,10 @@ The soft-max and its logarithm are one operation, so that nothing is computed tw
 
     nll_i = log(sum_v exp(z_iv + b_v)) - (z_iy + b_y)            with y the target of row i
     d nll_i / d z_iv = exp(z_iv + b_v - log_normalizer_i) - [v = y]
-
->>> round(perplexity(math.log(8000)), 6)
-8000.0
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import aesara.tensor as T
@@ -22,14 +18,6 @@ from aesara.link.c.op import COp
 from aesara.tensor.var import TensorVariable
 
 from theano_rnn.losses_c import BACKWARD, FORWARD, SUPPORT
-
-
-def perplexity(loss: float) -> float:
-    """Perplexity, exp of a mean `loss` in nats per token; infinite where that overflows."""
-    try:
-        return math.exp(loss)
-    except OverflowError:
-        return math.inf
 
 
 def cross_entropy(scores: TensorVariable, bias: TensorVariable, targets: TensorVariable) -> TensorVariable:

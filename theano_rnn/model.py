@@ -183,40 +183,41 @@ class RNNLM:
         outputs, final = unroll(self.cell, projected, mask, state, params=self.cell.params)
         return outputs.reshape((time * batch, self.cell.hidden_size)), final
 
-    def graphs(
-        self, *, optimizer: str = "sgd", clip_norm: float = 0.0
-    ) -> dict[str, tuple[list[Any], list[Any], dict[Any, Any]]]:
-        """Inputs, outputs and updates of each function, before compilation."""
+    def losses(self, tokens: Any, targets: Any, mask: Any, state: Any) -> tuple[TensorVariable, list[TensorVariable]]:
+        """Negative log-likelihoods in nats (time, batch), and the final state."""
+        h, final = self.hidden(tokens, mask, state)
+        scores = T.dot(h, self.params["W_hy"])
+        return cross_entropy(scores, self.params["b_y"], targets.flatten()).reshape(mask.shape), final
+
+    def log_probabilities(self, h: Any) -> TensorVariable:
+        """Of every next token: h (rows, hidden) -> (rows, vocab)."""
+        return T.special.log_softmax(T.dot(h, self.params["W_hy"]) + self.params["b_y"], axis=-1)
+
+    def graph(self, name: str, *, optimizer: str, clip_norm: float) -> tuple[list[Any], list[Any], dict[Any, Any]]:
+        """Inputs, outputs and updates of one of the functions, before compilation."""
         dtype = self.config.dtype
-        tokens, targets = T.imatrix("tokens"), T.imatrix("targets")
-        tokens_t = T.ivector("tokens_t")
+        tokens, targets, tokens_t = T.imatrix("tokens"), T.imatrix("targets"), T.ivector("tokens_t")
         mask = T.matrix("mask", dtype=dtype)
         learning_rate = T.scalar("learning_rate", dtype=dtype)
         state = [T.matrix(f"state{i}", dtype=dtype) for i in range(self.cell.num_states)]
-        W_hy, b_y = self.params["W_hy"], self.params["b_y"]
-
-        h, final = self.hidden(tokens, mask, state)
-        log_probabilities = T.special.log_softmax(T.dot(h, W_hy) + b_y, axis=-1)
-        log_probabilities = log_probabilities.reshape((tokens.shape[0], tokens.shape[1], self.config.vocab_size))
-        losses = cross_entropy(T.dot(h, W_hy), b_y, targets.flatten()).reshape(mask.shape)
+        if name == "step":
+            x_t = self.params["embedding"][tokens_t]  # (batch, embedding)
+            fixed = [self.cell.params[role] for role in self.cell.recurrent]
+            h_t, *state_t = self.cell.step(self.cell.project(x_t, self.cell.params), *state, *fixed)
+            return [tokens_t, *state], [self.log_probabilities(h_t), *state_t], {}
+        if name == "predict":
+            h, final = self.hidden(tokens, mask, state)
+            shape = (tokens.shape[0], tokens.shape[1], self.config.vocab_size)
+            return [tokens, mask, *state], [self.log_probabilities(h).reshape(shape), *final], {}
+        losses, final = self.losses(tokens, targets, mask, state)
+        if name == "loss":
+            return [tokens, targets, mask, *state], [losses * mask, *final], {}
         loss = masked_mean(losses, mask)
-
         grads = gradients(loss, self.params)
         if clip_norm > 0:
             grads = clip_global_norm(grads, clip_norm)
         updates, self.optimizer_state = OPTIMIZERS[optimizer](self.params, grads, learning_rate)
-
-        x_t = self.params["embedding"][tokens_t]
-        h_t, *state_t = self.cell.step(
-            self.cell.project(x_t, self.cell.params), *state, *(self.cell.params[name] for name in self.cell.recurrent)
-        )
-        step = T.special.log_softmax(T.dot(h_t, W_hy) + b_y, axis=-1)
-        return {
-            "train": ([tokens, targets, mask, *state, learning_rate], [loss, *final], updates),
-            "predict": ([tokens, mask, *state], [log_probabilities, *final], {}),
-            "loss": ([tokens, targets, mask, *state], [losses * mask, *final], {}),
-            "step": ([tokens_t, *state], [step, *state_t], {}),
-        }
+        return [tokens, targets, mask, *state, learning_rate], [loss, *final], updates
 
     def compile(
         self,
@@ -237,9 +238,5 @@ class RNNLM:
         unknown = [name for name in names if name not in FUNCTION_NAMES]
         if unknown:
             raise ValueError(f"functions are {', '.join(FUNCTION_NAMES)}, got {unknown[0]!r}")
-        kept = self.optimizer_state
-        graphs = self.graphs(optimizer=optimizer, clip_norm=clip_norm)
-        wanted = names or FUNCTION_NAMES
-        if "train" not in wanted:
-            self.optimizer_state = kept
-        return Functions(**compile_functions({name: graphs[name] for name in wanted}, progress=progress))
+        graphs = {name: self.graph(name, optimizer=optimizer, clip_norm=clip_norm) for name in names or FUNCTION_NAMES}
+        return Functions(**compile_functions(graphs, progress=progress))

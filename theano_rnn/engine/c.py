@@ -126,28 +126,34 @@ def python_includes() -> list[str]:
 
 @contextlib.contextmanager
 def watching_compiler(progress: CompileProgress | None) -> Iterator[None]:
-    """Call `progress` whenever Aesara writes a C module; its log says so at a level that is otherwise off."""
-    if progress is None:
-        yield
-        return
+    """Call `progress` whenever Aesara writes a C module, which its log says at a level that is otherwise off.
+
+    A warning of no use, that a library given as ``-l:NAME`` was not looked for, is not passed on.
+    """
+    compiler, blas = logging.getLogger("aesara.link.c.cmodule"), logging.getLogger("aesara.tensor.blas")
+    level, effective = compiler.level, compiler.getEffectiveLevel()
     runs = 0
 
     def count(record: logging.LogRecord) -> bool:
         nonlocal runs
-        if record.levelno == logging.DEBUG and str(record.msg).startswith("Writing module"):
+        if str(record.msg).startswith("Writing module"):
             runs += 1
-            progress(runs)
-        return record.levelno > logging.DEBUG
+            if progress is not None:
+                progress(runs)
+        return record.levelno >= effective
 
-    log = logging.getLogger("aesara.link.c.cmodule")
-    level = log.level
-    log.addFilter(count)
-    log.setLevel(logging.DEBUG)
+    def is_of_use(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("We did not find a dynamic library")
+
+    compiler.addFilter(count)
+    blas.addFilter(is_of_use)
+    compiler.setLevel(logging.DEBUG)
     try:
         yield
     finally:
-        log.removeFilter(count)
-        log.setLevel(level)
+        compiler.removeFilter(count)
+        blas.removeFilter(is_of_use)
+        compiler.setLevel(level)
 
 
 def compile_function(

@@ -1,0 +1,149 @@
+"""What a person sees while something takes long: a bar in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+LINE_SECONDS = 5.0
+
+
+def is_terminal() -> bool:
+    """Whether standard error is a terminal, where bars are drawn."""
+    return sys.stderr.isatty()
+
+
+def say(text: str) -> None:
+    """A line on standard output, above a bar if there is one."""
+    if is_terminal():
+        from tqdm import tqdm
+
+        tqdm.write(text, file=sys.stdout)
+    else:
+        print(text, flush=True)
+
+
+class Bar:
+    """A tqdm bar in a terminal, else a line every five seconds; nothing before `delay` seconds have passed.
+
+    `total` of None: what is counted has no known end.
+    """
+
+    def __init__(self, title: str, *, unit: str, total: float | None = None, delay: float = 0.0, **options: Any) -> None:
+        self.title, self.unit, self.total, self.count = title, unit, total, 0.0
+        self.began = time.monotonic()
+        self.said = self.began + delay - LINE_SECONDS
+        self.bar: Any = None
+        if is_terminal():
+            from tqdm import tqdm
+
+            options.setdefault("bar_format", None)
+            self.bar = tqdm(desc=title, total=total, unit=unit, leave=False, delay=delay, dynamic_ncols=True,
+                            file=sys.stderr, **options)  # fmt: skip
+
+    def to(self, count: float, total: float | None = None) -> None:
+        """Move to `count`."""
+        if total is not None:
+            self.total = total
+        if self.bar is not None:
+            self.bar.total = self.total
+            self.bar.update(count - self.count)
+        elif time.monotonic() - self.said >= LINE_SECONDS:
+            self.said = time.monotonic()
+            of = f" of {self.total:,.0f}" if self.total else ""
+            print(f"{self.title}: {count:,.0f}{of} {self.unit.strip()}, {self.said - self.began:.0f} s", file=sys.stderr)
+        self.count = count
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def tokenizing_progress() -> tuple[Callable[[int, int], None], Callable[[], None]]:
+    """A callback for bytes done and in all, and what ends it."""
+    bar = Bar("splitting text into tokens", unit="B", delay=2.0, unit_scale=True) if is_terminal() else Bar(
+        "splitting text into tokens", unit="MB", delay=2.0)  # fmt: skip
+    scale = 1 if is_terminal() else 1e6
+
+    def progress(done: int, total: int) -> None:
+        if done / scale < bar.count and bar.bar is not None:
+            bar.bar.reset()
+        bar.count = min(bar.count, done / scale) if bar.bar is None or done / scale >= bar.count else 0.0
+        bar.to(done / scale, total / scale)
+
+    return progress, bar.close
+
+
+def compiling_progress() -> tuple[Callable[[int], None], Callable[[], None]]:
+    """A callback for the number of C modules compiled so far, and what ends it; silent where all are cached."""
+    bars: list[Bar] = []
+
+    def progress(count: int) -> None:
+        if not bars:
+            bars.append(Bar("compiling with g++ (the first time only)", unit=" modules"))
+        bars[0].to(count)
+
+    def close() -> None:
+        for bar in bars:
+            bar.close()
+
+    return progress, close
+
+
+class TrainingDisplay:
+    """Loss, perplexity, speed and time left while a model trains."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+        self.said = -LINE_SECONDS
+        self.window: list[tuple[float, int]] = []  # (when, tokens so far) of the last steps
+        self.tokens = 0
+        self.smoothed: float | None = None
+        self.rate = 0.0
+
+    def begin(self) -> None:
+        """Right before the first update, and before the first after a pause."""
+        self.window = [(time.monotonic(), self.tokens)]
+
+    def step(self, progress: Any, loss: float, tokens: int, batches: int, epochs: int) -> None:
+        """After one update."""
+        now = time.monotonic()
+        self.tokens += tokens
+        self.window = [*self.window[-50:], (now, self.tokens)]
+        self.smoothed = loss if self.smoothed is None else 0.98 * self.smoothed + 0.02 * loss
+        if is_terminal():
+            self.draw(progress, batches, epochs)
+        elif now - self.said >= LINE_SECONDS:
+            self.said = now
+            print(f"step {progress.step}, {describe_loss(loss)}, {self.speed():.0f} tokens/s", flush=True)
+
+    def speed(self) -> float:
+        """Tokens a second over the last steps."""
+        (began, first), (now, last) = self.window[0], self.window[-1]
+        if now > began:
+            self.rate = (last - first) / (now - began)
+        return self.rate
+
+    def draw(self, progress: Any, batches: int, epochs: int) -> None:
+        if self.bar is None:
+            from tqdm import tqdm
+
+            self.bar = tqdm(desc=f"epoch {progress.epoch + 1}/{epochs}", total=batches, initial=progress.batch - 1,
+                            unit="step", leave=False, dynamic_ncols=True, file=sys.stderr,
+                            bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {postfix} [{elapsed}<{remaining}]")  # fmt: skip  # noqa: E501
+        self.bar.set_postfix_str(f"{describe_loss(self.smoothed or 0.0)}, {self.speed():,.0f} tokens/s", refresh=False)
+        self.bar.update(1)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+
+def describe_loss(loss: float) -> str:
+    """``loss 8.91, perplexity 7405``: nats per token, and its exponential."""
+    perplexity = math.exp(min(loss, 700.0))
+    return f"loss {loss:.2f}, perplexity {perplexity:.0f}" if perplexity >= 100 else f"loss {loss:.3f}, perplexity {perplexity:.2f}"

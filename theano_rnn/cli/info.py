@@ -1,0 +1,36 @@
+"""``info``: what is in a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from theano_rnn.cli.options import Parser
+from theano_rnn.config import RunConfig
+
+
+def build(prog: str) -> argparse.ArgumentParser:
+    parser = Parser(prog=prog, description="Show what is in a checkpoint: settings, progress, losses, tensors.")
+    parser.add_argument("checkpoint", nargs="?", default=RunConfig.checkpoint, metavar="CHECKPOINT",
+                        help="a trained model (default: %(default)s)")  # fmt: skip
+    return parser
+
+
+def run(args: argparse.Namespace, root: Path | None) -> int:
+    from theano_rnn.checkpoint import load
+
+    checkpoint = load(args.checkpoint, resume=True)
+    progress, vocabulary = checkpoint.progress, checkpoint.vocabulary
+    state = "finished" if progress["is_finished"] else "can be resumed"
+    print(f"{args.checkpoint}: {checkpoint.kind}, {state}")
+    print(f"step {progress['step']}, {progress['epoch']} epochs done, best after step {progress['best_step']}")
+    for record in progress["records"]:
+        print("  " + ", ".join(f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in record.items()))
+    for section, values in checkpoint.settings.items():
+        print(f"{section}: " + ", ".join(f"{name} {value}" for name, value in values.items()))
+    commonest = " ".join(repr(word)[1:-1] for word in vocabulary.words[:10])
+    print(f"vocabulary: {len(vocabulary):,} columns; {commonest} ...")
+    print(f"parameters: {sum(value.size for value in checkpoint.best.values()):,}")
+    for name, value in checkpoint.best.items():
+        print(f"  {name:16} {value.dtype} {tuple(value.shape)}")
+    return 0

@@ -1,0 +1,84 @@
+"""Entry points: ``theano-rnn COMMAND`` and ``python scripts/COMMAND.py``. What goes wrong becomes a line and a status."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from theano_rnn import __version__
+from theano_rnn.cli.options import Parser
+from theano_rnn.config import UserError
+
+COMMANDS = {
+    "train": "train a language model on text, by default on six novels by Jane Austen",
+    "generate": "write sentences with a trained model",
+    "score": "log-probability and perplexity of text under a trained model",
+    "info": "show what is in a checkpoint",
+}
+BAD_INPUT = (UserError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``theano-rnn``: run a subcommand, return the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in COMMANDS:
+        return command(arguments[0], arguments[1:], prog=f"theano-rnn {arguments[0]}")
+    listing = "\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items())
+    parser = Parser(
+        prog="theano-rnn",
+        usage="theano-rnn COMMAND ...",
+        description="Recurrent language models: text in, a trained model, sentences out.",
+        epilog=f"commands:\n{listing}\n\n'theano-rnn COMMAND --help' says more.",
+    )
+    parser.add_argument("--version", action="version", version=f"theano-rnn {__version__}")
+    parser.add_argument("command", choices=list(COMMANDS), help="one of the commands below", metavar="COMMAND")
+    try:
+        parser.parse_args(arguments)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def script(file: str) -> int:
+    """What ``scripts/NAME.py`` calls with its ``__file__``."""
+    path = Path(file).resolve()
+    return command(path.stem, sys.argv[1:], prog=f"python scripts/{path.name}", root=path.parent.parent)
+
+
+def command(name: str, arguments: Sequence[str], *, prog: str, root: Path | None = None) -> int:
+    """Run one command; 0 if all went well, 2 for the user's mistakes, 1 for a failure on the way, 128 + n for a signal."""
+    try:
+        module = importlib.import_module(f"theano_rnn.cli.{name}")
+        status: int = module.run(module.build(prog).parse_args(arguments), root)
+        sys.stdout.flush()
+        return status
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it exits
+        return 0
+    except BAD_INPUT as error:
+        return fail(prog, describe(error), 2)
+    except KeyboardInterrupt:
+        return fail(prog, "interrupted", 130)
+    except (OSError, MemoryError) as error:
+        return fail(prog, describe(error) or "out of memory", 1)
+    except RuntimeError as error:
+        if type(error).__name__ != "DivergedError":
+            raise
+        return fail(prog, f"{error}; the last good checkpoint is kept: try a smaller --learning-rate or --clip-norm", 1)
+
+
+def describe(error: BaseException) -> str:
+    """One line; of an operating system's error the file and what is wrong with it."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())
+
+
+def fail(prog: str, message: str, status: int) -> int:
+    print(f"{prog}: {message}", file=sys.stderr)
+    return status

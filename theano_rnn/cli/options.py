@@ -1,0 +1,105 @@
+"""Command-line flags made from the settings' dataclasses, and settings made from flags and a TOML file."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from theano_rnn.config import Section, UserError, from_mapping
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that accepts no abbreviations and says a mistake in one line."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def flag(name: str) -> str:
+    """The flag of a setting: ``batch_size`` -> ``--batch-size``."""
+    return "--" + name.replace("_", "-")
+
+
+def settings_of(section: type[Section]) -> list[dataclasses.Field[Any]]:
+    """The fields that are flags; others are known from elsewhere."""
+    return [item for item in dataclasses.fields(section) if item.metadata]
+
+
+def add_flags(parser: argparse.ArgumentParser, title: str, section: type[Section]) -> None:
+    """One flag for each setting, its help with the default; a flag that is not given leaves no attribute."""
+    group = parser.add_argument_group(title)
+    for item in settings_of(section):
+        rules = item.metadata
+        text = rules["help"].replace("%", "%%")
+        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
+        if rules["kind"] is bool:
+            group.add_argument(flag(item.name), action="store_true", **options)
+            continue
+        if item.default is not None and rules["kind"] is not tuple:
+            options["help"] += f" (default: {item.default})"
+        if rules["choices"]:
+            options["choices"] = rules["choices"]
+        elif rules["metavar"]:
+            options["metavar"] = rules["metavar"]
+        else:
+            options["metavar"] = {int: "N", float: "X"}.get(rules["kind"], "TEXT")
+        if rules["kind"] is tuple:
+            options["nargs"] = "+"
+        elif rules["kind"] in (int, float):
+            options["type"] = rules["kind"]
+        group.add_argument(flag(item.name), **options)
+
+
+def given_settings(args: argparse.Namespace, sections: Mapping[str, type[Section]]) -> dict[str, Any]:
+    """Settings by name that the user gave: of ``--config FILE.toml``, overridden by flags.
+
+    Raises
+    ------
+    UserError
+        The file is not TOML, or names something that is no flag.
+    FileNotFoundError
+    """
+    known = {item.name for section in sections.values() for item in settings_of(section)}
+    values: dict[str, Any] = {}
+    if getattr(args, "config", None):
+        for name, value in read_toml(args.config).items():
+            if name.replace("-", "_") not in known:
+                raise UserError(f"{args.config}: {name!r} is not a setting (see --help)")
+            values[name.replace("-", "_")] = value
+    return values | {name: value for name, value in vars(args).items() if name in known}
+
+
+def read_toml(path: str) -> dict[str, Any]:
+    """A TOML file as a flat mapping; tables may be used to group settings, their names mean nothing."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not TOML: {error}") from None
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= value if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def sections_from(values: Mapping[str, Any], sections: Mapping[str, type[Section]]) -> dict[str, Any]:
+    """An object of every section, from settings by name; errors name the flag."""
+    made = {}
+    for key, section in sections.items():
+        try:
+            made[key] = from_mapping(section, values)
+        except UserError as error:
+            name, _, rest = str(error).partition(" ")
+            raise UserError(f"{flag(name)} {rest}") from None
+    return made

@@ -1,0 +1,213 @@
+"""One training run, from text to the last record of its log: joins corpus, model, `fit`, checkpoint and log."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from theano_rnn.checkpoint import Checkpoint, assign, save, values_of, write_atomically
+from theano_rnn.cli.console import Bar, TrainingDisplay, say, tokenizing_progress
+from theano_rnn.cli.train import Interruption, Settings, log_path
+from theano_rnn.cli.trained import batches_of, compile_showing, samples
+from theano_rnn.batching import start_id
+from theano_rnn.config import CorpusConfig, ModelConfig, UserError, to_mapping
+from theano_rnn.corpus import load_corpus
+from theano_rnn.scoring import Evaluation, evaluate, perplexity
+from theano_rnn.training import Progress, Run, Watcher, fit
+
+CLOCK_FIELDS = ("tokens_per_second", "seconds")
+NUM_SAMPLES = 3
+
+
+class Session(Watcher):
+    """See the module."""
+
+    def __init__(
+        self, settings: Settings, checkpoint: Checkpoint | None, corpus: CorpusConfig, interruption: Interruption
+    ) -> None:
+        self.settings, self.checkpoint, self.interruption = settings, checkpoint, interruption
+        self.path, self.log = Path(settings.run.checkpoint), log_path(settings.run)
+        progress, close = tokenizing_progress()
+        try:
+            self.corpus = load_corpus(corpus, settings.text, progress=progress)
+        finally:
+            close()
+        if checkpoint is not None and checkpoint.fingerprint != self.corpus.fingerprint:
+            raise UserError(f"the text is not the one that {self.path} was trained on: it has changed, or other files "
+                            "are meant; start a new run without --resume")  # fmt: skip
+        self.vocabulary = self.corpus.vocabulary
+        self.display = TrainingDisplay()
+        self.functions: dict[str, Any] = {}
+
+    def run(self) -> int:
+        from theano_rnn.model import RNNLM
+
+        settings, training = self.settings, self.settings.training
+        model_config = ModelConfig(**{**to_mapping(settings.model), "vocab_size": self.vocabulary.vocab_size})
+        self.model = RNNLM(model_config, rng=np.random.default_rng(training.seed))
+        self.describe()
+        options = {"optimizer": training.optimizer, "clip_norm": training.clip_norm}
+        train = compile_showing(self.model, "train", **options).train
+        self.state = self.restored() if self.checkpoint else self.begun()
+        self.interruption.is_deferred = True
+        self.display.begin()
+        ended = fit(
+            self.state,
+            train,
+            lambda epoch: self.batches(self.corpus.train, epoch),
+            lambda: self.evaluate(self.corpus.valid, "validating"),
+            training,
+            watcher=self,
+            max_seconds=settings.run.max_seconds,
+        )
+        self.display.close()
+        if ended == "stopped" or not self.finish(is_finished=ended == "finished"):
+            say(f"stopped after {self.state.progress.step} steps; go on with --resume --checkpoint {self.path}")
+            return 128 + int(self.interruption.signal or 0)
+        return 0
+
+    def begun(self) -> Run:
+        """A new run, on disk before its first step; an older checkpoint of that name is kept."""
+        for path in (self.path, self.log):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            kept = self.path.with_name(self.path.name + ".previous")
+            os.replace(self.path, kept)
+            say(f"kept the older checkpoint as {kept}")
+        if self.log.exists():
+            os.replace(self.log, self.log.with_name(self.log.name + ".previous"))
+        parameters = values_of(self.model.params)
+        self.state = Run(self.model, Progress(learning_rate=float(self.settings.training.learning_rate or 0)), parameters)
+        self.save()
+        write_atomically(self.log, b"")
+        return self.state
+
+    def restored(self) -> Run:
+        """The run as the checkpoint has it, the log cut back to what the checkpoint knows."""
+        checkpoint = self.checkpoint
+        assert checkpoint is not None
+        assign(self.model.params, checkpoint.last)
+        assign(self.model.optimizer_state, checkpoint.optimizer)
+        progress = Progress(**checkpoint.progress)
+        write_atomically(self.log, continued_log(self.log, progress.records).encode())
+        say(f"resuming {self.path} after {progress.step} steps")
+        return Run(self.model, progress, checkpoint.best, checkpoint.carried)
+
+    def describe(self) -> None:
+        corpus, test = self.corpus, self.corpus.test
+        sizes = [f"{len(ids):,}" for ids in (corpus.train, corpus.valid, *([] if test is None else [test]))]
+        unit = {"word": "words", "char": "characters"}[self.vocabulary.text.unit]
+        numbers = sum(int(np.prod(p.get_value(borrow=True).shape)) for p in self.model.params.values())
+        say(f"{' / '.join(sizes)} tokens to train / validate{'' if test is None else ' / test'} on, "
+            f"{self.vocabulary.vocab_size:,} {unit} in the vocabulary, {numbers:,} parameters")  # fmt: skip
+
+    def batches(self, ids: Any, epoch: int | None = None) -> Any:
+        return batches_of(ids, self.vocabulary, self.settings.training, dtype=self.model.config.dtype, epoch=epoch)
+
+    def function(self, name: str) -> Any:
+        """A compiled function other than ``train``, made when first needed."""
+        if name not in self.functions:
+            self.functions[name] = getattr(compile_showing(self.model, name), name)
+        return self.functions[name]
+
+    def evaluate(self, ids: Any, title: str) -> Evaluation | None:
+        loss = self.function("loss")
+        bar = Bar(title, unit=" tokens", total=len(ids), delay=2.0, unit_scale=True)
+
+        def on_batch(tokens: int) -> bool:
+            bar.to(tokens)
+            return self.should_stop()
+
+        try:
+            return evaluate(loss, self.batches(ids), self.model.initial_state, on_batch=on_batch)
+        finally:
+            bar.close()
+
+    def on_step(self, progress: Progress, loss: float, tokens: int, batches: int) -> None:
+        self.display.step(progress, loss, tokens, batches, self.settings.training.epochs)
+
+    def on_epoch(self, record: dict[str, Any]) -> None:
+        self.append(record)
+        self.display.close()
+        say(f"epoch {record['epoch']}: train {record['train_loss']:.4f}, validation {record['valid_loss']:.4f} nats, "
+            f"perplexity {record['valid_perplexity']:.2f}, learning rate {record['learning_rate']:g}, "
+            f"{record['tokens_per_second']:,.0f} tokens/s, {record['seconds']:.0f} s")  # fmt: skip
+        for text in samples(
+            self.function("step"), self.model, self.vocabulary, num_samples=NUM_SAMPLES, max_tokens=None, temperature=0.8,
+            start=start_id(self.vocabulary, self.settings.training.batching),
+            seed=[self.settings.training.seed, self.state.progress.step],
+        ):  # fmt: skip
+            say("  | " + text.replace("\n", "\n  | "))
+        self.display.begin()
+
+    def should_stop(self) -> bool:
+        return self.interruption.signal is not None
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        settings = {name: to_mapping(getattr(self.settings, name)) for name in ("corpus", "text", "model", "training")}
+        settings["model"]["vocab_size"] = self.vocabulary.vocab_size
+        save(
+            self.path,
+            Checkpoint(
+                settings,
+                self.vocabulary,
+                self.corpus.fingerprint,
+                self.state.progress.to_json(),
+                last=values_of(self.model.params),
+                best=self.state.best,
+                optimizer=values_of(self.model.optimizer_state),
+                carried=self.state.carried,
+            ),
+        )
+
+    def finish(self, *, is_finished: bool) -> bool:
+        """Measure the best parameters on the test text, write the last record; False where interrupted."""
+        last, progress = values_of(self.model.params), self.state.progress
+        record: dict[str, Any] = {"step": progress.step, "best_step": progress.best_step}
+        try:
+            assign(self.model.params, self.state.best)
+            if self.corpus.test is not None:
+                measured = self.evaluate(self.corpus.test, "testing")
+                if measured is None:
+                    return False
+                unknown = float(np.mean(self.corpus.test == self.vocabulary.unk_id))
+                record |= {"test_loss": measured.loss, "test_perplexity": perplexity(measured.loss),
+                           "tokens": measured.tokens, "unk_rate": unknown}  # fmt: skip
+                say(f"test: {measured.loss:.4f} nats, perplexity {perplexity(measured.loss):.2f} over "
+                    f"{measured.tokens:,} tokens, {100 * unknown:.1f} % unknown")  # fmt: skip
+        finally:
+            assign(self.model.params, last)
+        if is_finished:
+            progress.is_finished = True
+            progress.records.append(record)
+            self.save()
+        self.append(record)
+        best = f", validation perplexity {perplexity(progress.best_loss):.2f}" if progress.best_loss is not None else ""
+        say(f"saved {self.path} (best after step {progress.best_step}{best}); log in {self.log}")
+        return True
+
+    def append(self, record: dict[str, Any]) -> None:
+        """A line of the log, on disk when this returns."""
+        with open(self.log, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def continued_log(path: Path, records: list[dict[str, Any]]) -> str:
+    """The log's lines for `records`: as they stand in the file, else without what the clock said."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    kept = []
+    for number, record in enumerate(records):
+        try:
+            written = json.loads(lines[number])
+        except (IndexError, ValueError):
+            written = {}
+        same = all(written.get(name) == value for name, value in record.items())
+        kept.append(written if same else record | dict.fromkeys(CLOCK_FIELDS))
+    return "".join(json.dumps(record) + "\n" for record in kept)

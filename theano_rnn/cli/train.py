@@ -1,0 +1,153 @@
+"""``train``: from text files to a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from theano_rnn.cli.options import Parser, add_flags, flag, given_settings, sections_from
+from theano_rnn.cli.threads import fix_threads
+from theano_rnn.config import (
+    CorpusConfig,
+    ModelConfig,
+    RunConfig,
+    TextConfig,
+    TrainingConfig,
+    UserError,
+    to_mapping,
+)
+
+STORED = {"corpus": CorpusConfig, "text": TextConfig, "model": ModelConfig, "training": TrainingConfig}
+SECTIONS = {**STORED, "run": RunConfig}
+TITLES = {"corpus": "text files", "text": "how text is split", "model": "network", "training": "training",
+          "run": "this run"}  # fmt: skip
+FILES = ("train", "valid", "test")
+
+
+def build(prog: str) -> argparse.ArgumentParser:
+    parser = Parser(
+        prog=prog,
+        description="Train a recurrent language model. Without arguments: on six novels by Jane Austen.",
+        epilog="examples:\n"
+        f"  {prog}\n"
+        f"  {prog} --train mybook.txt --epochs 10 --checkpoint runs/mybook.safetensors\n"
+        f"  {prog} --train comments.csv --lowercase --batching sentences\n"
+        f"  {prog} --train input.txt --unit char --hidden-size 256 --test-fraction 0\n"
+        f"  {prog} --resume                    go on after Ctrl-C, a crash or --max-seconds",
+    )
+    for name, section in SECTIONS.items():
+        add_flags(parser, TITLES[name], section)
+    parser.add_argument("--config", metavar="FILE.toml", help="settings by the names of the flags; flags win")
+    return parser
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a run, and those that the user named."""
+
+    corpus: CorpusConfig
+    text: TextConfig
+    model: ModelConfig
+    training: TrainingConfig
+    run: RunConfig
+    given: Mapping[str, Any]
+
+
+def run(args: argparse.Namespace, root: Path | None) -> int:
+    given = given_settings(args, SECTIONS)
+    run_settings = sections_from(given, {"run": RunConfig})["run"]
+    fix_threads(run_settings.threads)
+    stored, checkpoint = {}, None
+    if run_settings.resume:
+        from theano_rnn.checkpoint import load
+
+        checkpoint = load(run_settings.checkpoint, resume=True)
+        stored = resumed(given, checkpoint, run_settings.checkpoint)
+    settings = Settings(**sections_from({**stored, **given}, SECTIONS), given=given)
+    if settings.text.unit == "char" and settings.training.batching == "sentences":
+        raise UserError("--batching sentences needs --unit word: characters are one stream without sentences")
+    if checkpoint is not None and checkpoint.progress["is_finished"]:
+        print(f"{run_settings.checkpoint} is finished: nothing left to do")
+        return 0
+    check_writable(Path(run_settings.checkpoint))
+    check_writable(log_path(run_settings))
+    with Interruption() as interruption:
+        from theano_rnn.cli.session import Session
+
+        return Session(settings, checkpoint, default_corpus(settings.corpus, root), interruption).run()
+
+
+def resumed(given: Mapping[str, Any], checkpoint: Any, path: str) -> dict[str, Any]:
+    """The checkpoint's settings; a flag that says otherwise is an error, but files are compared by content later."""
+    stored = {name: value for section in checkpoint.settings.values() for name, value in section.items()}
+    own = {item for section in STORED.values() for item in section.__dataclass_fields__}
+    for name, value in given.items():
+        if name in own and name not in FILES and name in stored and stored[name] != value:
+            if name == "vocab_size" and value == checkpoint.settings["corpus"]["vocab_size"]:
+                continue
+            raise UserError(f"{flag(name)} {value} conflicts with {path}, which has {stored[name]}: leave the flag out")
+    return {**stored, "vocab_size": checkpoint.settings["corpus"]["vocab_size"]}
+
+
+def default_corpus(corpus: CorpusConfig, root: Path | None) -> CorpusConfig:
+    """`corpus`, its files those of data/austen where none are named."""
+    if corpus.train:
+        return corpus
+    root = root or Path(__file__).resolve().parents[2]
+    novels = sorted(str(path) for path in (root / "data" / "austen").glob("*.txt"))
+    if not novels:
+        raise UserError("no --train FILE given, and the novels of data/austen are not here: they come with the "
+                        "repository, for scripts/train.py")  # fmt: skip
+    return CorpusConfig(**{**to_mapping(corpus), "train": tuple(novels)})
+
+
+def log_path(run_settings: RunConfig) -> Path:
+    """Where the log goes."""
+    return Path(run_settings.log) if run_settings.log else Path(run_settings.checkpoint).with_suffix(".jsonl")
+
+
+def check_writable(path: Path) -> None:
+    """Raise `UserError` where a file at `path` could not be written; leave nothing behind."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, not a file to write to")
+    missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+    made: list[Path] = []
+    try:
+        for folder in reversed(missing):
+            folder.mkdir()
+            made.append(folder)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror} ({error.filename or path.parent})") from None
+    finally:
+        for folder in reversed(made):
+            folder.rmdir()
+
+
+class Interruption:
+    """Ctrl-C and SIGTERM as a wish to stop; a second one ends the process as usual."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self.is_deferred = False
+        self.old: dict[int, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.old[number] = signal.signal(number, self.receive)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self.old.items():
+            signal.signal(number, handler)
+
+    def receive(self, number: int, _: Any) -> None:
+        if not self.is_deferred or self.signal is not None:
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+        self.signal = number

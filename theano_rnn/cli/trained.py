@@ -1,0 +1,104 @@
+"""A trained language model as the commands use it: from a checkpoint to scores, samples and batches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from theano_rnn.batching import BatchSequence, Sentences, Stream, sentence_lengths, start_id
+from theano_rnn.checkpoint import assign, load
+from theano_rnn.cli.console import compiling_progress
+from theano_rnn.config import ModelConfig, TrainingConfig, UserError, from_mapping
+from theano_rnn.generation import generate
+from theano_rnn.preprocessing import Vocabulary, detokenize, sentence_splitter, word_tokenizer
+
+SAMPLE_TOKENS = {"word": 60, "char": 300}  # the most tokens of one sample unless asked otherwise
+
+
+def batches_of(
+    ids: Any, vocabulary: Vocabulary, config: TrainingConfig, *, dtype: str, epoch: int | None = None
+) -> BatchSequence:
+    """Batches of `ids` as `config` wants them; with `epoch` in that epoch's order, else in the order of the text."""
+    common: dict[str, Any] = {
+        "batch_size": config.batch_size,
+        "start_id": start_id(vocabulary, config.batching),
+        "pad_id": vocabulary.pad_id,
+        "dtype": dtype,
+    }
+    if config.batching == "stream":
+        return Stream(ids, bptt_steps=config.bptt_steps, **common)
+    if epoch is None:
+        common["batch_size"] = max(config.batch_size, 32)  # a sentence's loss does not depend on its neighbours
+    rng = None if epoch is None else np.random.default_rng([config.seed, epoch])
+    return Sentences(ids, lengths=sentence_lengths(ids, vocabulary.eos_id), rng=rng, **common)
+
+
+def compile_showing(model: Any, *names: str, **options: Any) -> Any:
+    """Compile functions of a model; the wait for a compiler is shown."""
+    progress, close = compiling_progress()
+    try:
+        return model.compile(*names, progress=progress, **options)
+    finally:
+        close()
+
+
+class Trained:
+    """The best parameters of a checkpoint, its vocabulary and its settings."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        from theano_rnn.model import RNNLM
+
+        self.checkpoint = load(path)
+        self.vocabulary = self.checkpoint.vocabulary
+        self.training = from_mapping(TrainingConfig, self.checkpoint.settings["training"])
+        self.model = RNNLM(from_mapping(ModelConfig, self.checkpoint.settings["model"]), rng=np.random.default_rng(0))
+        assign(self.model.params, self.checkpoint.best)
+
+    @property
+    def start_id(self) -> int:
+        return start_id(self.vocabulary, self.training.batching)
+
+
+def prompt_ids(prompt: str, vocabulary: Vocabulary) -> tuple[list[int], list[str]]:
+    """Ids of a prompt split as the training text was, and those of its words that the vocabulary does not know."""
+    text = vocabulary.text
+    tokenize = word_tokenizer(text)
+    pieces = [prompt] if text.unit == "char" else sentence_splitter(text)(prompt)
+    tokens = [token for piece in pieces for token in tokenize(piece)]
+    return [int(i) for i in vocabulary.encode(tokens)], [token for token in tokens if token not in vocabulary]
+
+
+def samples(
+    step: Any,
+    model: Any,
+    vocabulary: Vocabulary,
+    *,
+    start: int,
+    prompt: Sequence[int] = (),
+    num_samples: int,
+    max_tokens: int | None,
+    temperature: float,
+    seed: Sequence[int],
+) -> list[str]:
+    """Generated texts as a reader writes them, the prompt included; sample i depends on ``(seed, i)`` alone."""
+    unit = vocabulary.text.unit
+    texts = generate(
+        step,
+        model.initial_state(num_samples),
+        prompt=[start, *prompt],
+        end_id=vocabulary.eos_id if unit == "word" else None,
+        max_tokens=SAMPLE_TOKENS[unit] if max_tokens is None else max_tokens,
+        rngs=[np.random.default_rng([*seed, i]) for i in range(num_samples)],
+        temperature=temperature,
+        banned=[vocabulary.unk_id] if unit == "word" else [vocabulary.unk_id, vocabulary.eos_id],
+    )
+    return [detokenize(vocabulary.decode([*prompt, *ids]), vocabulary.text) for ids in texts]
+
+
+def check_positive(name: str, value: float, *, least: float) -> None:
+    """Raise `UserError` unless `value` is a number of at least `least`."""
+    if not least <= value < float("inf"):
+        raise UserError(f"{name} must be at least {least:g}, got {value}")
