@@ -113,8 +113,9 @@ def sentence_lengths(ids: Ids, end_id: int) -> Any:
 class Sentences(BatchSequence):
     """`batch_size` sentences at a time, those of similar length together.
 
-    `lengths` are those of the sentences that `ids` holds one after another, as `sentence_lengths` counts them. With `rng` sentences and batches come in a random order, without it in the order of the text, but for sorting by
-    length among every `POOL` batches. A sentence longer than the largest bucket goes on in the next batch.
+    `lengths` are those of the sentences that `ids` holds one after another, as `sentence_lengths` counts them. With
+    `rng` sentences and batches come in a random order, without it in the order of the text, but for sorting by length
+    among every `POOL` batches. A sentence longer than the largest bucket goes on in the next batch.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ import aesara.tensor as T
 import numpy as np
 from aesara.tensor.var import TensorVariable
 
-from theano_rnn.initializers import orthogonal, uniform
+from theano_rnn.initializers import uniform
 
 ACTIVATIONS = {"tanh": T.tanh, "relu": lambda x: T.maximum(x, 0)}
 
@@ -35,8 +35,9 @@ class RNNCell:
     Attributes
     ----------
     params : dict
-        ``W_xh`` (input_size, hidden_size), ``W_hh`` (hidden_size, hidden_size) and ``b_h`` (hidden_size,). ``W_xh``
-        starts uniform, ``W_hh`` orthogonal, ``b_h`` zero.
+        ``W_xh`` (input_size, hidden_size), ``W_hh`` (hidden_size, hidden_size) and ``b_h`` (hidden_size,). The
+        matrices start uniform in +-1/sqrt(rows), ``b_h`` zero. (From an orthogonal ``W_hh`` the units learn to latch:
+        a text that begins in another state than the training text did is then predicted far worse.)
     recurrent : tuple of str
         Those of `params` that `step` takes.
     num_states : int
@@ -55,7 +56,7 @@ class RNNCell:
         self.activation = ACTIVATIONS[activation]
         values = {
             "W_xh": uniform((input_size, hidden_size), rng=rng),
-            "W_hh": orthogonal((hidden_size, hidden_size), rng=rng),
+            "W_hh": uniform((hidden_size, hidden_size), rng=rng),
             "b_h": np.zeros(hidden_size),
         }
         self.params = {name: aesara.shared(value.astype(dtype), name=name) for name, value in values.items()}

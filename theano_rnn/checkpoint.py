@@ -1,9 +1,9 @@
 """Checkpoints: one safetensors file that scoring, generating and resuming need nothing beside.
 
-Tensors: ``last/ROLE`` (the parameters after the last step), ``best/ROLE`` (those of the best validation loss, where they
-differ), ``optimizer/NAME`` and ``carried/0`` ... (the state after the last step). Everything else is one JSON object in
-the file's metadata: format version, kind of model, settings, vocabulary and counters. Nothing depends on the clock, on
-path names or on the machine, so equal runs write equal bytes.
+Tensors: ``last/ROLE`` (the parameters after the last step), ``best/ROLE`` (those of the best validation loss, where
+they differ), ``optimizer/NAME`` and ``carried/0`` ... (the state after the last step). Everything else is one JSON
+object in the file's metadata: format version, kind of model, settings, vocabulary and counters. Nothing depends on
+the clock or on the machine, so equal runs write equal bytes.
 """
 
 from __future__ import annotations

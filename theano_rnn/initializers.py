@@ -2,9 +2,6 @@
 
 >>> float(abs(uniform((3, 2), rng=np.random.default_rng(0), limit=0.1)).max()) <= 0.1
 True
->>> W = orthogonal((3, 3), rng=np.random.default_rng(0))
->>> bool(np.allclose(W @ W.T, np.eye(3)))
-True
 """
 
 from __future__ import annotations
@@ -22,11 +19,3 @@ def uniform(shape: tuple[int, ...], *, rng: np.random.Generator, limit: float | 
     """
     bound = shape[0] ** -0.5 if limit is None else limit
     return rng.uniform(-bound, bound, shape)
-
-
-def orthogonal(shape: tuple[int, int], *, rng: np.random.Generator) -> Any:
-    """Float64 matrix with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014)."""
-    rows, columns = shape
-    q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
-    q = q * np.sign(np.diag(r))
-    return q if rows >= columns else q.T

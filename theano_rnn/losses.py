@@ -131,7 +131,7 @@ class SoftmaxCrossEntropyGrad(COp):  # type: ignore[misc]
 
 def check_targets(targets: Any, vocab_size: int) -> None:
     """Raise `IndexError` unless every target is a column."""
-    if len(targets) and not (0 <= targets.min() and targets.max() < vocab_size):
+    if len(targets) and not (targets.min() >= 0 and targets.max() < vocab_size):
         raise IndexError(f"targets must be in 0 .. {vocab_size - 1}, got {targets.min()} .. {targets.max()}")
 
 

@@ -182,7 +182,7 @@ def word_tokenizer(config: TextConfig) -> Callable[[str], list[str]]:
 
 @functools.lru_cache(maxsize=1)
 def fast_nltk_tokenizer() -> Callable[[str], list[str]]:
-    """`NLTKWordTokenizer().tokenize` at ten times its speed: NLTK's rules in its order, less those that cannot match."""
+    """`NLTKWordTokenizer().tokenize` at ten times its speed: NLTK's rules in order, less those that cannot match."""
     from nltk.tokenize import NLTKWordTokenizer as Rules  # type: ignore[import-untyped]
 
     def ready(rules: Iterable[tuple[Any, str]]) -> list[tuple[tuple[str, ...], Callable[[str, str], str], str]]:

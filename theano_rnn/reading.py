@@ -1,7 +1,7 @@
 """Text to sentences, in a stream, cut only where it does not change any sentence.
 
-A *unit* is about 128 thousand characters of whole paragraphs (of whole lines with `sentences="line"`); a longer paragraph
-is handed on in pieces cut at white space, only the last of which ends its sentence.
+A *unit* is about 128 thousand characters of whole paragraphs (of whole lines with `sentences="line"`); a longer
+paragraph is handed on in pieces cut at white space, only the last of which ends its sentence.
 
 >>> list(units(iter(["One par", "agraph.\\n\\nAnother.\\n"]), TextConfig()))
 [Unit(text='One paragraph.\\n\\nAnother.\\n', is_continued=False, is_open=False)]

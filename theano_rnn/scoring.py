@@ -45,13 +45,14 @@ def evaluate(
     batches: Iterable[Batch],
     initial_state: StateFunction,
     *,
-    on_batch: Callable[[int], bool] | None = None,
+    on_batch: Callable[[int], bool | None] | None = None,
 ) -> Evaluation | None:
     """Negative log-likelihood of every target of `batches`, the state carried where they say so.
 
     `on_batch` is called with the tokens so far after every batch; where it returns True, evaluation ends with None.
     """
-    total, tokens, state = 0.0, 0, ()
+    total, tokens = 0.0, 0
+    state: Any = ()
     for batch in batches:
         state = initial_state(batch.tokens.shape[1]) if batch.is_start else state
         losses, *state = loss(batch.tokens, batch.targets, batch.mask, *state)

@@ -1,4 +1,4 @@
-"""A folder of tokenized files, so that a second start takes no time; losing it, or not being able to write it, is harmless.
+"""A folder of tokenized files, so that a second start takes no time; losing it, or failing to write it, is harmless.
 
 One entry is a folder named by what decides its content; it holds the ids and a description with their check sum. It is
 written elsewhere and renamed, so two programs may use the folder at once. The least recently used entries give way.

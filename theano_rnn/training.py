@@ -1,8 +1,8 @@
 """Training: epochs, validation, annealing, the best parameters, and a position to go on from.
 
 `fit` sees compiled functions, batches and arrays; it prints nothing and reads no file. Whatever happens is told to a
-`Watcher`; everything a run needs to go on is in `Progress`, the parameters, the optimizer's state and the carried state.
-Nothing of that depends on the clock, so an interrupted and resumed run ends with the same bytes.
+`Watcher`; everything a run needs to go on is in `Progress`, the parameters, the optimizer's state and the carried
+state. Nothing of that depends on the clock, so an interrupted and resumed run ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class DivergedError(RuntimeError):
 class Progress:
     """Counters of a run, ready for JSON.
 
-    `epoch`: epochs done; `batch`: batches done of the next one; `step`: updates in all; `loss_sum`, `token_count`: of the
-    training loss in the epoch so far; `records`: what the log has, without clock times.
+    `epoch`: epochs done; `batch`: batches done of the next one; `step`: updates in all; `loss_sum`,
+    `token_count`: of the training loss in the epoch so far; `records`: what the log has, without clock times.
     """
 
     learning_rate: float

@@ -32,7 +32,9 @@ class Bar:
     `total` of None: what is counted has no known end.
     """
 
-    def __init__(self, title: str, *, unit: str, total: float | None = None, delay: float = 0.0, **options: Any) -> None:
+    def __init__(
+        self, title: str, *, unit: str, total: float | None = None, delay: float = 0.0, **options: Any
+    ) -> None:
         self.title, self.unit, self.total, self.count = title, unit, total, 0.0
         self.began = time.monotonic()
         self.said = self.began + delay - LINE_SECONDS
@@ -54,7 +56,9 @@ class Bar:
         elif time.monotonic() - self.said >= LINE_SECONDS:
             self.said = time.monotonic()
             of = f" of {self.total:,.0f}" if self.total else ""
-            print(f"{self.title}: {count:,.0f}{of} {self.unit.strip()}, {self.said - self.began:.0f} s", file=sys.stderr)
+            print(
+                f"{self.title}: {count:,.0f}{of} {self.unit.strip()}, {self.said - self.began:.0f} s", file=sys.stderr
+            )
         self.count = count
 
     def close(self) -> None:
@@ -146,4 +150,8 @@ class TrainingDisplay:
 def describe_loss(loss: float) -> str:
     """``loss 8.91, perplexity 7405``: nats per token, and its exponential."""
     perplexity = math.exp(min(loss, 700.0))
-    return f"loss {loss:.2f}, perplexity {perplexity:.0f}" if perplexity >= 100 else f"loss {loss:.3f}, perplexity {perplexity:.2f}"
+    return (
+        f"loss {loss:.2f}, perplexity {perplexity:.0f}"
+        if perplexity >= 100
+        else f"loss {loss:.3f}, perplexity {perplexity:.2f}"
+    )

@@ -1,4 +1,4 @@
-"""Entry points: ``theano-rnn COMMAND`` and ``python scripts/COMMAND.py``. What goes wrong becomes a line and a status."""
+"""Entry points: ``theano-rnn COMMAND`` and ``python scripts/COMMAND.py``. Errors become a line and a status."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def script(file: str) -> int:
 
 
 def command(name: str, arguments: Sequence[str], *, prog: str, root: Path | None = None) -> int:
-    """Run one command; 0 if all went well, 2 for the user's mistakes, 1 for a failure on the way, 128 + n for a signal."""
+    """Run one command: 0 if all went well, 2 for a user's mistake, 1 for a failure on the way, 128 + n for signals."""
     try:
         module = importlib.import_module(f"theano_rnn.cli.{name}")
         status: int = module.run(module.build(prog).parse_args(arguments), root)

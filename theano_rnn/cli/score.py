@@ -88,9 +88,7 @@ def stream_summary(trained: Trained, path: str) -> dict[str, Any]:
     training = dataclasses.replace(trained.training, batching="stream")
     batches = batches_of(ids, vocabulary, training, dtype=model.config.dtype)
     bar = Bar("scoring", unit=" tokens", total=len(ids), delay=2.0, unit_scale=True)
-    measured = evaluate(
-        compile_showing(model, "loss").loss, batches, model.initial_state, on_batch=lambda tokens: bool(bar.to(tokens))
-    )
+    measured = evaluate(compile_showing(model, "loss").loss, batches, model.initial_state, on_batch=bar.to)
     bar.close()
     assert measured is not None
     return {

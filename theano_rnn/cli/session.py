@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from theano_rnn.batching import start_id
 from theano_rnn.checkpoint import Checkpoint, assign, save, values_of, write_atomically
 from theano_rnn.cli.console import Bar, TrainingDisplay, say, tokenizing_progress
 from theano_rnn.cli.train import Interruption, Settings, log_path
 from theano_rnn.cli.trained import batches_of, compile_showing, samples
-from theano_rnn.batching import start_id
 from theano_rnn.config import CorpusConfig, ModelConfig, UserError, to_mapping
 from theano_rnn.corpus import load_corpus
 from theano_rnn.scoring import Evaluation, evaluate, perplexity
@@ -81,7 +81,9 @@ class Session(Watcher):
         if self.log.exists():
             os.replace(self.log, self.log.with_name(self.log.name + ".previous"))
         parameters = values_of(self.model.params)
-        self.state = Run(self.model, Progress(learning_rate=float(self.settings.training.learning_rate or 0)), parameters)
+        self.state = Run(
+            self.model, Progress(learning_rate=float(self.settings.training.learning_rate or 0)), parameters
+        )
         self.save()
         write_atomically(self.log, b"")
         return self.state
@@ -136,11 +138,12 @@ class Session(Watcher):
         say(f"epoch {record['epoch']}: train {record['train_loss']:.4f}, validation {record['valid_loss']:.4f} nats, "
             f"perplexity {record['valid_perplexity']:.2f}, learning rate {record['learning_rate']:g}, "
             f"{record['tokens_per_second']:,.0f} tokens/s, {record['seconds']:.0f} s")  # fmt: skip
-        for text in samples(
-            self.function("step"), self.model, self.vocabulary, num_samples=NUM_SAMPLES, max_tokens=None, temperature=0.8,
-            start=start_id(self.vocabulary, self.settings.training.batching),
-            seed=[self.settings.training.seed, self.state.progress.step],
-        ):  # fmt: skip
+        training, step = self.settings.training, self.state.progress.step
+        texts = samples(
+            self.function("step"), self.model, self.vocabulary, start=start_id(self.vocabulary, training.batching),
+            num_samples=NUM_SAMPLES, max_tokens=None, temperature=0.8, seed=[training.seed, step],
+        )  # fmt: skip
+        for text in texts:
             say("  | " + text.replace("\n", "\n  | "))
         self.display.begin()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from theano_rnn.cli.options import Parser, add_flags, flag, given_settings, sections_from
+from theano_rnn.cli.options import Parser, add_flags, flag, given_settings, sections_from, settings_of
 from theano_rnn.cli.threads import fix_threads
 from theano_rnn.config import (
     CorpusConfig,
@@ -84,14 +84,16 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
 
 def resumed(given: Mapping[str, Any], checkpoint: Any, path: str) -> dict[str, Any]:
     """The checkpoint's settings; a flag that says otherwise is an error, but files are compared by content later."""
-    stored = {name: value for section in checkpoint.settings.values() for name, value in section.items()}
-    own = {item for section in STORED.values() for item in section.__dataclass_fields__}
+    stored = {
+        name: value
+        for section in ("model", "text", "training", "corpus")  # the corpus has the last word on
+        for name, value in checkpoint.settings[section].items()
+    }  # vocab_size: what was asked for
+    own = {item.name for section in STORED.values() for item in settings_of(section)}
     for name, value in given.items():
         if name in own and name not in FILES and name in stored and stored[name] != value:
-            if name == "vocab_size" and value == checkpoint.settings["corpus"]["vocab_size"]:
-                continue
             raise UserError(f"{flag(name)} {value} conflicts with {path}, which has {stored[name]}: leave the flag out")
-    return {**stored, "vocab_size": checkpoint.settings["corpus"]["vocab_size"]}
+    return stored
 
 
 def default_corpus(corpus: CorpusConfig, root: Path | None) -> CorpusConfig:

@@ -86,6 +86,7 @@ def in_python(op: Op) -> Op:
 
 def is_bookkeeping(node: Apply) -> bool:
     """Whether a node only computes with lengths and indices: scalars and short vectors of whole numbers."""
+
     def is_small(variable: Any) -> bool:
         ndim, dtype = getattr(variable.type, "ndim", 0), getattr(variable.type, "dtype", "")
         return ndim == 0 and (dtype.startswith(("int", "uint", "bool")))

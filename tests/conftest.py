@@ -1,0 +1,146 @@
+"""What the whole session shares: Aesara's flags, a cache folder of its own, and models that are compiled once.
+
+Compiling a training function takes seconds, and half a minute where Aesara's own cache is empty, so tests of the
+compiled model share a few functions and feed them many inputs. Graphs too small to be worth compiling run under
+`python_mode`.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+# Before anything imports aesara: a rewrite that fails is an error instead of a slower graph.
+os.environ["AESARA_FLAGS"] = ",".join(filter(None, [os.environ.get("AESARA_FLAGS"), "on_opt_error=raise"]))
+os.environ["THEANO_RNN_CACHE"] = CACHE = tempfile.mkdtemp(prefix="theano_rnn_tests_")
+
+import theano_rnn  # noqa: F401, I001  (adds its flags, so it comes before aesara)
+import aesara
+import numpy as np
+import pytest
+
+from theano_rnn.config import ModelConfig
+from theano_rnn.model import RNNLM, Functions
+
+TIME, BATCH, VOCAB, EMBEDDING, HIDDEN = 4, 3, 7, 5, 6  # all distinct, so that no two axes can be mistaken
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(CACHE, ignore_errors=True)
+
+
+class Inputs(NamedTuple):
+    """What `train` and `loss` take before the learning rate."""
+
+    tokens: Any
+    targets: Any
+    mask: Any
+    state: Any
+
+
+class Compiled:
+    """A float64 model and its compiled functions; `reset` gives it the parameters and optimizer state it began with.
+
+    Its parameters are drawn anew, larger than a fresh model's and biases not zero, so that nothing hides behind them.
+    """
+
+    def __init__(self, cell: str, *names: str, hidden_size: int = HIDDEN, **options: Any) -> None:
+        config = ModelConfig(
+            cell=cell, embedding_size=EMBEDDING, hidden_size=hidden_size, vocab_size=VOCAB, dtype="float64"
+        )
+        rng = np.random.default_rng(20)
+        self.cell = cell
+        self.model = RNNLM(config, rng=rng)
+        self.functions: Functions = self.model.compile(*names, **options)
+        for parameter in self.model.params.values():
+            parameter.set_value(rng.normal(0, 0.5, parameter.get_value().shape))
+        self.shared = [*self.model.params.values(), *self.model.optimizer_state.values()]
+        self.beginning = [variable.get_value() for variable in self.shared]
+
+    def reset(self) -> "Compiled":
+        for variable, value in zip(self.shared, self.beginning):
+            variable.set_value(value)
+        return self
+
+    def params(self) -> dict[str, Any]:
+        return {name: parameter.get_value() for name, parameter in self.model.params.items()}
+
+    def inputs(self, time: int = TIME, batch: int = BATCH, *, seed: int = 0, carried: bool = True) -> Inputs:
+        """Sentences of unequal length, the first as long as `time`; tokens also from the two rows never predicted."""
+        rng = np.random.default_rng(seed)
+        lengths = np.array([time, 1, 2, 3][:batch]).clip(max=time)
+        mask = (np.arange(time)[:, None] < lengths).astype("float64")
+        tokens = rng.integers(VOCAB + 2, size=(time, batch), dtype="int32")
+        targets = rng.integers(VOCAB, size=(time, batch), dtype="int32")
+        hidden_size = self.model.config.hidden_size
+        state = rng.normal(0, 0.5, (batch, hidden_size)) if carried else np.zeros((batch, hidden_size))
+        return Inputs(tokens, targets, mask, state)
+
+    def mean_loss(self, inputs: Inputs) -> float:
+        """By the `loss` function, in nats per real token."""
+        losses, _ = self.functions.loss(*inputs)
+        return float(losses.sum() / inputs.mask.sum())
+
+    def gradients(self, inputs: Inputs) -> dict[str, Any]:
+        """By one step of gradient descent with learning rate 1, which is undone."""
+        before = self.params()
+        self.functions.train(*inputs, 1.0)
+        after = self.params()
+        for name, parameter in self.model.params.items():
+            parameter.set_value(before[name])
+        return {name: before[name] - after[name] for name in before}
+
+
+@pytest.fixture(scope="session")
+def tanh_session() -> Compiled:
+    return Compiled("tanh")
+
+
+@pytest.fixture(scope="session")
+def relu_session() -> Compiled:
+    return Compiled("relu", "train", "predict")
+
+
+@pytest.fixture(scope="session")
+def hidden_1_session() -> Compiled:
+    return Compiled("tanh", "train", hidden_size=1)
+
+
+@pytest.fixture(scope="session")
+def adam_session() -> Compiled:
+    return Compiled("tanh", "train", optimizer="adam", clip_norm=0.3)
+
+
+@pytest.fixture
+def tanh(tanh_session: Compiled) -> Compiled:
+    """All four functions; `train` is gradient descent without clipping."""
+    return tanh_session.reset()
+
+
+@pytest.fixture
+def relu(relu_session: Compiled) -> Compiled:
+    """`train` and `predict`, gradient descent."""
+    return relu_session.reset()
+
+
+@pytest.fixture
+def hidden_1(hidden_1_session: Compiled) -> Compiled:
+    """`train` of a tanh model with one hidden unit, gradient descent."""
+    return hidden_1_session.reset()
+
+
+@pytest.fixture
+def adam(adam_session: Compiled) -> Compiled:
+    """`train` of a tanh model by Adam, clipped to a norm of 0.3."""
+    return adam_session.reset()
+
+
+@pytest.fixture
+def python_mode() -> Iterator[None]:
+    """Functions, and the scans in them, run operation by operation in Python: nothing to compile.
+
+    Without a compiler even constants are folded in Python.
+    """
+    with aesara.config.change_flags(mode="FAST_COMPILE", cxx=""):
+        yield

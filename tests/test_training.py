@@ -1,0 +1,239 @@
+"""fit: epochs, validation, annealing, stopping and going on, with a fake model whose loss is known."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+
+from theano_rnn.batching import Batch
+from theano_rnn.checkpoint import values_of
+from theano_rnn.config import TrainingConfig
+from theano_rnn.scoring import Evaluation, perplexity
+from theano_rnn.training import DivergedError, Progress, Run, Watcher, fit
+
+BATCHES = 5
+
+
+class Shared:
+    def __init__(self, value):
+        self.value = np.array(value)
+
+    def get_value(self, borrow=False):
+        return self.value if borrow else self.value.copy()
+
+    def set_value(self, value):
+        self.value = np.array(value)
+
+
+class FakeModel:
+    """One number; a step adds learning rate times the batch's number plus the state, which counts the steps."""
+
+    class config:
+        dtype = "float64"
+
+    def __init__(self):
+        self.params = {"w": Shared(np.zeros(1))}
+
+    def initial_state(self, batch_size):
+        return (np.zeros((batch_size, 1)),)
+
+    def train(self, tokens, targets, mask, state, learning_rate):
+        self.params["w"].set_value(self.params["w"].value + learning_rate * (tokens[0, 0] + state[0, 0]))
+        return [np.asarray(math.sin(self.params["w"].value[0])), state + 1]
+
+
+def batches_of_epoch(epoch):
+    order = np.random.default_rng([3, epoch]).permutation(BATCHES)
+    return [Batch(np.full((2, 3), n, np.int32), np.zeros((2, 3), np.int32), np.ones((2, 3)), i % 2 == 0)
+            for i, n in enumerate(order)]  # fmt: skip
+
+
+class Recorder(Watcher):
+    def __init__(self, run=None, stop_after=None):
+        self.run, self.stop_after = run, stop_after
+        self.losses, self.records, self.saves = [], [], []
+        self.events = []
+
+    def on_step(self, progress, loss, tokens, batches):
+        self.losses.append(loss)
+
+    def on_epoch(self, record):
+        self.records.append(record)
+        self.events.append("record")
+
+    def save(self):
+        self.events.append("save")
+        self.saves.append((copy.deepcopy(self.run.progress), values_of(self.run.model.params), self.run.best,
+                           [array.copy() for array in self.run.carried]))  # fmt: skip
+
+    def should_stop(self):
+        return self.stop_after is not None and len(self.losses) >= self.stop_after
+
+
+def start():
+    model = FakeModel()
+    return Run(model, Progress(learning_rate=0.1), values_of(model.params))
+
+
+def trained(run, watcher=None, epochs=3, validation=(3.0, 2.0, 2.5, 2.4), **options):
+    watcher = watcher or Recorder()
+    watcher.run = run
+    config = TrainingConfig(epochs=epochs)
+
+    def evaluate():
+        return Evaluation(10 * validation[run.progress.epoch], 10)
+
+    ended = fit(
+        run, run.model.train, batches_of_epoch, options.pop("evaluate", evaluate), config, watcher=watcher, **options
+    )
+    return ended, watcher
+
+
+def test_every_batch_of_every_epoch_is_one_step():
+    run = start()
+    ended, watcher = trained(run)
+    assert ended == "finished"
+    assert len(watcher.losses) == run.progress.step == 3 * BATCHES
+    assert run.progress.epoch == 3
+
+
+def test_the_learning_rate_is_halved_when_validation_loss_rises_and_only_then():
+    run = start()
+    _, watcher = trained(run, epochs=4)
+    assert [record["learning_rate"] for record in watcher.records] == [0.1, 0.1, 0.1, 0.05]
+    assert run.progress.learning_rate == 0.05
+
+
+def test_the_best_parameters_are_those_of_the_lowest_validation_loss():
+    run = start()
+    _, watcher = trained(run)
+    second_epoch = watcher.saves[1][1]["w"]
+    np.testing.assert_array_equal(run.best["w"], second_epoch)
+    assert (run.progress.best_loss, run.progress.best_step) == (2.0, 2 * BATCHES)
+    assert run.model.params["w"].value != run.best["w"]
+
+
+def test_a_record_says_what_the_epoch_was():
+    run = start()
+    _, watcher = trained(run)
+    record = watcher.records[1]
+    losses = watcher.losses[BATCHES : 2 * BATCHES]
+    assert record["epoch"] == 2
+    assert record["step"] == 2 * BATCHES
+    assert record["train_loss"] == pytest.approx(np.mean(losses))
+    assert (record["valid_loss"], record["valid_perplexity"]) == (2.0, perplexity(2.0))
+    assert {"tokens_per_second", "seconds"} <= set(record)
+    assert "seconds" not in run.progress.records[1]
+
+
+def test_a_record_comes_after_its_checkpoint():
+    assert trained(start())[1].events == ["save", "record"] * 3
+
+
+@pytest.mark.parametrize("stop_after", range(1, 3 * BATCHES))
+def test_stopped_and_resumed_anywhere_equals_uninterrupted(stop_after):
+    whole = start()
+    _, reference = trained(whole)
+    first = start()
+    ended, before = trained(first, Recorder(stop_after=stop_after))
+    assert ended == "stopped"
+    progress, params, best, carried = before.saves[-1]
+    second = Run(FakeModel(), Progress(**progress.to_json()), best, carried)
+    second.model.params["w"].set_value(params["w"])
+    ended, after = trained(second)
+    assert ended == "finished"
+    assert before.losses + after.losses == reference.losses
+    assert second.model.params["w"].value.tobytes() == whole.model.params["w"].value.tobytes()
+    assert second.best["w"].tobytes() == whole.best["w"].tobytes()
+    assert second.progress == whole.progress
+
+
+def test_an_interrupted_validation_is_made_again():
+    run = start()
+    ended, watcher = trained(run, evaluate=lambda: None)
+    assert ended == "stopped"
+    assert (run.progress.epoch, run.progress.batch) == (0, BATCHES)
+    assert len(watcher.saves) == 1
+    ended, _ = trained(run)
+    assert (ended, run.progress.step) == ("finished", 3 * BATCHES)
+
+
+def test_a_checkpoint_is_written_when_its_time_has_come():
+    ticks = iter(range(10_000))
+    _, watcher = trained(start(), clock=lambda: float(next(ticks)), save_seconds=6.0, epochs=1)
+    assert watcher.events.count("save") > 1
+    assert watcher.events[-2:] == ["save", "record"]
+
+
+def test_time_that_is_up_ends_with_a_validation_and_a_record_that_is_not_kept():
+    ticks = iter(range(10_000))
+    run = start()
+    ended, watcher = trained(run, clock=lambda: float(next(ticks)), max_seconds=7.0)  # a step takes one tick
+    assert ended == "out of time"
+    assert len(watcher.losses) == 7
+    assert [record["step"] for record in watcher.records] == [BATCHES, 7]
+    assert [record["step"] for record in run.progress.records] == [BATCHES]
+    ended, _ = trained(run)
+    assert (ended, run.progress.step) == ("finished", 3 * BATCHES)
+
+
+def test_time_that_is_up_at_an_epochs_end_needs_no_second_validation():
+    ticks = iter(range(10_000))
+    ended, watcher = trained(start(), clock=lambda: float(next(ticks)), max_seconds=float(BATCHES))
+    assert ended == "out of time"
+    assert watcher.events == ["save", "record"]
+
+
+def test_time_that_is_up_in_an_interrupted_validation_still_saves():
+    ticks = iter(range(10_000))
+    run = start()
+    ended, watcher = trained(run, clock=lambda: float(next(ticks)), max_seconds=2.0, evaluate=lambda: None)
+    assert (ended, watcher.events) == ("out of time", ["save"])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_without_saving(bad):
+    run = start()
+    run.model.train = lambda *arrays: [np.asarray(bad), arrays[3]]
+    watcher = Recorder()
+    with pytest.raises(DivergedError, match=r"the loss is (nan|inf) at step 1"):
+        trained(run, watcher)
+    assert not watcher.saves
+
+
+def test_a_validation_loss_that_is_no_number_stops_without_saving():
+    watcher = Recorder()
+    with pytest.raises(DivergedError, match="validation loss is nan"):
+        trained(start(), watcher, validation=[math.nan])
+    assert not watcher.saves
+
+
+def test_parameters_that_are_no_numbers_are_never_saved():
+    run = start()
+    run.model.train = lambda *arrays: [np.asarray(1.0), run.model.params["w"].set_value([np.nan])]
+    watcher = Recorder(stop_after=1)
+    with pytest.raises(DivergedError, match="w is no longer finite after step 1"):
+        trained(run, watcher)
+    assert not watcher.saves
+
+
+def test_a_stop_between_epochs_is_a_stop():
+    run = start()
+    ended, watcher = trained(run, Recorder(stop_after=None), epochs=2)
+    assert ended == "finished"
+
+    class StopAtEpoch(Recorder):
+        def should_stop(self):
+            return bool(self.records)
+
+    run = start()
+    ended, watcher = trained(run, StopAtEpoch())
+    assert (ended, run.progress.epoch, run.progress.batch) == ("stopped", 1, 0)
+    assert watcher.events == ["save", "record"]
+
+
+def test_a_watcher_may_be_left_as_it_is():
+    run = start()
+    assert fit(run, run.model.train, batches_of_epoch, lambda: Evaluation(1.0, 1), TrainingConfig(epochs=1),
+               watcher=Watcher()) == "finished"  # fmt: skip
