@@ -1,6 +1,7 @@
 """Who may import whom, read from the source: no module of the package may know more than its table says."""
 
 import ast
+import functools
 import sys
 from pathlib import Path
 
@@ -61,6 +62,7 @@ def module_of(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@functools.cache
 def trees(module):
     return [ast.parse(path.read_text(encoding="utf-8")) for path in FILES if module_of(path) == module]
 
@@ -76,9 +78,11 @@ def imports(module):
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+@functools.cache
 def calls(module):
-    for tree in trees(module):
-        yield from (ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
+    """What a module calls, as it is written: `print`, `aesara.scan`."""
+    nodes = [node for tree in trees(module) for node in ast.walk(tree)]
+    return [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)]
 
 
 def test_the_table_names_the_modules_that_exist():

@@ -68,7 +68,7 @@ def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
         "progress": checkpoint.progress,
     }
     metadata = {KEY: json.dumps(facts, ensure_ascii=False, sort_keys=True)}
-    data = safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata)
+    data = safetensors.numpy.save({k: np.asarray(v, order="C") for k, v in tensors.items()}, metadata)
     write_atomically(path, data)
 
 
