@@ -5,6 +5,7 @@ compiled model share a few functions and feed them many inputs. Graphs too small
 `python_mode`.
 """
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -23,11 +24,9 @@ import pytest
 from theano_rnn.config import ModelConfig
 from theano_rnn.model import RNNLM, Functions
 
+atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
+
 TIME, BATCH, VOCAB, EMBEDDING, HIDDEN = 4, 3, 7, 5, 6  # all distinct, so that no two axes can be mistaken
-
-
-def pytest_unconfigure() -> None:
-    shutil.rmtree(CACHE, ignore_errors=True)
 
 
 class Inputs(NamedTuple):

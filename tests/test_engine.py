@@ -204,6 +204,9 @@ def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch, tmp_path):
 # Progress
 
 
+NO_LIBRARY = "We did not find a dynamic library in the library_dir of the library we use for blas."
+
+
 @pytest.fixture
 def log():
     return logging.getLogger("aesara.link.c.cmodule")
@@ -219,16 +222,20 @@ def test_progress_counts_the_modules_that_are_written(log):
     assert runs == [1, 2]
 
 
-def test_watching_prints_nothing_and_keeps_warnings(log, caplog):
-    with c.watching_compiler(lambda runs: None):
+@pytest.mark.parametrize("progress", [None, lambda runs: None])
+def test_watching_prints_nothing_and_keeps_warnings(progress, log, caplog):
+    with c.watching_compiler(progress):
         log.debug("Writing module C++ code to %s", "somewhere")
         log.warning("a warning")
-    assert [record.getMessage() for record in caplog.records] == ["a warning"]
+        logging.getLogger("aesara.tensor.blas").warning(NO_LIBRARY)
+        logging.getLogger("aesara.tensor.blas").warning("another warning")
+    assert [record.getMessage() for record in caplog.records] == ["a warning", "another warning"]
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_watching_restores_the_logger(log, fails):
-    before = (log.level, list(log.filters), list(log.handlers))
+def test_watching_restores_the_loggers(log, fails, caplog):
+    loggers = [log, logging.getLogger("aesara.tensor.blas")]
+    before = [(logger.level, list(logger.filters), list(logger.handlers)) for logger in loggers]
     try:
         with c.watching_compiler(lambda runs: None):
             assert log.level == logging.DEBUG
@@ -236,7 +243,9 @@ def test_watching_restores_the_logger(log, fails):
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
         pass
-    assert (log.level, log.filters, log.handlers) == before
+    assert [(logger.level, logger.filters, logger.handlers) for logger in loggers] == before
+    loggers[1].warning(NO_LIBRARY)  # to other Aesara programs it may be of use
+    assert [record.getMessage() for record in caplog.records] == [NO_LIBRARY]
 
 
 def test_aesara_still_says_what_is_counted():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from aesara.gradient import verify_grad
 
+from theano_rnn import losses
 from theano_rnn.engine import compile_function
 from theano_rnn.losses import SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, cross_entropy, masked_mean
 
@@ -246,3 +247,12 @@ def test_masked_mean_counts_real_tokens_only(python_mode):
 def test_masked_mean_keeps_single_precision():
     mean = masked_mean(T.fmatrix(), T.fmatrix())
     assert mean.dtype == "float32"
+
+
+@pytest.mark.parametrize("operation", [SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad])
+def test_changed_c_code_is_compiled_anew(operation, monkeypatch):
+    """Aesara looks for a compiled module by this version, not by its code: else an older one would go on running."""
+    before = operation().c_code_cache_version()
+    assert before == operation().c_code_cache_version() != ()
+    monkeypatch.setattr(losses, "SUPPORT", losses.SUPPORT.replace("-80.0f", "-81.0f"))
+    assert operation().c_code_cache_version() != before
