@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from theano_rnn.initializers import uniform
+from theano_rnn.initializers import normal, uniform
 
 
 def test_same_generator_same_numbers():
@@ -21,3 +21,10 @@ def test_uniform_fills_its_interval(shape, limit, bound):
     assert 0.99 * bound < W.max() < bound
     assert abs(W.mean()) < 0.03 * bound
     np.testing.assert_allclose(W.std(), bound / 3**0.5, rtol=0.03)
+
+
+def test_normal_numbers_have_mean_zero_and_deviation_one():
+    values = normal((300, 400), rng=np.random.default_rng(0))
+    assert values.shape == (300, 400)
+    assert abs(values.mean()) < 0.01
+    assert abs(values.std() - 1) < 0.01

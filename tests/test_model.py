@@ -431,3 +431,11 @@ def test_a_masked_column_ends_in_the_state_it_began_with(python_mode):
 def test_unroll_refuses_another_number_of_states(python_mode):
     with pytest.raises(ValueError, match="the cell has 1 states, got 2"):
         run(TOYS["output is the state"], num_states=2)
+
+
+def test_units_are_neither_idle_nor_saturated_before_training():
+    """Small embeddings were a bug: the recurrent matrices grew instead, and validation perplexity doubled."""
+    model = RNNLM(ModelConfig(vocab_size=1000), rng=np.random.default_rng(1))
+    params = {name: p.get_value() for name, p in model.params.items()}
+    projected = params["embedding"] @ params["layer0.W_xh"]
+    assert 0.3 < projected.std() < 0.9

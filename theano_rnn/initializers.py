@@ -11,6 +11,11 @@ from typing import Any
 import numpy as np
 
 
+def normal(shape: tuple[int, ...], *, rng: np.random.Generator) -> Any:
+    """Float64 array drawn from the standard normal distribution."""
+    return rng.standard_normal(shape)
+
+
 def uniform(shape: tuple[int, ...], *, rng: np.random.Generator, limit: float | None = None) -> Any:
     """Float64 array drawn from [-limit, limit).
 

@@ -24,7 +24,7 @@ from aesara.tensor.var import TensorVariable
 from theano_rnn.cells import RNNCell
 from theano_rnn.config import ModelConfig
 from theano_rnn.engine import CompileProgress, compile_function
-from theano_rnn.initializers import uniform
+from theano_rnn.initializers import normal, uniform
 from theano_rnn.losses import cross_entropy, masked_mean
 from theano_rnn.optimizers import OPTIMIZERS, clip_global_norm
 
@@ -146,8 +146,9 @@ class RNNLM:
         ``vocab_size`` is the number of columns of the output; the embedding has two rows more, for padding and for
         the start of a sentence, which are never predicted.
     rng : np.random.Generator
-        Of the initial parameters: the embedding uniform in +-0.1, the output layer uniform in +-1/sqrt(hidden_size)
-        times 0.1, so that the first loss is ln(vocab_size), its bias zero.
+        Of the initial parameters: the embedding standard normal (from small vectors ``W_xh`` and ``W_hh`` grow instead,
+        until the units saturate), the output layer uniform in +-0.01/sqrt(hidden_size), so that the first loss is
+        ln(vocab_size), its bias zero.
 
     Attributes
     ----------
@@ -162,8 +163,8 @@ class RNNLM:
             config.embedding_size, config.hidden_size, activation=config.cell, rng=rng, dtype=dtype
         )  # fmt: skip
         values = {
-            "embedding": uniform((config.vocab_size + 2, config.embedding_size), rng=rng, limit=0.1),
-            "W_hy": 0.1 * uniform((config.hidden_size, config.vocab_size), rng=rng),
+            "embedding": normal((config.vocab_size + 2, config.embedding_size), rng=rng),
+            "W_hy": 0.01 * uniform((config.hidden_size, config.vocab_size), rng=rng),
             "b_y": np.zeros(config.vocab_size),
         }
         shared = {name: aesara.shared(value.astype(dtype), name=name) for name, value in values.items()}
