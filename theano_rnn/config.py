@@ -133,7 +133,7 @@ class ModelConfig(Section):
     dtype: str = "float32"
 
 
-DEFAULT_LEARNING_RATE = {"adam": 0.002, "sgd": 1.0}
+DEFAULT_LEARNING_RATE = {"adam": 0.001, "sgd": 1.0}
 
 
 @dataclass(frozen=True)
@@ -148,11 +148,11 @@ class TrainingConfig(Section):
     bptt_steps: int = setting(35, "time steps of one window of the stream", kind=int, at_least=1)
     optimizer: str = setting("adam", "how gradients change parameters", choices=("sgd", "adam"))
     learning_rate: float | None = setting(
-        None, "first learning rate; halved when validation loss rises (default: 0.002 for adam, 1 for sgd)",
+        None, "first learning rate; halved when validation loss rises (default: 0.001 for adam, 1 for sgd)",
         kind=float, above=0,
     )  # fmt: skip
-    clip_norm: float = setting(1.0, "scale gradients down to this global L2 norm; 0 for never", kind=float, at_least=0)
-    epochs: int = setting(4, "passes over the training text", kind=int, at_least=1)
+    clip_norm: float = setting(0.25, "scale gradients down to this global L2 norm; 0 for never", kind=float, at_least=0)
+    epochs: int = setting(3, "passes over the training text", kind=int, at_least=1)
     seed: int = setting(1, "of initial parameters, the order of sentences and samples", kind=int, at_least=0)
 
     def __post_init__(self) -> None:
