@@ -9,6 +9,7 @@ Sums run in 16 lanes so that they vectorize too. Double uses the C library.
 SUPPORT = r"""
 #include <cmath>
 #include <cstring>
+#define KERNEL __attribute__((noinline, hot))  // inlined into Aesara's error handling, g++ takes loops for cold
 namespace {
 inline float exponential(float x) {  // for x <= 0, and nan
     const bool tiny = x < -80.0f;  // as 0: a hundredth of it would be denormal, which is slow and changes no sum
@@ -29,7 +30,7 @@ inline float exponential(float x) {  // for x <= 0, and nan
 }
 inline double exponential(double x) { return std::exp(x); }
 
-template <typename R> R row_maximum(const R* z, const R* b, npy_intp size) {
+template <typename R> KERNEL R row_maximum(const R* z, const R* b, npy_intp size) {
     R lane[16], top;
     for (int k = 0; k < 16; k++) lane[k] = -INFINITY;
     npy_intp j = 0;
@@ -41,7 +42,7 @@ template <typename R> R row_maximum(const R* z, const R* b, npy_intp size) {
     return top;
 }
 
-template <typename R> R row_sum(const R* z, const R* b, npy_intp size, R top) {
+template <typename R> KERNEL R row_sum(const R* z, const R* b, npy_intp size, R top) {
     R lane[16];
     double total = 0.0;
     for (int k = 0; k < 16; k++) lane[k] = 0;
@@ -54,10 +55,12 @@ template <typename R> R row_sum(const R* z, const R* b, npy_intp size, R top) {
 }
 
 template <typename R>
-void row_gradient(const R* __restrict__ z, const R* __restrict__ b, R* __restrict__ d, R* __restrict__ d_bias,
+KERNEL void row_gradient(const R* __restrict__ z, const R* __restrict__ b, R* __restrict__ d, R* __restrict__ d_bias,
                   npy_intp size, R log_normalizer, R a) {
-    for (npy_intp j = 0; j < size; j++) d[j] = a * exponential(z[j] + b[j] - log_normalizer);
-    for (npy_intp j = 0; j < size; j++) d_bias[j] += d[j];
+    for (npy_intp j = 0; j < size; j++) {
+        d[j] = a * exponential(z[j] + b[j] - log_normalizer);
+        d_bias[j] += d[j];
+    }
 }
 
 template <typename R> PyArrayObject* contiguous(PyArrayObject* array, int typenum) {

@@ -19,6 +19,10 @@ from typing import Any, NamedTuple
 import aesara
 import aesara.tensor as T
 import numpy as np
+from aesara.graph.basic import io_toposort
+from aesara.scalar.basic import Exp, Tanh
+from aesara.scalar.math import Sigmoid
+from aesara.tensor.math import Dot
 from aesara.tensor.var import TensorVariable
 
 from theano_rnn.cells import RNNCell
@@ -76,29 +80,42 @@ def unroll(
     if len(state) != cell.num_states:
         raise ValueError(f"the cell has {cell.num_states} states, got {len(state)}")
     fixed = [params[name] for name in cell.recurrent] + list(context)
-    output_0, *state_0 = cell.step(projected[0], *state, *fixed)
-    # Scan keeps every state's trace: an output that is a state need not be stored again.
-    output_index = next((i for i, new in enumerate(state_0) if new is output_0), None)
 
     def masked_step(projected_t: Any, mask_t: Any, *rest: Any) -> list[Any]:
         state_tm1, arguments = rest[: cell.num_states], rest[cell.num_states :]
         output_t, *state_t = cell.step(projected_t, *state_tm1, *arguments)
         is_real = mask_t.dimshuffle(0, "x")  # (batch, 1)
-        kept = [T.switch(is_real, new, old) for new, old in zip(state_t, state_tm1)]
-        return kept if output_index is not None else [*kept, output_t]
+        kept = costly([output_t, *state_t], given=[projected_t, *rest])
+        return [*(T.switch(is_real, new, old) for new, old in zip(state_t, state_tm1)), output_t, *kept]
 
+    num_kept = len(costly(cell.step(projected[0], *state, *fixed), given=[projected, *state, *fixed]))
     traces, _ = aesara.scan(
         masked_step,
         sequences=[projected, mask],
-        outputs_info=[*state] if output_index is not None else [*state, None],
+        outputs_info=[*state, None, *[None] * num_kept],
         non_sequences=fixed,
         go_backwards=backwards,
         strict=True,
         name=f"unroll_{type(cell).__name__}",
         return_list=True,
     )
-    outputs = traces[cell.num_states if output_index is None else output_index]  # (time, batch, hidden)
+    outputs = traces[cell.num_states]  # (time, batch, hidden)
     return outputs[::-1] if backwards else outputs, [trace[-1] for trace in traces[: cell.num_states]]
+
+
+def costly(results: Sequence[TensorVariable], *, given: Sequence[Any]) -> list[TensorVariable]:
+    """Products and transcendental functions between `given` and `results`, those nearer to `results` first.
+
+    The gradient of a scan computes again whatever of a step is not one of the scan's outputs. `unroll` makes these
+    outputs too; Aesara removes those that no gradient needs.
+    """
+    nodes = list(io_toposort(list(given), list(results)))
+    return [node.outputs[0] for node in reversed(nodes) if is_costly(node.op) and node.outputs[0] not in results]
+
+
+def is_costly(op: Any) -> bool:
+    """Whether an operation is worth storing rather than computing again."""
+    return isinstance(op, Dot) or isinstance(getattr(op, "scalar_op", None), (Tanh, Sigmoid, Exp))
 
 
 def gradients(loss: TensorVariable, params: Mapping[str, Any]) -> dict[str, TensorVariable]:

@@ -173,6 +173,7 @@ def compile_function(
         No compiler, or a Python on which Aesara's scan does not compile.
     """
     check_c_engine()
+    GCC_compiler.compile_args()  # finds this processor's flags, by trial: a header with Python's in it would fail that
     header = precompiled_header_flags()
     flags = " ".join(filter(None, [aesara.config.gcc__cxxflags, header]))
     with aesara.config.change_flags(allow_gc=False, gcc__cxxflags=flags), watching_compiler(progress):
