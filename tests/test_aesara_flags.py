@@ -114,6 +114,35 @@ def test_threads_cannot_be_set_once_numpy_is_imported():
     assert dict(os.environ) == before
 
 
+AVX512 = "avx512f avx512bw avx512dq avx512vl avx512cd"
+
+
+@pytest.mark.parametrize(
+    ("flags", "modules", "given", "expected"),
+    [
+        (f"fpu avx2 fma {AVX512}", {}, None, "SkylakeX"),
+        ("fpu avx2 fma avx512f", {}, None, "Haswell"),
+        ("fpu avx avx2", {}, None, None),
+        (f"avx2 fma {AVX512}", {}, "Zen", "Zen"),
+        (f"avx2 fma {AVX512}", {"numpy": None}, None, None),
+    ],
+)
+def test_openblas_gets_the_kernels_that_the_processor_can_run(flags, modules, given, expected, monkeypatch, tmp_path):
+    """NumPy 1's OpenBLAS gives a processor it does not know those of 2004; the user's own choice wins."""
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\nprocessor : 1\nflags\t\t: fpu\n")
+    instructions = aesara_flags.x86_instructions(str(tmp_path / "cpuinfo"))
+    assert instructions >= set(flags.split())
+    monkeypatch.setattr(aesara_flags, "x86_instructions", lambda: instructions)
+    monkeypatch.setattr(aesara_flags, "sys", SimpleNamespace(modules=modules))
+    monkeypatch.setattr(os, "environ", {} if given is None else {"OPENBLAS_CORETYPE": given})
+    aesara_flags.choose_blas_kernels()
+    assert os.environ.get("OPENBLAS_CORETYPE") == expected
+
+
+def test_instructions_that_cannot_be_read_are_none():
+    assert aesara_flags.x86_instructions("/no/such/file") == set()
+
+
 @pytest.mark.parametrize("version", [Version(3, 12), Version(3, 13, 1), Version(4, 0)])
 def test_a_python_too_new_is_refused_in_one_line(version, monkeypatch):
     monkeypatch.setattr(aesara_flags, "sys", SimpleNamespace(version_info=version))
@@ -159,10 +188,12 @@ after = (dict(os.environ), os.getcwd(), random.getstate())
 changed = [key for key in after[0] if after[0][key] != before[0].get(key)]
 print(json.dumps([heavy, changed, after[1:] == before[1:]]))
 """
-    environment = {key: value for key, value in os.environ.items() if key not in ("AESARA_FLAGS", *THREADS)}
+    ours = ("AESARA_FLAGS", "OPENBLAS_CORETYPE", *THREADS)
+    environment = {key: value for key, value in os.environ.items() if key not in ours}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     heavy, changed, is_unchanged = json.loads(done.stdout)
     assert heavy == {name: [] for name in LIGHT}
-    assert changed == ["AESARA_FLAGS"]
+    assert "AESARA_FLAGS" in changed
+    assert set(changed) <= {"AESARA_FLAGS", "OPENBLAS_CORETYPE"}
     assert is_unchanged

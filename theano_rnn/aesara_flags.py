@@ -1,12 +1,13 @@
 """Aesara's traps around importing and compiling, each worked around here and nowhere else.
 
-`prepare()` runs before the first `import aesara` of this package; it adds two flags and takes nothing from the user,
-whose own ``AESARA_FLAGS`` wins:
+`prepare()` runs before the first `import aesara` of this package; it adds a flag and takes nothing from the user,
+whose own ``AESARA_FLAGS`` wins, and one variable for OpenBLAS (`choose_blas_kernels`):
 
 - ``blas__ldflags``: without it Aesara 2.9.4 asks NumPy 1.26 for settings that are gone, then imports
   ``numpy.distutils``, which fails where setuptools is new, and at best ends without BLAS. We link the OpenBLAS inside
   scipy's wheel (LP64, plain ``sgemm_``). ``--disable-new-dtags`` makes its libgfortran be found beside it.
-- ``on_unused_input`` and the like stay as they are: everything else is set for the time of our own compilations only.
+
+Everything else is set for the time of our own compilations only.
 """
 
 from __future__ import annotations
