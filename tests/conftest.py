@@ -6,8 +6,10 @@ compiled model share a few functions and feed them many inputs. Graphs too small
 """
 
 import atexit
+import functools
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -21,6 +23,7 @@ import aesara
 import numpy as np
 import pytest
 
+from theano_rnn.aesara_flags import has_jax
 from theano_rnn.config import ModelConfig
 from theano_rnn.model import RNNLM, Functions
 
@@ -55,7 +58,7 @@ class Compiled:
         for parameter in self.model.params.values():
             parameter.set_value(rng.normal(0, 0.5, parameter.get_value().shape))
         self.shared = [*self.model.params.values(), *self.model.optimizer_state.values()]
-        self.beginning = [variable.get_value() for variable in self.shared]
+        self.beginning = [np.array(variable.get_value()) for variable in self.shared]
 
     def reset(self) -> "Compiled":
         for variable, value in zip(self.shared, self.beginning):
@@ -63,7 +66,7 @@ class Compiled:
         return self
 
     def params(self) -> dict[str, Any]:
-        return {name: parameter.get_value() for name, parameter in self.model.params.items()}
+        return {name: np.array(parameter.get_value()) for name, parameter in self.model.params.items()}
 
     def inputs(self, time: int = TIME, batch: int = BATCH, *, seed: int = 0, carried: bool = True) -> Inputs:
         """Sentences of unequal length, the first as long as `time`; tokens also from the two rows never predicted."""
@@ -79,7 +82,7 @@ class Compiled:
     def mean_loss(self, inputs: Inputs) -> float:
         """By the `loss` function, in nats per real token."""
         losses, _ = self.functions.loss(*inputs)
-        return float(losses.sum() / inputs.mask.sum())
+        return float(np.asarray(losses).sum() / inputs.mask.sum())
 
     def gradients(self, inputs: Inputs) -> dict[str, Any]:
         """By one step of gradient descent with learning rate 1, which is undone."""
@@ -91,48 +94,49 @@ class Compiled:
         return {name: before[name] - after[name] for name in before}
 
 
-@pytest.fixture(scope="session")
-def tanh_session() -> Compiled:
-    return Compiled("tanh")
+CAN_RUN_C = sys.version_info < (3, 12) and np.lib.NumpyVersion(np.__version__) < "2.0.0"
+ENGINES = [name for name, can_run in (("c", CAN_RUN_C), ("jax", has_jax())) if can_run]
 
 
-@pytest.fixture(scope="session")
-def relu_session() -> Compiled:
-    return Compiled("relu", "train", "predict")
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each engine that can run here; a module about one of them overrides this."""
+    return str(request.param)
 
 
-@pytest.fixture(scope="session")
-def hidden_1_session() -> Compiled:
-    return Compiled("tanh", "train", hidden_size=1)
-
-
-@pytest.fixture(scope="session")
-def adam_session() -> Compiled:
-    return Compiled("tanh", "train", optimizer="adam", clip_norm=0.3)
+@functools.cache
+def compiled_once(cell: str, engine: str, *names: str, **options: Any) -> Compiled:
+    return Compiled(cell, *names, engine=engine, **options)
 
 
 @pytest.fixture
-def tanh(tanh_session: Compiled) -> Compiled:
+def tanh(engine: str) -> Compiled:
     """All four functions; `train` is gradient descent without clipping."""
-    return tanh_session.reset()
+    return compiled_once("tanh", engine).reset()
 
 
 @pytest.fixture
-def relu(relu_session: Compiled) -> Compiled:
+def relu(engine: str) -> Compiled:
     """`train` and `predict`, gradient descent."""
-    return relu_session.reset()
+    return compiled_once("relu", engine, "train", "predict").reset()
 
 
 @pytest.fixture
-def hidden_1(hidden_1_session: Compiled) -> Compiled:
+def lstm(engine: str) -> Compiled:
+    """`train` and `predict` of an LSTM, gradient descent."""
+    return compiled_once("lstm", engine, "train", "predict").reset()
+
+
+@pytest.fixture
+def hidden_1(engine: str) -> Compiled:
     """`train` of a tanh model with one hidden unit, gradient descent."""
-    return hidden_1_session.reset()
+    return compiled_once("tanh", engine, "train", hidden_size=1).reset()
 
 
 @pytest.fixture
-def adam(adam_session: Compiled) -> Compiled:
+def adam(engine: str) -> Compiled:
     """`train` of a tanh model by Adam, clipped to a norm of 0.3."""
-    return adam_session.reset()
+    return compiled_once("tanh", engine, "train", optimizer="adam", clip_norm=0.3).reset()
 
 
 @pytest.fixture

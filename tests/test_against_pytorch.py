@@ -59,7 +59,7 @@ def one_thread():
 
 
 @pytest.fixture(params=["tanh", "relu"])
-def compiled(request):
+def compiled(request, engine):
     return request.getfixturevalue(request.param)
 
 

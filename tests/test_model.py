@@ -14,7 +14,7 @@ SHAPES = [(TIME, BATCH), (1, BATCH), (TIME, 1), (1, 1)]
 
 
 @pytest.fixture(params=["tanh", "relu"])
-def compiled(request):
+def compiled(request, engine):
     """Both cells in turn: `train` and `predict`."""
     return request.getfixturevalue(request.param)
 
@@ -100,7 +100,7 @@ def test_gradient_is_that_of_central_differences(compiled):
     inputs = compiled.inputs()
     actual = compiled.gradients(inputs)
     for name, parameter in compiled.model.params.items():
-        value = parameter.get_value()
+        value = np.array(parameter.get_value())
         slope = np.zeros_like(value)
         for index in np.ndindex(*value.shape):
             for sign in (1, -1):
@@ -223,7 +223,7 @@ def test_two_windows_with_carried_state_equal_one(tanh):
 
 def test_loss_at_zero_weights_is_the_log_of_the_vocabulary(tanh):
     for parameter in tanh.model.params.values():
-        parameter.set_value(0 * parameter.get_value())
+        parameter.set_value(0 * np.array(parameter.get_value()))
     np.testing.assert_allclose(tanh.mean_loss(tanh.inputs()), np.log(VOCAB), rtol=1e-14)
 
 
@@ -314,7 +314,7 @@ def test_adam_training_learns_the_batch(adam):
 def test_same_seed_same_parameters():
     def draw(seed):
         model = RNNLM(ModelConfig(vocab_size=VOCAB), rng=np.random.default_rng(seed))
-        return {name: parameter.get_value() for name, parameter in model.params.items()}
+        return {name: np.array(parameter.get_value()) for name, parameter in model.params.items()}
 
     first, again, other = draw(1), draw(1), draw(2)
     for name, value in first.items():
@@ -327,7 +327,7 @@ def test_same_seed_same_parameters():
 def test_parameters_have_the_documented_shapes():
     config = ModelConfig(embedding_size=5, hidden_size=HIDDEN, vocab_size=VOCAB)
     model = RNNLM(config, rng=np.random.default_rng(0))
-    assert {name: parameter.get_value().shape for name, parameter in model.params.items()} == {
+    assert {name: np.array(parameter.get_value()).shape for name, parameter in model.params.items()} == {
         "embedding": (VOCAB + 2, 5),
         "layer0.W_xh": (5, HIDDEN),
         "layer0.W_hh": (HIDDEN, HIDDEN),
@@ -337,17 +337,25 @@ def test_parameters_have_the_documented_shapes():
     }
 
 
-def test_targets_that_are_no_column_are_refused(tanh):
+def test_targets_that_are_no_column_are_refused(tanh, engine):
     inputs = tanh.inputs()
+    wrong = inputs._replace(targets=np.full_like(inputs.targets, VOCAB))
+    if engine == "jax":  # XLA cannot raise: the loss is no number, which stops training
+        assert np.isnan(tanh.functions.train(*wrong, 1.0)[0])
+        return
     with pytest.raises(IndexError, match=r"targets must be in 0 \.\. 6, got 7"):
-        tanh.functions.train(*inputs._replace(targets=np.full_like(inputs.targets, VOCAB)), 1.0)
+        tanh.functions.train(*wrong, 1.0)
     np.testing.assert_array_equal(tanh.params()["W_hy"], tanh.reset().params()["W_hy"])
 
 
-def test_tokens_without_a_row_are_refused(tanh):
+def test_tokens_without_a_row_are_refused(tanh, engine):
     inputs = tanh.inputs()
+    wrong = inputs._replace(tokens=np.full_like(inputs.tokens, VOCAB + 2))
+    if engine == "jax":
+        assert np.isnan(tanh.functions.loss(*wrong)[0][inputs.mask == 1]).all()
+        return
     with pytest.raises(IndexError):
-        tanh.functions.loss(*inputs._replace(tokens=np.full_like(inputs.tokens, VOCAB + 2)))
+        tanh.functions.loss(*wrong)
 
 
 def test_unknown_function_names_are_refused(tanh):

@@ -19,6 +19,7 @@ import shlex
 import shutil
 import sys
 
+from theano_rnn import numpy2
 from theano_rnn.config import UserError
 
 
@@ -39,10 +40,15 @@ def scipy_blas_flags() -> str:
 
 def prepare() -> None:
     """Set what Aesara reads when it is imported. No effect once it is, or where the user's flags say otherwise."""
-    choose_blas_kernels()
+    if numpy2.is_numpy_2():
+        numpy2.prepare()
+        without_compiler()
+    else:
+        choose_blas_kernels()
     flags = os.environ.get("AESARA_FLAGS", "")
     if "aesara" not in sys.modules and "blas__ldflags" not in flags:
-        ours = f"blas__ldflags={shlex.quote(scipy_blas_flags())}"
+        libraries = "" if numpy2.is_numpy_2() else scipy_blas_flags()
+        ours = f"blas__ldflags={shlex.quote(libraries)}"
         os.environ["AESARA_FLAGS"] = f"{ours},{flags}" if flags else ours
 
 
@@ -85,6 +91,21 @@ def set_threads(count: int) -> None:
         os.environ[name] = str(count)
 
 
+def has_jax() -> bool:
+    """Whether JAX is installed."""
+    return importlib.util.find_spec("jax") is not None
+
+
+def without_compiler() -> None:
+    """Keep Aesara from looking for a C++ compiler and using it, which the XLA engine does not need.
+
+    Without effect once aesara is imported, or where the user's ``AESARA_FLAGS`` name a compiler.
+    """
+    flags = os.environ.get("AESARA_FLAGS", "")
+    if "aesara" not in sys.modules and "cxx=" not in flags:
+        os.environ["AESARA_FLAGS"] = f"cxx=,{flags}" if flags else "cxx="
+
+
 def check_c_engine() -> None:
     """Raise `UserError` with what to do where the C engine cannot run.
 
@@ -93,9 +114,14 @@ def check_c_engine() -> None:
     UserError
         Python is newer than 3.11, or no C++ compiler is found.
     """
+    advice = "use engine jax (pip install 'theano_rnn[jax]')"
     if sys.version_info >= (3, 12):
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        raise UserError(f"the C engine needs Python 3.10 or 3.11 (Aesara's scan does not compile on {version})")
+        raise UserError(
+            f"the C engine needs Python 3.10 or 3.11 (Aesara's scan does not compile on {version}): {advice}"
+        )
+    if numpy2.is_numpy_2():
+        raise UserError(f"the C engine needs NumPy 1 (Aesara's C code does not compile against NumPy 2): {advice}")
     if not any(shutil.which(name) for name in ("g++", "clang++")):
         raise UserError(
             "no C++ compiler found; install g++ (Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++; "

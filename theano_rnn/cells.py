@@ -73,3 +73,70 @@ class RNNCell:
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
         """Zeros, one NumPy array (batch_size, hidden_size) for each state."""
         return (np.zeros((batch_size, self.hidden_size), self.dtype),)
+
+
+class LSTMCell:
+    """Long short-term memory with a forget gate (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
+
+        i_t, f_t, o_t = sigmoid(x_t W_xh + h_tm1 W_hh + b_h)       the first three quarters of the columns
+        g_t           = tanh(x_t W_xh + h_tm1 W_hh + b_h)          the last quarter
+        c_t = f_t * c_tm1 + i_t * g_t
+        h_t = o_t * tanh(c_t)
+
+    (PyTorch's and cuDNN's equations; their columns stand in the order i, f, g, o.)
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+    rng : np.random.Generator
+    dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    params : dict
+        ``W_xh`` (input_size, 4 hidden_size), ``W_hh`` (hidden_size, 4 hidden_size) and ``b_h`` (4 hidden_size,). The
+        matrices start uniform in +-1/sqrt(rows); ``b_h`` is zero but for the forget gate's quarter, which is 1
+        (Jozefowicz et al. 2015).
+    recurrent, num_states
+        As of `RNNCell`; the states are h and c.
+    """
+
+    GATES = ("i", "f", "o", "g")
+    recurrent = ("W_hh",)
+    num_states = 2
+
+    def __init__(self, input_size: int, hidden_size: int, *, rng: np.random.Generator, dtype: str) -> None:
+        self.input_size, self.hidden_size, self.dtype = input_size, hidden_size, dtype
+        values = {
+            "W_xh": uniform((input_size, 4 * hidden_size), rng=rng),
+            "W_hh": uniform((hidden_size, 4 * hidden_size), rng=rng),
+            "b_h": np.repeat([float(gate == "f") for gate in self.GATES], hidden_size),
+        }
+        self.params = {name: aesara.shared(value.astype(dtype), name=name) for name, value in values.items()}
+
+    def project(self, x: TensorVariable, params: dict[str, Any]) -> TensorVariable:
+        """``x W_xh + b_h`` of all time steps at once: x (rows, input_size) -> (rows, 4 hidden_size)."""
+        return T.dot(x, params["W_xh"]) + params["b_h"]
+
+    def step(
+        self, projected_t: TensorVariable, h_tm1: TensorVariable, c_tm1: TensorVariable, W_hh: TensorVariable
+    ) -> tuple[Any, ...]:
+        """h_t, and the new states h_t and c_t: each (batch, hidden_size)."""
+        size = self.hidden_size
+        z_t = projected_t + T.dot(h_tm1, W_hh)  # (batch, 4 hidden)
+        gates, g = T.split(z_t, [3 * size, size], 2, axis=1)
+        i, f, o = T.split(T.sigmoid(gates), [size] * 3, 3, axis=1)
+        c_t = f * c_tm1 + i * T.tanh(g)
+        h_t = o * T.tanh(c_t)
+        return h_t, h_t, c_t
+
+    def initial_state(self, batch_size: int) -> tuple[Any, ...]:
+        """Zeros, one NumPy array (batch_size, hidden_size) for each state."""
+        return tuple(np.zeros((batch_size, self.hidden_size), self.dtype) for _ in range(self.num_states))
+
+
+def make_cell(kind: str, input_size: int, hidden_size: int, *, rng: np.random.Generator, dtype: str) -> Any:
+    """The cell of a name: "tanh", "relu" or "lstm"."""
+    if kind == "lstm":
+        return LSTMCell(input_size, hidden_size, rng=rng, dtype=dtype)
+    return RNNCell(input_size, hidden_size, activation=kind, rng=rng, dtype=dtype)

@@ -67,7 +67,7 @@ def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
         "fingerprint": checkpoint.fingerprint,
         "progress": checkpoint.progress,
     }
-    metadata = {KEY: json.dumps(facts, ensure_ascii=False, sort_keys=True)}
+    metadata = {KEY: json.dumps(facts, sort_keys=True)}  # ASCII: names of files need not be UTF-8
     data = safetensors.numpy.save({k: np.asarray(v, order="C") for k, v in tensors.items()}, metadata)
     write_atomically(path, data)
 
@@ -82,8 +82,10 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
-    except BaseException:
+    except BaseException as error:
         unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = os.fspath(path)  # a full disk does not say which file
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -126,7 +128,7 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
             carried=[group["carried"][name] for name in sorted(group["carried"], key=int)],
             kind=facts["kind"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is a damaged checkpoint ({type(error).__name__}: {error})") from None
 
 

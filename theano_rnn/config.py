@@ -126,7 +126,7 @@ class CorpusConfig(Section):
 class ModelConfig(Section):
     """Sizes of the network."""
 
-    cell: str = setting("tanh", "the recurrent layer's non-linearity", choices=("tanh", "relu"))
+    cell: str = setting("tanh", "the recurrent layer: vanilla with tanh or relu, or LSTM", choices=("tanh", "relu", "lstm"))
     embedding_size: int = setting(200, "numbers in one word's vector", kind=int, at_least=1)
     hidden_size: int = setting(200, "units of the recurrent layer", kind=int, at_least=1)
     vocab_size: int = 10_000  # columns of the output, as the vocabulary counted them
@@ -172,9 +172,20 @@ class RunConfig(Section):
         None, "stop after this many seconds of training; compiling, tokenizing and evaluating are not counted",
         kind=float, above=0,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MachineConfig(Section):
+    """What does the work; changes at most the last digits of what is learned, so it is not stored."""
+
     threads: int | None = setting(
         None, "threads of matrix products (default: one for each core, at most 8)", kind=int, at_least=1
     )
+    engine: str = setting(
+        "auto", "what runs the model: Aesara's C code, or XLA by JAX; auto: jax where it is installed",
+        choices=("auto", "c", "jax"),
+    )  # fmt: skip
+    device: str = setting("auto", "where engine jax runs; auto: a GPU if it sees one", choices=("auto", "cpu", "gpu"))
 
 
 S = TypeVar("S", bound=Section)

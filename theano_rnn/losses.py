@@ -8,6 +8,7 @@ The soft-max and its logarithm are one operation, so that nothing is computed tw
 
 from __future__ import annotations
 
+import importlib
 import zlib
 from typing import Any
 
@@ -86,6 +87,17 @@ class SoftmaxCrossEntropy(COp):  # type: ignore[misc]
     def infer_shape(self, fgraph: Any, node: Apply, shapes: list[Any]) -> list[Any]:
         return [shapes[2], shapes[2]]
 
+    def as_jax(self, node: Apply) -> Any:
+        def compute(scores: Any, bias: Any, targets: Any) -> list[Any]:
+            logits = scores + bias
+            top = logits.max(axis=1)
+            log_normalizer = log(exp(logits - top[:, None]).sum(axis=1)) + top
+            picked = logits.at[arange(targets.shape[0]), targets].get(mode="fill")  # nan for what is no column
+            return [log_normalizer - picked, log_normalizer]
+
+        exp, log, arange = jax_functions("exp", "log", "arange")
+        return compute
+
     def c_code_cache_version(self) -> tuple[int, ...]:
         return source_version(FORWARD)
 
@@ -119,6 +131,15 @@ class SoftmaxCrossEntropyGrad(COp):  # type: ignore[misc]
     def infer_shape(self, fgraph: Any, node: Apply, shapes: list[Any]) -> list[Any]:
         return [shapes[0], shapes[1]]
 
+    def as_jax(self, node: Apply) -> Any:
+        def compute(scores: Any, bias: Any, targets: Any, log_normalizer: Any, a: Any, b: Any) -> list[Any]:
+            is_target = arange(scores.shape[1], dtype="int32") == targets[:, None]
+            gradient = exp(scores + bias - log_normalizer[:, None]) * a[:, None] - where(is_target, b[:, None], 0)
+            return [gradient.astype(scores.dtype), gradient.sum(axis=0).astype(scores.dtype)]
+
+        exp, where, arange = jax_functions("exp", "where", "arange")
+        return compute
+
     def c_code_cache_version(self) -> tuple[int, ...]:
         return source_version(BACKWARD)
 
@@ -128,6 +149,12 @@ class SoftmaxCrossEntropyGrad(COp):  # type: ignore[misc]
     def c_code(self, node: Apply, name: str, inputs: list[str], outputs: list[str], sub: dict[str, str]) -> str:
         names = dict(zip(("scores", "bias", "targets", "log_normalizer", "a", "b"), inputs))
         return c_source(BACKWARD, node, names | dict(zip(("d_scores", "d_bias"), outputs)), sub)
+
+
+def jax_functions(*names: str) -> list[Any]:
+    """Functions of ``jax.numpy``, which only the XLA engine asks for."""
+    module = importlib.import_module("jax.numpy")
+    return [getattr(module, name) for name in names]
 
 
 def check_targets(targets: Any, vocab_size: int) -> None:

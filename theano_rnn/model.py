@@ -25,7 +25,7 @@ from aesara.scalar.math import Sigmoid
 from aesara.tensor.math import Dot
 from aesara.tensor.var import TensorVariable
 
-from theano_rnn.cells import RNNCell
+from theano_rnn.cells import make_cell
 from theano_rnn.config import ModelConfig
 from theano_rnn.engine import CompileProgress, compile_function
 from theano_rnn.initializers import normal, uniform
@@ -120,7 +120,8 @@ def is_costly(op: Any) -> bool:
 
 def gradients(loss: TensorVariable, params: Mapping[str, Any]) -> dict[str, TensorVariable]:
     """The gradient of `loss` with respect to every parameter, by name, in one call of ``T.grad``."""
-    return dict(zip(params, T.grad(loss, list(params.values()))))
+    with aesara.config.change_flags(floatX=loss.dtype):  # of a scan's inner gradients, float64 unless told otherwise
+        return dict(zip(params, T.grad(loss, list(params.values()))))
 
 
 class Functions(NamedTuple):
@@ -145,11 +146,14 @@ class Functions(NamedTuple):
 def compile_functions(
     graphs: Mapping[str, tuple[Sequence[Any], Sequence[Any], Mapping[Any, Any]]],
     *,
+    engine: str = "c",
+    device: str = "auto",
     progress: CompileProgress | None = None,
 ) -> dict[str, Callable[..., list[Any]]]:
     """Compile each ``name: (inputs, outputs, updates)``; `progress` is called as the engine's compiler works."""
     return {
-        name: compile_function(list(inputs), list(outputs), list(updates.items()), name=name, progress=progress)
+        name: compile_function(list(inputs), list(outputs), list(updates.items()), name=name, engine=engine,
+                               device=device, progress=progress)
         for name, (inputs, outputs, updates) in graphs.items()
     }
 
@@ -176,9 +180,7 @@ class RNNLM:
     def __init__(self, config: ModelConfig, *, rng: np.random.Generator) -> None:
         self.config = config
         dtype = config.dtype
-        self.cell = RNNCell(
-            config.embedding_size, config.hidden_size, activation=config.cell, rng=rng, dtype=dtype
-        )  # fmt: skip
+        self.cell = make_cell(config.cell, config.embedding_size, config.hidden_size, rng=rng, dtype=dtype)
         values = {
             "embedding": normal((config.vocab_size + 2, config.embedding_size), rng=rng),
             "W_hy": 0.01 * uniform((config.hidden_size, config.vocab_size), rng=rng),
@@ -197,7 +199,8 @@ class RNNLM:
         """Hidden vectors (time * batch, hidden_size) and the final state."""
         time, batch = tokens.shape[0], tokens.shape[1]
         x = self.params["embedding"][tokens.flatten()]  # (time * batch, embedding)
-        projected = self.cell.project(x, self.cell.params).reshape((time, batch, self.cell.hidden_size))
+        projected = self.cell.project(x, self.cell.params)  # (time * batch, units)
+        projected = projected.reshape((time, batch, projected.shape[1]))
         outputs, final = unroll(self.cell, projected, mask, state, params=self.cell.params)
         return outputs.reshape((time * batch, self.cell.hidden_size)), final
 
@@ -242,6 +245,8 @@ class RNNLM:
         *names: str,
         optimizer: str = "sgd",
         clip_norm: float = 0.0,
+        engine: str = "c",
+        device: str = "auto",
         progress: CompileProgress | None = None,
     ) -> Functions:
         """Compile the named functions, all four where none is named; this takes seconds, the first time more.
@@ -257,4 +262,4 @@ class RNNLM:
         if unknown:
             raise ValueError(f"functions are {', '.join(FUNCTION_NAMES)}, got {unknown[0]!r}")
         graphs = {name: self.graph(name, optimizer=optimizer, clip_norm=clip_norm) for name in names or FUNCTION_NAMES}
-        return Functions(**compile_functions(graphs, progress=progress))
+        return Functions(**compile_functions(graphs, engine=engine, device=device, progress=progress))

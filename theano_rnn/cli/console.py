@@ -81,13 +81,17 @@ def tokenizing_progress() -> tuple[Callable[[int, int], None], Callable[[], None
     return progress, bar.close
 
 
-def compiling_progress() -> tuple[Callable[[int], None], Callable[[], None]]:
-    """A callback for the number of C modules compiled so far, and what ends it; silent where all are cached."""
+def compiling_progress(engine: str) -> tuple[Callable[[int], None], Callable[[], None]]:
+    """A callback for what the engine's compiler has done so far, and what ends it; silent where it has nothing to do.
+
+    With engine c that is the number of C modules, none where all are cached.
+    """
     bars: list[Bar] = []
+    title, unit = ("compiling with g++ (the first time only)", " modules") if engine == "c" else ("compiling by XLA", "")
 
     def progress(count: int) -> None:
         if not bars:
-            bars.append(Bar("compiling with g++ (the first time only)", unit=" modules"))
+            bars.append(Bar(title, unit=unit))
         bars[0].to(count)
 
     def close() -> None:

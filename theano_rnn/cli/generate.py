@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from theano_rnn.cli.options import Parser
-from theano_rnn.cli.threads import fix_threads
-from theano_rnn.config import RunConfig, UserError
+from theano_rnn.cli.machine import prepare_machine
+from theano_rnn.cli.options import Parser, add_flags, sections_from
+from theano_rnn.config import MachineConfig, RunConfig, UserError
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -29,26 +29,26 @@ def build(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--temperature", type=float, default=1.0, metavar="X",
                         help="below 1 likelier, above 1 bolder text (default: %(default)s)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="same seed, same text (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=None, metavar="N", help="threads of matrix products")
+    add_flags(parser, "this machine", MachineConfig)
     return parser
 
 
 def run(args: argparse.Namespace, root: Path | None) -> int:
-    for name, least in (("num_samples", 1), ("max_tokens", 0), ("seed", 0), ("threads", 1)):
+    for name, least in (("num_samples", 1), ("max_tokens", 0), ("seed", 0)):
         value = getattr(args, name)
         if value is not None and value < least:
             raise UserError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
     if not 0 <= args.temperature < float("inf"):
         raise UserError(f"--temperature must be a number of at least 0, got {args.temperature}")
-    fix_threads(args.threads)
-    from theano_rnn.cli.trained import Trained, compile_showing, prompt_ids, samples
+    machine = prepare_machine(sections_from(vars(args), {"machine": MachineConfig})["machine"])
+    from theano_rnn.cli.trained import Trained, prompt_ids, samples
 
-    trained = Trained(args.checkpoint)
+    trained = Trained(args.checkpoint, machine)
     prompt, unknown = prompt_ids(args.prompt, trained.vocabulary)
     if unknown:
         print(f"not in the vocabulary, read as <unk>: {' '.join(unknown)}", file=sys.stderr)
     texts = samples(
-        compile_showing(trained.model, "step").step, trained.model, trained.vocabulary, start=trained.start_id,
+        trained.compiled("step"), trained.model, trained.vocabulary, start=trained.start_id,
         prompt=prompt, num_samples=args.num_samples, max_tokens=args.max_tokens, temperature=args.temperature,
         seed=[args.seed],
     )  # fmt: skip

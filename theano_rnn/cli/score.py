@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from theano_rnn.cli.options import Parser
-from theano_rnn.cli.threads import fix_threads
-from theano_rnn.config import UserError
+from theano_rnn.cli.machine import prepare_machine
+from theano_rnn.cli.options import Parser, add_flags, sections_from
+from theano_rnn.config import MachineConfig
 
 if TYPE_CHECKING:
     from theano_rnn.cli.trained import Trained
@@ -37,17 +37,15 @@ def build(prog: str) -> argparse.ArgumentParser:
     what.add_argument("--summary", action="store_true", help="one JSON object for the whole text instead")
     what.add_argument("--stream", action="store_true", help="one JSON object for the whole text as one stream: state "
                       "carried from sentence to sentence, </s> counted")  # fmt: skip
-    parser.add_argument("--threads", type=int, default=None, metavar="N", help="threads of matrix products")
+    add_flags(parser, "this machine", MachineConfig)
     return parser
 
 
 def run(args: argparse.Namespace, root: Path | None) -> int:
-    if args.threads is not None and args.threads < 1:
-        raise UserError(f"--threads must be at least 1, got {args.threads}")
-    fix_threads(args.threads)
-    from theano_rnn.cli.trained import Trained, compile_showing
+    machine = prepare_machine(sections_from(vars(args), {"machine": MachineConfig})["machine"])
+    from theano_rnn.cli.trained import Trained
 
-    trained = Trained(args.checkpoint)
+    trained = Trained(args.checkpoint, machine)
     if args.sentences:
         text = dataclasses.replace(trained.vocabulary.text, sentences=args.sentences)
         trained.vocabulary = dataclasses.replace(trained.vocabulary, text=text)
@@ -57,7 +55,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     if args.stream:
         print(json.dumps(stream_summary(trained, args.file)))
         return 0
-    scores = sentence_scores(trained, args.file, compile_showing(trained.model, "loss").loss)
+    scores = sentence_scores(trained, args.file, trained.compiled("loss"))
     if args.summary:
         print(json.dumps(summary(trained, scores)))
     elif args.per_token:
@@ -79,7 +77,7 @@ def stream_summary(trained: Trained, path: str) -> dict[str, Any]:
     import numpy as np
 
     from theano_rnn.cli.console import Bar
-    from theano_rnn.cli.trained import batches_of, compile_showing
+    from theano_rnn.cli.trained import batches_of
     from theano_rnn.corpus import encode_file
     from theano_rnn.scoring import evaluate, perplexity
 
@@ -88,7 +86,7 @@ def stream_summary(trained: Trained, path: str) -> dict[str, Any]:
     training = dataclasses.replace(trained.training, batching="stream")
     batches = batches_of(ids, vocabulary, training, dtype=model.config.dtype)
     bar = Bar("scoring", unit=" tokens", total=len(ids), delay=2.0, unit_scale=True)
-    measured = evaluate(compile_showing(model, "loss").loss, batches, model.initial_state, on_batch=bar.to)
+    measured = evaluate(trained.compiled("loss"), batches, model.initial_state, on_batch=bar.to)
     bar.close()
     assert measured is not None
     return {

@@ -51,7 +51,7 @@ class Session(Watcher):
         self.model = RNNLM(model_config, rng=np.random.default_rng(training.seed))
         self.describe()
         options = {"optimizer": training.optimizer, "clip_norm": training.clip_norm}
-        train = compile_showing(self.model, "train", **options).train
+        train = compile_showing(self.model, "train", settings.machine, **options)
         self.state = self.restored() if self.checkpoint else self.begun()
         self.interruption.is_deferred = True
         self.display.begin()
@@ -95,6 +95,7 @@ class Session(Watcher):
         assign(self.model.params, checkpoint.last)
         assign(self.model.optimizer_state, checkpoint.optimizer)
         progress = Progress(**checkpoint.progress)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self.log, continued_log(self.log, progress.records).encode())
         say(f"resuming {self.path} after {progress.step} steps")
         return Run(self.model, progress, checkpoint.best, checkpoint.carried)
@@ -113,7 +114,7 @@ class Session(Watcher):
     def function(self, name: str) -> Any:
         """A compiled function other than ``train``, made when first needed."""
         if name not in self.functions:
-            self.functions[name] = getattr(compile_showing(self.model, name), name)
+            self.functions[name] = compile_showing(self.model, name, self.settings.machine)
         return self.functions[name]
 
     def evaluate(self, ids: Any, title: str) -> Evaluation | None:
@@ -204,13 +205,21 @@ class Session(Watcher):
 
 def continued_log(path: Path, records: list[dict[str, Any]]) -> str:
     """The log's lines for `records`: as they stand in the file, else without what the clock said."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     kept = []
     for number, record in enumerate(records):
         try:
             written = json.loads(lines[number])
         except (IndexError, ValueError):
-            written = {}
-        same = all(written.get(name) == value for name, value in record.items())
-        kept.append(written if same else record | dict.fromkeys(CLOCK_FIELDS))
+            written = None
+        same = isinstance(written, dict) and all(written.get(name) == value for name, value in record.items())
+        clock = dict.fromkeys(CLOCK_FIELDS) if "epoch" in record else {}  # the last record has no such fields
+        kept.append(written if same else record | clock)
     return "".join(json.dumps(record) + "\n" for record in kept)
+
+
+def complete_log(path: Path, records: list[dict[str, Any]]) -> None:
+    """Add to the log of a finished run what a process that was killed after its last checkpoint did not write."""
+    lines = continued_log(path, records).encode()
+    if path.exists() and path.read_bytes() != lines:
+        write_atomically(path, lines)

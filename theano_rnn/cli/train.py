@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import tempfile
 from collections.abc import Mapping
@@ -10,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, flag, given_settings, sections_from, settings_of
-from theano_rnn.cli.threads import fix_threads
 from theano_rnn.config import (
     CorpusConfig,
+    MachineConfig,
     ModelConfig,
     RunConfig,
     TextConfig,
@@ -23,9 +25,9 @@ from theano_rnn.config import (
 )
 
 STORED = {"corpus": CorpusConfig, "text": TextConfig, "model": ModelConfig, "training": TrainingConfig}
-SECTIONS = {**STORED, "run": RunConfig}
+SECTIONS = {**STORED, "run": RunConfig, "machine": MachineConfig}
 TITLES = {"corpus": "text files", "text": "how text is split", "model": "network", "training": "training",
-          "run": "this run"}  # fmt: skip
+          "run": "this run", "machine": "this machine"}  # fmt: skip
 FILES = ("train", "valid", "test")
 
 
@@ -55,25 +57,30 @@ class Settings:
     model: ModelConfig
     training: TrainingConfig
     run: RunConfig
+    machine: MachineConfig
     given: Mapping[str, Any]
 
 
 def run(args: argparse.Namespace, root: Path | None) -> int:
     given = given_settings(args, SECTIONS)
     run_settings = sections_from(given, {"run": RunConfig})["run"]
-    fix_threads(run_settings.threads)
+    machine = prepare_machine(sections_from(given, {"machine": MachineConfig})["machine"])
     stored, checkpoint = {}, None
     if run_settings.resume:
         from theano_rnn.checkpoint import load
 
         checkpoint = load(run_settings.checkpoint, resume=True)
         stored = resumed(given, checkpoint, run_settings.checkpoint)
-    settings = Settings(**sections_from({**stored, **given}, SECTIONS), given=given)
+    settings = Settings(**{**sections_from({**stored, **given}, SECTIONS), "machine": machine}, given=given)
     if settings.text.unit == "char" and settings.training.batching == "sentences":
         raise UserError("--batching sentences needs --unit word: characters are one stream without sentences")
     if checkpoint is not None and checkpoint.progress["is_finished"]:
+        from theano_rnn.cli.session import complete_log
+
+        complete_log(log_path(run_settings), checkpoint.progress["records"])
         print(f"{run_settings.checkpoint} is finished: nothing left to do")
         return 0
+    check_distinct(run_settings, settings.corpus)
     check_writable(Path(run_settings.checkpoint))
     check_writable(log_path(run_settings))
     with Interruption() as interruption:
@@ -113,14 +120,26 @@ def log_path(run_settings: RunConfig) -> Path:
     return Path(run_settings.log) if run_settings.log else Path(run_settings.checkpoint).with_suffix(".jsonl")
 
 
+def check_distinct(run_settings: RunConfig, corpus: CorpusConfig) -> None:
+    """Raise `UserError` where the checkpoint or the log would replace the other, or a text."""
+    texts = [("train", path) for path in corpus.train] + [("valid", corpus.valid), ("test", corpus.test)]
+    seen = {os.path.realpath(path): name for name, path in texts if path is not None and path != "-"}
+    for name, path in (("checkpoint", Path(run_settings.checkpoint)), ("log", log_path(run_settings))):
+        other = seen.setdefault(os.path.realpath(path), name)
+        if other != name:
+            raise UserError(f"{flag(name)} and {flag(other)} are the same file, {path}: give another name")
+
+
 def check_writable(path: Path) -> None:
     """Raise `UserError` where a file at `path` could not be written; leave nothing behind."""
-    if path.is_dir():
-        raise UserError(f"{path} is a folder, not a file to write to")
-    missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
     made: list[Path] = []
     try:
-        for folder in reversed(missing):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder, not a file to write to")
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path} is not an ordinary file")  # a device, perhaps, that must not be renamed
+        path.with_name(path.name + ".unfinished").exists()  # OSError where the name is too long
+        for folder in reversed([folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]):
             folder.mkdir()
             made.append(folder)
         with tempfile.TemporaryFile(dir=path.parent):

@@ -11,7 +11,7 @@ import numpy as np
 from theano_rnn.batching import BatchSequence, Sentences, Stream, sentence_lengths, start_id
 from theano_rnn.checkpoint import assign, load
 from theano_rnn.cli.console import compiling_progress
-from theano_rnn.config import ModelConfig, TrainingConfig, UserError, from_mapping
+from theano_rnn.config import MachineConfig, ModelConfig, TrainingConfig, UserError, from_mapping
 from theano_rnn.generation import generate
 from theano_rnn.preprocessing import Vocabulary, detokenize, sentence_splitter, word_tokenizer
 
@@ -36,11 +36,12 @@ def batches_of(
     return Sentences(ids, lengths=sentence_lengths(ids, vocabulary.eos_id), rng=rng, **common)
 
 
-def compile_showing(model: Any, *names: str, **options: Any) -> Any:
-    """Compile functions of a model; the wait for a compiler is shown."""
-    progress, close = compiling_progress()
+def compile_showing(model: Any, name: str, machine: MachineConfig, **options: Any) -> Any:
+    """One of a model's functions, compiled as `machine` says; the wait is shown."""
+    progress, close = compiling_progress(machine.engine)
     try:
-        return model.compile(*names, progress=progress, **options)
+        functions = model.compile(name, engine=machine.engine, device=machine.device, progress=progress, **options)
+        return getattr(functions, name)
     finally:
         close()
 
@@ -48,14 +49,19 @@ def compile_showing(model: Any, *names: str, **options: Any) -> Any:
 class Trained:
     """The best parameters of a checkpoint, its vocabulary and its settings."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], machine: MachineConfig) -> None:
         from theano_rnn.model import RNNLM
 
+        self.machine = machine
         self.checkpoint = load(path)
         self.vocabulary = self.checkpoint.vocabulary
         self.training = from_mapping(TrainingConfig, self.checkpoint.settings["training"])
         self.model = RNNLM(from_mapping(ModelConfig, self.checkpoint.settings["model"]), rng=np.random.default_rng(0))
         assign(self.model.params, self.checkpoint.best)
+
+    def compiled(self, name: str) -> Any:
+        """One of the model's functions."""
+        return compile_showing(self.model, name, self.machine)
 
     @property
     def start_id(self) -> int:

@@ -14,11 +14,19 @@ from aesara.scan.op import Scan
 from aesara.tensor.blas import Dot22, Dot22Scalar, Gemm
 from aesara.tensor.math import Dot
 
+from conftest import ENGINES
+
 from theano_rnn.config import UserError
 from theano_rnn.engine import c, compile_function
 
 HIDDEN, EMBEDDING, VOCAB = 6, 5, 7
+pytestmark = pytest.mark.skipif("c" not in ENGINES, reason="Aesara's C code does not compile here")
 FLAGS = ("allow_gc", "gcc__cxxflags", "mode", "linker", "floatX", "cxx", "optimizer_excluding", "openmp")
+
+
+@pytest.fixture
+def engine():
+    return "c"
 
 
 def nodes(function):
@@ -48,14 +56,14 @@ def test_no_product_is_computed_twice_for_the_norm(adam):
 
 
 @pytest.mark.parametrize("model", ["tanh", "relu", "adam"])
-def test_training_takes_seven_matrix_products_outside_its_scans(model, request):
+def test_training_takes_seven_matrix_products_outside_its_scans(model, request, engine):
     """x W_xh, h W_hy; four for their gradients; and one for W_hh of all time steps."""
     train = request.getfixturevalue(model).functions.train
     assert len(matrix_products(nodes(train))) == 7
 
 
 @pytest.mark.parametrize("model", ["tanh", "relu", "adam"])
-def test_each_scan_takes_one_product_a_step(model, request):
+def test_each_scan_takes_one_product_a_step(model, request, engine):
     """Forwards h W_hh, backwards the gradient passed on: nothing of the forward pass is computed again.
 
     A further product would be the gradient of W_hh, which is one large product outside.

@@ -1,0 +1,326 @@
+"""Speed and memory of one training step, side by side with PyTorch doing the same work.
+
+Same sizes, data, initial parameters, carried state, clipping by global norm, plain SGD and float32; the loss of every
+step is fetched, as a training loop does. First all contenders must compute the same losses over a few steps, else
+nothing is measured. Each runs in a process of its own, and only one computes at a time; seven rounds, in each of which
+every contender has a turn of about 1.5 seconds, so that what the machine does besides meets all alike.
+
+    python benchmarks/speed.py                                     all settings, all engines, about ten minutes
+    python benchmarks/speed.py --settings tutorial --engines c
+    python benchmarks/speed.py --device gpu --json gpu.json
+    python benchmarks/speed.py --start                             seconds to the first training step, cold and warm
+
+Figures: of each round the median time of a step; of these the median, smallest and largest. The ratio is that of the
+tokens per second of the same round to those of PyTorch's dense embedding (on a CPU at its faster number of threads):
+median, smallest and largest of the rounds. Peak memory is that of the whole process, libraries included; on a GPU that
+of the arrays on it is given too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+WORKER = Path(__file__).with_name("speed_worker.py")
+SETTINGS: dict[str, dict[str, Any]] = {
+    name: dict(zip(("cell", "vocab_size", "hidden_size", "batch_size", "bptt_steps"), values))
+    for name, values in {
+        "tutorial": ("tanh", 8000, 100, 1, 25),
+        "characters": ("lstm", 65, 256, 50, 50),
+        "ptb-small": ("lstm", 10000, 200, 20, 20),
+        "ptb-medium": ("lstm", 10000, 650, 20, 35),
+    }.items()
+}
+TOLERANCE = 1e-4  # relative, of losses
+TOLERANCE_TF32 = 2e-3
+ROUND_SECONDS = 1.5
+WARM_STARTS = 3
+
+
+class Worker:
+    """A contender in a process of its own; `ask` sends a command and waits for the answer."""
+
+    def __init__(self, name: str, spec: dict[str, Any], folder: Path, environment: dict[str, str]) -> None:
+        self.name, self.spec = name, spec
+        self.errors = Path(tempfile.mkstemp(dir=folder, suffix=".txt")[1])
+        with open(self.errors, "w") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, str(WORKER), json.dumps(spec)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=errors, text=True, env={**os.environ, **environment},
+            )  # fmt: skip
+
+    def ask(self, command: str = "") -> dict[str, Any]:
+        """The answer to `command`, or to the one it started with."""
+        if command:
+            with contextlib.suppress(BrokenPipeError):  # it has died: the missing answer says so
+                self.process.stdin.write(command + "\n")
+                self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            self.close()
+            text = self.errors.read_text(errors="replace")[-3000:]
+            raise SystemExit(f"{self.name}: the process ended with status {self.process.returncode}\n{text}")
+        return json.loads(line)
+
+    def close(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def environment_of(spec: dict[str, Any]) -> dict[str, str]:
+    """What must be set before a worker's libraries are loaded."""
+    threads = str(spec["threads"])
+    return {
+        **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads),
+        "JAX_DEFAULT_MATMUL_PRECISION": "tensorfloat32" if spec["tf32"] else "float32",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # several processes share the GPU
+        **({"JAX_PLATFORMS": "cpu"} if spec["device"] == "cpu" else {}),
+    }
+
+
+def contenders(setting: str, cell: str, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Name and specification of everybody who runs a setting."""
+    found = {f"theano_rnn {e}": {"kind": "ours", "engine": e, "threads": args.threads} for e in args.engines}
+    counts = sorted({1, args.threads}) if args.device == "cpu" else [args.threads]
+    for embedding in ("dense", "sparse") if setting == "tutorial" else ("dense",):
+        for count in counts:
+            suffix = f", {count} thread{'s' * (count > 1)}" if args.device == "cpu" else ""
+            found[f"PyTorch {embedding}{suffix}"] = {
+                "kind": "torch", "sparse": embedding == "sparse", "threads": count
+            }  # fmt: skip
+    if setting == "tutorial" and cell == "tanh" and args.device == "cpu":
+        found["NumPy"] = {"kind": "numpy", "threads": args.threads}
+    return found
+
+
+def run_setting(setting: str, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Check, measure and print one setting; the figures.
+
+    Raises
+    ------
+    SystemExit
+        The contenders' losses differ, or one fails.
+    """
+    sizes = dict(SETTINGS[setting], embedding_size=SETTINGS[setting]["hidden_size"])
+    sizes["cell"] = args.cell or sizes["cell"]
+    common = {**sizes, "device": args.device, "tf32": args.device == "gpu" and args.tf32}
+    common["weights"] = str(folder / f"{setting}.npz")
+    tokens = sizes["batch_size"] * sizes["bptt_steps"]
+    print(f"\n{setting}: {sizes['cell']}, V {sizes['vocab_size']}, H {sizes['hidden_size']}, "
+          f"batch {sizes['batch_size']}, {sizes['bptt_steps']} steps", flush=True)  # fmt: skip
+    with contextlib.ExitStack() as stack:
+
+        def start(name: str, spec: dict[str, Any]) -> tuple[Worker, dict[str, Any]]:
+            spec = {**common, **spec}
+            worker = Worker(name, spec, folder, environment_of(spec))
+            stack.callback(worker.close)
+            return worker, worker.ask()
+
+        _, weights = start("initial weights", {"kind": "weights", "threads": 1, "device": "cpu"})
+        if "skip" in weights:
+            print(f"  skipped: {weights['skip']}")
+            return {"sizes": sizes, "skipped": weights["skip"]}
+        workers, skipped, losses = {}, {}, {}
+        for name, spec in contenders(setting, sizes["cell"], args).items():
+            worker, built = start(name, {**spec, "gates": weights["gates"]})
+            if "skip" in built:
+                skipped[name] = built["skip"]
+                print(f"  {name} skipped: {built['skip']}", flush=True)
+            else:
+                workers[name] = worker
+                losses[name] = worker.ask("check")["losses"]
+        if not workers:
+            return {"sizes": sizes, "skipped": skipped}
+        difference = check_losses(losses, TOLERANCE_TF32 if common["tf32"] else TOLERANCE)
+        first, *_, last = next(iter(losses.values()))
+        num_losses = len(next(iter(losses.values())))
+        print(f"  losses of {num_losses} steps, {first:.4f} to {last:.4f}, agree to {difference:.0e}", flush=True)
+
+        num_steps = {}
+        for name, worker in workers.items():
+            worker.ask("round 3")
+            typical = statistics.median(worker.ask("round 10")["seconds"])
+            num_steps[name] = max(5, round(ROUND_SECONDS / typical))
+        rounds: dict[str, list[float]] = {name: [] for name in workers}
+        for number in range(args.rounds):
+            order = list(workers)
+            for name in order[number % len(order) :] + order[: number % len(order)]:
+                reply = workers[name].ask(f"round {num_steps[name]}")
+                if not abs(reply["last_loss"]) < 1e3:
+                    raise SystemExit(f"{name}: the loss is {reply['last_loss']} after round {number + 1}")
+                rounds[name].append(1e3 * statistics.median(reply["seconds"]))
+        memory = {name: worker.ask("memory") for name, worker in workers.items()}
+    results = {name: figures(times, tokens) | memory[name] for name, times in rounds.items()}
+    compare(results)
+    print_table(results)
+    return {"sizes": sizes, "contenders": results, "skipped": skipped, "losses": losses, "difference": difference}
+
+
+def check_losses(losses: dict[str, list[float]], tolerance: float) -> float:
+    """The largest relative difference between the losses of the first contender and the others.
+
+    Raises
+    ------
+    SystemExit
+        It is above `tolerance`, or not a number.
+    """
+    reference = next(iter(losses.values()))
+    worst = 0.0
+    for name, values in losses.items():
+        for step, (value, expected) in enumerate(zip(values, reference)):
+            difference = abs(value - expected) / abs(expected)
+            if not difference <= tolerance:
+                table = "\n".join(f"  {other}: {row}" for other, row in losses.items())
+                raise SystemExit(f"{name} does not do the same work: loss {value} where the first has {expected}, "
+                                 f"at step {step + 1} (from the same weights)\n{table}")  # fmt: skip
+            worst = max(worst, difference)
+    return worst
+
+
+def figures(times: list[float], tokens: int) -> dict[str, Any]:
+    """Milliseconds a step (median, smallest, largest of `times`, those of the rounds) and tokens per second."""
+    median = statistics.median(times)
+    return {"ms": median, "ms_min": min(times), "ms_max": max(times), "ms_rounds": times,
+            "tokens_per_second": 1e3 * tokens / median}  # fmt: skip
+
+
+def compare(results: dict[str, dict[str, Any]]) -> None:
+    """Add to each result its ratio to PyTorch's dense one at its faster number of threads, round by round."""
+    dense = [name for name in results if name.startswith("PyTorch dense")]
+    if not dense:
+        return
+    peer = results[min(dense, key=lambda name: results[name]["ms"])]["ms_rounds"]
+    for result in results.values():
+        ratios = [a / b for a, b in zip(peer, result["ms_rounds"])]
+        result |= {"ratio": statistics.median(ratios), "ratio_min": min(ratios), "ratio_max": max(ratios)}
+
+
+def print_table(results: dict[str, dict[str, Any]]) -> None:
+    on_device = any("device_peak_bytes" in result for result in results.values())
+    header = f"  {'':26}{'ms/step':>9}  {'min .. max':<16}{'tokens/s':>10}  {'ratio':>6}  {'min .. max':<13}"
+    header += f"{'peak MiB':>9}"
+    print(header + ("  on device" if on_device else ""))
+    for name, r in results.items():
+        spread = f"{r['ms_min']:.3g} .. {r['ms_max']:.3g}"
+        ratio = f"{r['ratio']:6.2f}  {r['ratio_min']:.2f} .. {r['ratio_max']:.2f}" if "ratio" in r else ""
+        line = f"  {name:26}{r['ms']:9.3f}  {spread:<16}{r['tokens_per_second']:10,.0f}  {ratio:<21}"
+        device = f"{r['device_peak_bytes'] / 2**20:11.0f}" if "device_peak_bytes" in r else ""
+        print(f"{line}{r['peak_bytes'] / 2**20:9.0f}{device}")
+    sys.stdout.flush()
+
+
+def run_starts(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Measure and print seconds from the start of a process to its first finished training step, at ptb-small.
+
+    Cold: no cache of compiled code, neither Aesara's nor JAX's. Warm: the caches that the cold start left. Files of the
+    libraries come from the system's cache either way.
+    """
+    sizes = dict(SETTINGS["ptb-small"], embedding_size=SETTINGS["ptb-small"]["hidden_size"])
+    sizes["cell"] = args.cell or sizes["cell"]
+    common = {**sizes, "device": args.device, "tf32": args.device == "gpu" and args.tf32, "weights": None, "gates": "",
+              "threads": args.threads}  # fmt: skip
+    specs = {f"theano_rnn {engine}": {"kind": "ours", "engine": engine} for engine in args.engines}
+    specs["PyTorch"] = {"kind": "torch", "sparse": False}
+    print(f"\nseconds from the start of the process to the end of the first training step, ptb-small, {sizes['cell']}")
+    results: dict[str, Any] = {}
+    for name, spec in specs.items():
+        caches = Path(tempfile.mkdtemp(dir=folder))
+        flags = [flag for flag in os.environ.get("AESARA_FLAGS", "").split(",") if "compiledir" not in flag]
+        environment = {
+            "AESARA_FLAGS": ",".join([*filter(None, flags), f"base_compiledir={caches / 'aesara'}"]),
+            "JAX_COMPILATION_CACHE_DIR": str(caches / "jax"),
+            "XDG_CACHE_HOME": str(caches / "cache"),
+            "THEANO_RNN_CACHE": str(caches / "theano_rnn"),
+        }
+        seconds = []
+        for _ in range(1 + WARM_STARTS):
+            began = time.perf_counter()
+            spec = {**common, **spec}
+            with contextlib.closing(Worker(name, spec, folder, environment_of(spec) | environment)) as worker:
+                built = worker.ask()
+                if "skip" in built:
+                    break
+                worker.ask("first")
+                seconds.append(time.perf_counter() - began)
+        if seconds:
+            cold, *warm = seconds
+            results[name] = {"cold": cold, "warm": statistics.median(warm), "warm_all": warm}
+            print(f"  {name:26}cold {cold:7.1f}   warm {statistics.median(warm):6.2f} "
+                  f"({min(warm):.2f} .. {max(warm):.2f})", flush=True)  # fmt: skip
+        else:
+            results[name] = {"skipped": built["skip"]}
+            print(f"  {name} skipped: {built['skip']}", flush=True)
+    return results
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    versions = {}
+    for package in ("numpy", "scipy", "aesara", "jax", "jaxlib", "torch"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    processor = platform.processor()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), processor)
+    gpu = ""
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+        gpu = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"processor": processor, "cores": cores, "load": round(os.getloadavg()[0], 2), "gpu": gpu,
+            "python": platform.python_version(), **versions}  # fmt: skip
+
+
+def main() -> None:
+    summary, _, details = __doc__.partition("\n")
+    parser = argparse.ArgumentParser(
+        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS), metavar="NAME",
+                        help=f"which of {', '.join(SETTINGS)} (default: all)")  # fmt: skip
+    parser.add_argument("--engines", nargs="+", choices=["c", "jax"],
+                        help="ours; one that cannot run here is skipped (default: c jax; on a GPU jax)")  # fmt: skip
+    parser.add_argument("--cell", choices=["tanh", "relu", "lstm"], help="instead of each setting's own")
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="default: %(default)s")
+    parser.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=True,
+                        help="on a GPU, float32 matrix products with 10-bit fractions, on both sides (default: yes; "
+                        f"losses must then agree to {TOLERANCE_TF32} only, not {TOLERANCE})")  # fmt: skip
+    parser.add_argument("--threads", type=int, default=2, help="threads of our engines and of NumPy; PyTorch runs with "
+                        "one and with this many (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each contender (default: %(default)s)")
+    parser.add_argument("--start", action="store_true", help="measure seconds to the first training step instead: cold "
+                        "(no compiled code from before; minutes with the C engine) and warm")  # fmt: skip
+    parser.add_argument("--json", metavar="FILE", help="write all figures there too")
+    args = parser.parse_args()
+    if args.rounds < 1 or args.threads < 1:
+        parser.error("--rounds and --threads must be at least 1")
+    args.engines = args.engines or (["c", "jax"] if args.device == "cpu" else ["jax"])
+    report: dict[str, Any] = {"machine": machine(), "arguments": vars(args)}
+    print(", ".join(f"{name} {value}" for name, value in report["machine"].items() if value), flush=True)
+    if report["machine"]["load"] > 0.5:
+        print(f"note: the machine is busy with something else (load {report['machine']['load']:.1f})", flush=True)
+    with tempfile.TemporaryDirectory(prefix="theano_rnn_speed_", ignore_cleanup_errors=True) as folder:
+        if args.start:
+            report["start"] = run_starts(args, Path(folder))
+        else:
+            report["settings"] = {name: run_setting(name, args, Path(folder)) for name in args.settings}
+    if args.json:
+        Path(args.json).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""Tiny runs of the commands, in this process and in copies of it, with models that are compiled once."""
+
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import theano_rnn.model
+from theano_rnn.checkpoint import assign, values_of
+from theano_rnn.cli.main import command
+
+ENGINE = ["--engine", "c"]  # copies of a process in which JAX has threads may hang
+SIZES = ["--embedding-size", "3", "--hidden-size", "4"]
+TINY = [*SIZES, "--batch-size", "4", "--bptt-steps", "20", "--epochs", "2", "--train", "text.txt"]
+CLOCK = ("tokens_per_second", "seconds")
+
+
+def sentences(count, seed=0):
+    """English of a kind: every sentence has one verb out of eight, so there is something to learn."""
+    rng = np.random.default_rng(seed)
+    verbs = ["saw", "met", "knew", "asked", "heard", "left", "found", "liked"]
+    names, nouns = ["Emma", "Jane", "Anne"], ["house", "garden", "letter", "ball"]
+    return [f"{rng.choice(names)} {verbs[i % 8]} the {rng.choice(nouns)}." for i in rng.permutation(count)]
+
+
+class SharedModel(theano_rnn.model.RNNLM):
+    """A model whose functions are compiled when first asked for and kept; `train` starts with a fresh optimizer."""
+
+    def compile(self, *names, progress=None, **options):
+        known = self.__dict__.setdefault("known", {})
+        key = repr((names, sorted(options.items())))
+        if key not in known:
+            functions = super().compile(*names, progress=progress, **options)
+            known[key] = functions, self.optimizer_state, values_of(self.optimizer_state)
+        functions, optimizer_state, beginning = known[key]
+        if "train" in names:
+            self.optimizer_state = optimizer_state
+            assign(optimizer_state, beginning)
+        return functions
+
+
+MODELS = {}
+
+
+def shared_model(config, **options):
+    """In place of `RNNLM`: one model for each config, with the parameters that a new one would have."""
+    fresh = SharedModel(config, **options)
+    model = MODELS.setdefault(config, fresh)
+    assign(model.params, values_of(fresh.params))
+    return model
+
+
+def run(name, *arguments):
+    """The exit status of a command, with engine c."""
+    flags = [] if name == "info" else ENGINE
+    return command(name, [*map(str, arguments), *flags], prog=f"theano-rnn {name}")
+
+
+class Result(NamedTuple):
+    """Exit status, standard output, standard error."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Commands:
+    """Runs of commands in a folder that holds `text.txt`."""
+
+    def __init__(self, folder, monkeypatch, capsys):
+        monkeypatch.setattr(theano_rnn.model, "RNNLM", shared_model)
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # too late to count here, where numpy is; but it is in a child
+        monkeypatch.chdir(folder)
+        self.folder, self.capsys = folder, capsys
+        if not (folder / "text.txt").exists():
+            (folder / "text.txt").write_text(" ".join(sentences(60)))
+
+    def __call__(self, name, *arguments):
+        self.capsys.readouterr()
+        status = run(name, *arguments)
+        return Result(status, *self.capsys.readouterr())
+
+    def train(self, *arguments, checkpoint="model.safetensors"):
+        """A tiny run that must succeed."""
+        result = self("train", *TINY, "--checkpoint", checkpoint, *arguments)
+        assert result.status == 0, result.err
+        return result
+
+    def child(self, action):
+        """The process id of a copy of this process that runs `action` and ends with the status it returns."""
+        pid = os.fork()
+        if pid:
+            return pid
+        status = 70
+        try:
+            sys.stdout, sys.stderr = open("out", "w"), open("err", "w")  # noqa: SIM115 - until the process ends
+            status = action()
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except BaseException:
+            Path("trouble").write_text(traceback.format_exc())
+        finally:
+            os._exit(status)
+
+    def in_child(self, name, *arguments, before=lambda: None):
+        """A command in a copy of this process after `before()`; its status is negative where a signal ended it."""
+
+        def action():
+            before()
+            return run(name, *arguments)
+
+        status = status_of(self.child(action))
+        assert not Path("trouble").exists(), Path("trouble").read_text()
+        return Result(status, Path("out").read_text(), Path("err").read_text())
+
+
+def log_of(checkpoint):
+    """The records of a run, without what the clock said."""
+    lines = Path(checkpoint).with_suffix(".jsonl").read_text().splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name not in CLOCK} for line in lines]
+
+
+def contents(folder):
+    """Every file below `folder` with its bytes, every folder with None."""
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+            for path in sorted(folder.rglob("*"))}  # fmt: skip
+
+
+def status_of(pid, seconds=60.0):
+    """The exit status of a copy of this process, once it has ended."""
+    end = time.monotonic() + seconds
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
+            raise AssertionError(f"a copy of this process hangs: {os.waitpid(pid, 0)}")
+        time.sleep(0.002)
+
+
+def wait_for(path, seconds=60.0):
+    """Until there is such a file."""
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} has not come"
+        time.sleep(0.005)

@@ -1,0 +1,136 @@
+"""Aesara's scan as JAX's scan.
+
+Aesara keeps every output of a scan in a buffer of its outer graph; JAX's scan carries what the next step reads and
+stacks what every step gives. By Aesara's kinds of outputs:
+
+- nit-sot (nothing is read back): stacked.
+- sit-sot (the value of the step before): carried and stacked.
+- mit-sot (several steps back): a window of the last values is carried.
+- mit-mot (several read, several written, of a buffer that begins with values from outside; only gradients of scans
+  have them): where step t reads places t and t + 1 and writes t + 1, as the gradient of a sit-sot does, the value is
+  carried and what was in the buffer is a sequence; else the whole buffer is carried.
+
+A buffer that is only wanted from some step on comes out shorter, so it holds the last steps only.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from aesara.compile.mode import Mode
+from aesara.graph.basic import Apply
+from aesara.graph.fg import FunctionGraph
+
+from theano_rnn.config import UserError
+from theano_rnn.engine.lowering import concrete, lowered
+
+
+class MitMot:
+    """How one mit-mot buffer goes through JAX's scan: `start` and `rows` before, `read` and `write` in a step."""
+
+    def __init__(self, taps_in: Sequence[int], taps_out: Sequence[int]) -> None:
+        self.offset = -min(*taps_in, *taps_out, 0)
+        self.taps_in, self.taps_out = taps_in, taps_out
+        self.is_carried = sorted(taps_in) == [0, 1] and list(taps_out) == [1] and not self.offset
+
+    def start(self, buffer: Any) -> Any:
+        return buffer[0] if self.is_carried else buffer
+
+    def rows(self, buffer: Any, num_steps: int) -> Any:
+        """What every step takes from the buffer as it began; nothing where the buffer is carried."""
+        return buffer[1 : num_steps + 1] if self.is_carried else ()
+
+    def read(self, carried: Any, row: Any, t: Any) -> list[Any]:
+        if self.is_carried:
+            return [carried if tap == 0 else row for tap in self.taps_in]
+        return [carried[t + tap + self.offset] for tap in self.taps_in]
+
+    def write(self, carried: Any, values: Sequence[Any], t: Any) -> tuple[Any, Any]:
+        """What is carried on, and what is stacked."""
+        if self.is_carried:
+            return values[0], values[0]
+        for tap, value in zip(self.taps_out, values):
+            carried = carried.at[t + tap + self.offset].set(value)
+        return carried, ()
+
+    def result(self, buffer: Any, carried: Any, stacked: Any, num_steps: int) -> Any:
+        """The buffer after the last step."""
+        if not self.is_carried:
+            return carried
+        return jnp.concatenate([buffer[:1], stacked, buffer[num_steps + 1 :]])
+
+
+def lowered_scan(node: Apply, graph: Any, scans: dict[str, Any]) -> Callable[..., Any]:
+    """The function of arrays that computes a Scan; its inner graph, rewritten, is put into `scans` by its name."""
+    op, info = node.op, node.op.info
+    if info.as_while:
+        raise UserError(f"the XLA engine does not support scans that end on a condition ({op.name or op}): "
+                        "use the C engine (engine c)")  # fmt: skip
+    inner_graph = rewritten_inner(op)
+    scans[op.name or f"scan {len(scans)}"] = inner_graph
+    inner = lowered(inner_graph, scans)
+    mit_mots = [MitMot(*taps) for taps in zip(info.mit_mot_in_slices, info.mit_mot_out_slices)]
+    is_used = [bool(graph.clients[v]) or v in graph.outputs for v in op.outer_nitsot_outs(node.outputs)]
+
+    def scan(*outer: Any) -> list[Any]:
+        num_steps = concrete(outer[0], "the number of steps of a scan")
+        sequences = [s[:num_steps] for s in op.outer_seqs(outer)]
+        buffers = op.outer_mitmot(outer)
+        fixed = op.outer_non_seqs(outer)
+        windows = [b[: -min(taps)] for b, taps in zip(op.outer_mitsot(outer), info.mit_sot_in_slices)]
+        states = [b[0] for b in op.outer_sitsot(outer)]
+        shared = list(op.outer_shared(outer))
+
+        def step(carry: Any, x: Any) -> Any:
+            t, carried, windows, states, shared = carry
+            rows, elements = x
+            read = [v for m, c, row in zip(mit_mots, carried, rows) for v in m.read(c, row, t)]
+            recent = [w[tap - min(taps)] for w, taps in zip(windows, info.mit_sot_in_slices) for tap in taps]
+            out = inner(*elements, *read, *recent, *states, *shared, *fixed)
+            flat = list(op.inner_mitmot_outs(out))
+            written = []
+            for m, c in zip(mit_mots, carried):
+                written.append(m.write(c, [flat.pop(0) for _ in m.taps_out], t))
+            new, states = list(op.inner_mitsot_outs(out)), list(op.inner_sitsot_outs(out))
+            windows = [jnp.concatenate([w[1:], v[None]]) for w, v in zip(windows, new)]
+            results = [v for v, used in zip(op.inner_nitsot_outs(out), is_used) if used]
+            carry = (t + 1, [c for c, _ in written], windows, states, list(op.inner_shared_outs(out)))
+            return carry, ([s for _, s in written], new, states, results)
+
+        rows = [m.rows(b, num_steps) for m, b in zip(mit_mots, buffers)]
+        start = (np.int32(0), [m.start(b) for m, b in zip(mit_mots, buffers)], windows, states, shared)
+        start = jax.tree.map(jnp.asarray, start)
+        (_, carried, _, _, shared), (stacked, new, traces, results) = jax.lax.scan(
+            step, start, (rows, sequences), length=num_steps
+        )
+        filled = [m.result(b, c, s, num_steps) for m, b, c, s in zip(mit_mots, buffers, carried, stacked)]
+        kept = [last(w, v, b.shape[0]) for w, v, b in zip(windows, new, op.outer_mitsot(outer))]
+        kept += [last(s[None], v, b.shape[0]) for s, v, b in zip(states, traces, op.outer_sitsot(outer))]
+        waiting = iter(results)
+        for used, size in zip(is_used, op.outer_nitsot(outer)):
+            kept.append(last(None, next(waiting), concrete(size, "the length of an output")) if used else jnp.zeros(0))
+        return [*filled, *kept, *shared]
+
+    return scan
+
+
+def last(before: Any, trace: Any, size: int) -> Any:
+    """The last `size` rows of what was there before the first step and of all steps."""
+    rows = trace.shape[0]
+    if size <= rows or before is None:
+        return trace[rows - size :]
+    return jnp.concatenate([before, trace])[-size:]
+
+
+def rewritten_inner(op: Any) -> FunctionGraph:
+    """The graph of one step after the engine's rewrites."""
+    from theano_rnn.engine.xla import QUERY
+
+    graph = FunctionGraph(copy.copy(op.inner_inputs), copy.copy(op.inner_outputs), clone=True)
+    Mode("py", QUERY).optimizer.rewrite(graph)
+    return graph

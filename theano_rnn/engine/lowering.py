@@ -1,0 +1,424 @@
+"""From Aesara's operations to JAX's: a graph becomes a function of arrays.
+
+JAX traces the function with arrays whose shapes are known. So whatever depends on shapes alone, as lengths, slices and
+ranges do, is computed by NumPy while tracing, by the operation's own Python implementation; everything else by the
+conversion of its class in `CONVERSIONS`. An operation of ours, or of a user, may bring its own as a method
+``as_jax(node)``, which returns a function of arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import singledispatch
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from aesara.compile.ops import DeepCopyOp, OutputGuard, ViewOp
+from aesara.graph.basic import Apply, Constant
+from aesara.graph.fg import FunctionGraph
+from aesara.ifelse import IfElse
+from aesara.raise_op import CheckAndRaise
+from aesara.scalar import basic as scalar
+from aesara.scalar.math import Sigmoid, Softplus
+from aesara.scan.op import Scan
+from aesara.tensor import basic, math, special, subtensor
+from aesara.tensor.blas import BatchedDot
+from aesara.tensor.elemwise import CAReduce, DimShuffle, Elemwise
+from aesara.tensor.extra_ops import CumOp
+from aesara.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape, Unbroadcast
+
+from theano_rnn.config import UserError
+
+Function = Callable[..., Any]
+BIG = 64  # numbers; arrays that depend on shapes alone and are larger are made by XLA, not kept as constants
+
+
+def lowered(graph: Any, scans: dict[str, Any] | None = None) -> Function:
+    """A function of the graph's inputs that returns a list of its outputs; `scans` receives inner graphs by name.
+
+    Raises
+    ------
+    UserError
+        An operation has no conversion.
+    """
+    scans = {} if scans is None else scans
+    steps = [(node, converted(node, graph, scans)) for node in graph.toposort()]
+    constants = {v: v.data for node in graph.apply_nodes for v in node.inputs if isinstance(v, Constant)}
+    constants |= {v: v.data for v in graph.outputs if isinstance(v, Constant)}
+
+    def function(*arguments: Any) -> list[Any]:
+        values = constants | dict(zip(graph.inputs, arguments))
+        for node, compute in steps:
+            arrays = [values[variable] for variable in node.inputs]
+            results = concretely(node, arrays) if is_shape_arithmetic(node, arrays) else compute(*arrays)
+            if len(node.outputs) == 1 and not isinstance(results, (list, tuple)):
+                results = [results]
+            values.update(zip(node.outputs, results))
+        return [jnp.asarray(values[variable]) for variable in graph.outputs]
+
+    return function
+
+
+def is_concrete(value: Any) -> bool:
+    """Whether a value is known while tracing."""
+    return not isinstance(value, jax.Array)
+
+
+def is_shape_arithmetic(node: Apply, arrays: Sequence[Any]) -> bool:
+    """Whether a node can be computed at once, and is worth it."""
+    if isinstance(node.op, (Scan, basic.Alloc, basic.AllocEmpty)) or not all(map(is_concrete, arrays)):
+        return False
+    return all(np.size(array) <= BIG for array in arrays if array is not None)
+
+
+def concretely(node: Apply, arrays: Sequence[Any]) -> list[Any]:
+    """A node's results by its own Python implementation."""
+    if isinstance(node.op, Elemwise):
+        node.op.prepare_node(node, None, None, "py")
+    values = [v.type.filter(np.asarray(a), allow_downcast=True) if hasattr(v.type, "ndim") and v.type.ndim else
+              v.type.filter(a, allow_downcast=True) if hasattr(v.type, "dtype") else a
+              for v, a in zip(node.inputs, arrays)]  # fmt: skip
+    storage: list[list[Any]] = [[None] for _ in node.outputs]
+    params = [node.run_params()] if getattr(node.op, "params_type", None) is not None else []
+    node.op.perform(node, values, storage, *params)
+    return [cell[0] for cell in storage]
+
+
+def converted(node: Apply, graph: Any, scans: dict[str, Any]) -> Function:
+    """The function of arrays that computes `node`."""
+    if hasattr(node.op, "as_jax"):
+        own: Function = node.op.as_jax(node)
+        return own
+    if isinstance(node.op, Scan):
+        from theano_rnn.engine.lowered_scan import lowered_scan
+
+        return lowered_scan(node, graph, scans)
+    return convert(node.op, node)
+
+
+@singledispatch
+def convert(op: Any, node: Apply) -> Function:
+    """The conversion of an operation, by its class."""
+    raise UserError(
+        f"the XLA engine cannot run {op} ({type(op).__name__}): give the operation a method as_jax(node) that returns "
+        "a function of JAX arrays, write the graph without it, or use the C engine (engine c)"
+    )
+
+
+def concrete(value: Any, what: str) -> int:
+    """An int that must be known while tracing."""
+    if not is_concrete(value):
+        raise UserError(f"the XLA engine needs {what} to follow from shapes alone, not from values in arrays")
+    return int(value)
+
+
+# One number at a time: any of Aesara's scalar operations, on arrays
+
+
+def scalar_function(op: Any) -> Function:
+    """The function of arrays that a scalar operation stands for."""
+    if type(op) in SCALARS:
+        return SCALARS[type(op)]
+    if isinstance(op, scalar.Cast):
+        return lambda x: jnp.asarray(x).astype(op.o_type.dtype)
+    if isinstance(op, scalar.Composite):
+        inner = FunctionGraph(op.inputs, op.outputs, clone=True)
+        steps = [(node, scalar_function(node.op)) for node in inner.toposort()]
+
+        def composite(*arguments: Any) -> Any:
+            values = dict(zip(inner.inputs, arguments))
+            for node, compute in steps:
+                inputs = [v.data if isinstance(v, Constant) else values[v] for v in node.inputs]
+                values[node.outputs[0]] = jnp.asarray(compute(*inputs)).astype(node.outputs[0].dtype)
+            results = [values[v] for v in inner.outputs]
+            return results[0] if len(results) == 1 else results
+
+        return composite
+    name = (getattr(op, "nfunc_spec", None) or ("",))[0]
+    for module in (jnp, jax.scipy.special):
+        if hasattr(module, name.split(".")[-1]):
+            function: Function = getattr(module, name.split(".")[-1])
+            return function
+    raise UserError(f"the XLA engine cannot run the scalar operation {op} ({type(op).__name__}): use the C engine")
+
+
+def folded(function: Function) -> Function:
+    """A function of two arrays as one of any number."""
+
+    def fold(*arrays: Any) -> Any:
+        result = arrays[0]
+        for array in arrays[1:]:
+            result = function(result, array)
+        return result
+
+    return fold
+
+
+SCALARS: dict[Any, Function] = {
+    scalar.Add: folded(jnp.add),
+    scalar.Mul: folded(jnp.multiply),
+    scalar.ScalarMaximum: folded(jnp.maximum),
+    scalar.ScalarMinimum: folded(jnp.minimum),
+    scalar.AND: folded(jnp.bitwise_and),
+    scalar.OR: folded(jnp.bitwise_or),
+    scalar.XOR: folded(jnp.bitwise_xor),
+    scalar.Identity: lambda x: x,
+    scalar.Second: lambda x, y: jnp.broadcast_to(y, jnp.broadcast_shapes(jnp.shape(x), jnp.shape(y))),
+    scalar.Switch: jnp.where,
+    scalar.Clip: jnp.clip,
+    scalar.Sqr: jnp.square,
+    scalar.Reciprocal: jnp.reciprocal,
+    scalar.Invert: jnp.bitwise_not,
+    Sigmoid: jax.nn.sigmoid,
+    Softplus: jax.nn.softplus,
+}
+
+
+@convert.register
+def _(op: scalar.ScalarOp, node: Apply) -> Function:
+    function, dtype = scalar_function(op), node.outputs[0].dtype
+    return lambda *numbers: jnp.asarray(function(*numbers)).astype(dtype)
+
+
+@convert.register
+def _(op: Elemwise, node: Apply) -> Function:
+    function, dtypes = scalar_function(op.scalar_op), [v.dtype for v in node.outputs]
+
+    def elementwise(*arrays: Any) -> Any:
+        results = function(*arrays)
+        if len(dtypes) > 1:
+            return [jnp.asarray(r).astype(d) for r, d in zip(results, dtypes)]
+        return jnp.asarray(results).astype(dtypes[0])
+
+    return elementwise
+
+
+REDUCTIONS: dict[Any, Function] = {
+    scalar.Add: jnp.sum,
+    scalar.Mul: jnp.prod,
+    scalar.ScalarMaximum: jnp.max,
+    scalar.ScalarMinimum: jnp.min,
+    scalar.AND: jnp.all,
+    scalar.OR: jnp.any,
+}
+
+
+@convert.register
+def _(op: CAReduce, node: Apply) -> Function:
+    if type(op.scalar_op) not in REDUCTIONS:
+        raise UserError(f"the XLA engine cannot reduce by {op.scalar_op}: use the C engine")
+    reduce, axis, dtype = REDUCTIONS[type(op.scalar_op)], op.axis, node.outputs[0].dtype
+    # Aesara sums float32 in float64; XLA sums in a tree, so float32 is precise enough and much faster.
+    return lambda x: reduce(x, axis=axis).astype(dtype)
+
+
+# Shapes
+
+
+@convert.register
+def _(op: DimShuffle, node: Apply) -> Function:
+    kept = [axis for axis in op.new_order if axis != "x"]
+    added = [place for place, axis in enumerate(op.new_order) if axis == "x"]
+    dropped = tuple(axis for axis in range(node.inputs[0].ndim) if axis not in kept)
+    order = [axis - sum(other < axis for other in dropped) for axis in kept]
+
+    def dimshuffle(x: Any) -> Any:
+        x = jnp.squeeze(x, dropped) if dropped else jnp.asarray(x)
+        x = jnp.transpose(x, order)
+        return jnp.expand_dims(x, added) if added else x
+
+    return dimshuffle
+
+
+@convert.register
+def _(op: Shape, node: Apply) -> Function:
+    return lambda x: np.asarray(jnp.shape(x), "int64")
+
+
+@convert.register
+def _(op: Shape_i, node: Apply) -> Function:
+    return lambda x: np.asarray(jnp.shape(x)[op.i], "int64")
+
+
+@convert.register
+def _(op: Reshape, node: Apply) -> Function:
+    return lambda x, new: jnp.reshape(x, tuple(concrete(n, "a new shape") for n in np.asarray(new).ravel()))
+
+
+@convert.register
+def _(op: CheckAndRaise, node: Apply) -> Function:
+    def check(x: Any, *conditions: Any) -> Any:
+        if not all(bool(np.all(condition)) for condition in conditions if is_concrete(condition)):
+            raise op.exc_type(op.msg)
+        return x
+
+    return check
+
+
+@convert.register
+def _(op: SpecifyShape, node: Apply) -> Function:
+    def check(x: Any, *sizes: Any) -> Any:
+        if any(size is not None and int(size) != actual for size, actual in zip(sizes, jnp.shape(x))):
+            raise ValueError(f"expected an array of shape {sizes}, got {jnp.shape(x)}")
+        return x
+
+    return check
+
+
+@convert.register(Unbroadcast)
+@convert.register(ViewOp)
+@convert.register(DeepCopyOp)
+@convert.register(OutputGuard)
+def _(op: Any, node: Apply) -> Function:
+    return lambda x, *_: x
+
+
+@convert.register(basic.ScalarFromTensor)
+@convert.register(basic.TensorFromScalar)
+def _(op: Any, node: Apply) -> Function:
+    return lambda x: x if is_concrete(x) else jnp.reshape(x, ())
+
+
+@convert.register
+def _(op: basic.MakeVector, node: Apply) -> Function:
+    return lambda *numbers: jnp.stack([jnp.asarray(n, op.dtype) for n in numbers]) if numbers else np.zeros(0, op.dtype)
+
+
+@convert.register
+def _(op: basic.ARange, node: Apply) -> Function:
+    return lambda *ends: np.arange(*(concrete(n, "the ends of a range") for n in ends), dtype=op.dtype)
+
+
+@convert.register
+def _(op: basic.Alloc, node: Apply) -> Function:
+    return lambda x, *sizes: jnp.broadcast_to(x, tuple(concrete(n, "a new shape") for n in sizes))
+
+
+@convert.register
+def _(op: basic.AllocEmpty, node: Apply) -> Function:
+    return lambda *sizes: jnp.zeros(tuple(concrete(n, "a new shape") for n in sizes), op.dtype)
+
+
+@convert.register
+def _(op: basic.Join, node: Apply) -> Function:
+    dtype = node.outputs[0].dtype
+    return lambda axis, *parts: jnp.concatenate([jnp.asarray(p, dtype) for p in parts], concrete(axis, "an axis"))
+
+
+@convert.register
+def _(op: basic.Split, node: Apply) -> Function:
+    def split(x: Any, axis: Any, sizes: Any) -> Any:
+        ends = np.cumsum([concrete(n, "sizes of a split") for n in np.asarray(sizes)])
+        return list(jnp.split(x, ends[:-1].tolist(), concrete(axis, "an axis")))
+
+    return split
+
+
+# Indices
+
+
+def indices_of(op: Any, arrays: Sequence[Any]) -> Any:
+    """What stands in the square brackets."""
+
+    def end(value: Any) -> int | None:
+        return None if value is None else concrete(value, "the ends of a slice")
+
+    found = [
+        slice(end(i.start), end(i.stop), end(i.step)) if isinstance(i, slice) else i
+        for i in subtensor.indices_from_subtensor(arrays, getattr(op, "idx_list", None))
+    ]
+    return tuple(None if i is None else i for i in found)
+
+
+@convert.register(subtensor.Subtensor)
+@convert.register(subtensor.AdvancedSubtensor)
+@convert.register(subtensor.AdvancedSubtensor1)
+def _(op: Any, node: Apply) -> Function:
+    if isinstance(op, subtensor.Subtensor):
+        return lambda x, *arrays: jnp.asarray(x)[indices_of(op, arrays)]
+    # XLA cannot raise an IndexError and would take the nearest row: an index out of range gives nan instead.
+    return lambda x, *arrays: jnp.asarray(x).at[indices_of(op, arrays)].get(mode="fill")
+
+
+@convert.register(subtensor.IncSubtensor)
+@convert.register(subtensor.AdvancedIncSubtensor)
+@convert.register(subtensor.AdvancedIncSubtensor1)
+def _(op: Any, node: Apply) -> Function:
+    def increment(x: Any, y: Any, *arrays: Any) -> Any:
+        at = jnp.asarray(x).at[indices_of(op, arrays)]
+        return at.set(y) if op.set_instead_of_inc else at.add(y)
+
+    return increment
+
+
+# Products, maxima, probabilities
+
+
+@convert.register(math.Dot)
+def _(op: Any, node: Apply) -> Function:
+    if node.inputs[0].ndim == node.inputs[1].ndim == 1:
+        return lambda x, y: jnp.sum(x * y)  # on a CPU XLA adds up a dot one by one: slow, and four digits right
+    return jnp.dot
+
+
+@convert.register(BatchedDot)
+def _(op: Any, node: Apply) -> Function:
+    return lambda x, y: jnp.einsum("b...i,bi...->b..." if x.ndim == 2 or y.ndim == 2 else "bij,bjk->bik", x, y)
+
+
+@convert.register
+def _(op: math.Argmax, node: Apply) -> Function:
+    dtype = node.outputs[0].dtype
+    return lambda x: largest(x, op.axis)[1].astype(dtype)
+
+
+@convert.register
+def _(op: math.MaxAndArgmax, node: Apply) -> Function:
+    dtype = node.outputs[1].dtype
+
+    def max_and_argmax(x: Any) -> Any:
+        top, place = largest(x, op.axis)
+        return [top, place.astype(dtype)]
+
+    return max_and_argmax
+
+
+def largest(x: Any, axes: Sequence[int] | None) -> tuple[Any, Any]:
+    """The largest number over some axes, and its place where they are taken as one."""
+    axes = tuple(range(x.ndim)) if axes is None else tuple(axes)
+    kept = [axis for axis in range(x.ndim) if axis not in axes]
+    flat = jnp.transpose(x, (*kept, *axes)).reshape(*(x.shape[axis] for axis in kept), -1)
+    return flat.max(-1), flat.argmax(-1)
+
+
+@convert.register
+def _(op: special.Softmax, node: Apply) -> Function:
+    return lambda x: jax.nn.softmax(x, op.axis)
+
+
+@convert.register
+def _(op: special.LogSoftmax, node: Apply) -> Function:
+    return lambda x: jax.nn.log_softmax(x, op.axis)
+
+
+@convert.register
+def _(op: special.SoftmaxGrad, node: Apply) -> Function:
+    return lambda dy, y: dy * y - (dy * y).sum(op.axis, keepdims=True) * y
+
+
+@convert.register
+def _(op: CumOp, node: Apply) -> Function:
+    cumulate = {"add": jnp.cumsum, "mul": jnp.cumprod}[op.mode]
+    return lambda x: cumulate(x, op.axis)
+
+
+@convert.register
+def _(op: IfElse, node: Apply) -> Function:
+    def choose(condition: Any, *values: Any) -> Any:
+        yes, no = values[: op.n_outs], values[op.n_outs :]
+        return [jnp.where(condition, a, b) for a, b in zip(yes, no)]
+
+    return choose
+

@@ -1,0 +1,203 @@
+"""The XLA engine: the same Aesara graph, scan and its gradient included, compiled by JAX's compiler.
+
+No C++ compiler is needed and a GPU is used where JAX sees one. What happens, in order: Aesara rewrites the graph
+(without the rewrites that only C can run); `lowering` turns it into a function of JAX arrays, which JAX traces once for
+every shape of the inputs, so that all arithmetic on shapes is done by then; XLA compiles the trace.
+
+Shared variables with updates stay on the device: a call hands their arrays over (donates them) and keeps the new ones,
+and nothing goes through NumPy. Aesara's global JAX linker and its conversions are neither used nor changed, and JAX's
+64-bit mode is on for our own calls only.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import aesara
+import jax
+import numpy as np
+from aesara.compile.mode import Mode
+from aesara.compile.sharedvalue import SharedVariable
+from aesara.graph.basic import graph_inputs
+from aesara.graph.rewriting.db import RewriteDatabaseQuery
+from aesara.link.basic import Container, LocalLinker
+from aesara.link.utils import map_storage
+
+from theano_rnn.config import UserError
+from theano_rnn.engine.lowering import lowered
+
+QUERY = RewriteDatabaseQuery(
+    include=["fast_run"],
+    exclude=[
+        "cxx_only", "BlasOpt", "fusion", "inplace", "scan_make_inplace", "specialize", "uncanonicalize",  # of use in C
+        "ShapeOpt", "UnShapeOpt", "local_subtensor_merge",  # symbolic shapes, four fifths of the time: XLA knows them
+        "local_uint_constant_indices",  # its 8-bit indices overflow in XLA
+    ],
+)  # fmt: skip
+MANY_SHAPES = 12  # compilations of one function after which something is wrong
+
+
+def x64() -> Any:
+    """A context in which JAX keeps 64-bit numbers, as Aesara's types say."""
+    enable = getattr(jax, "enable_x64", None)  # a context from JAX 0.8 on
+    if enable is None or not callable(enable):
+        from jax.experimental import enable_x64 as enable
+    return enable(True)
+
+
+def device(kind: str) -> Any:
+    """JAX's first device of a kind: "auto" (a GPU where there is one), "cpu" or "gpu".
+
+    Raises
+    ------
+    UserError
+        JAX sees no such device.
+    """
+    try:
+        return jax.devices(None if kind == "auto" else kind)[0]
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"JAX sees no {kind} ({reason}): install the extra cuda12 or cuda13, or use --device cpu"
+        ) from None
+
+
+class DeviceContainer(Container):  # type: ignore[misc]
+    """What holds a shared variable's value: reading gives a NumPy array, wherever the value is.
+
+    Aesara would copy a device array by JAX, which outside of our calls makes 64-bit numbers 32-bit ones.
+    """
+
+    def __get__(self) -> Any:  # noqa: PLE0302 - Aesara's own spelling
+        value = super().__get__()
+        return np.asarray(value) if isinstance(value, jax.Array) else value
+
+    data = value = property(__get__, Container.__set__)
+
+
+class XLALinker(LocalLinker):  # type: ignore[misc]
+    """Aesara's interface to `lowering` and JAX."""
+
+    def __init__(self, device: Any) -> None:
+        super().__init__(allow_gc=False)
+        self.fgraph: Any = None
+        self.device = device
+
+    def clone(self, allow_gc: bool | None = None) -> XLALinker:
+        return XLALinker(self.device)
+
+    def accept(self, fgraph: Any, no_recycling: Any = None, profile: Any = None) -> XLALinker:
+        if self.fgraph is not None:
+            return self.clone().accept(fgraph, no_recycling, profile)
+        self.fgraph = fgraph
+        return self
+
+    def make_all(self, input_storage: Any = None, output_storage: Any = None, storage_map: Any = None) -> Any:
+        graph = self.fgraph
+        inputs, outputs, _ = map_storage(graph, graph.toposort(), input_storage, output_storage, storage_map)
+        run = Runner(graph, inputs, outputs, self.device)
+        containers = [
+            [Container(variable, cell, readonly=readonly) for variable, cell in zip(variables, cells)]
+            for variables, cells, readonly in ((graph.inputs, inputs, False), (graph.outputs, outputs, True))
+        ]
+        return run, *containers, [run], []
+
+
+class Runner:
+    """What an Aesara function calls: reads its input cells, computes, fills its output cells and updates.
+
+    An update's new value goes into the input's cell as the device array it is; the old array is donated. Inputs that
+    are no updates and no arguments, as parameters of an evaluation, are moved to the device once, too.
+    """
+
+    need_update_inputs = False  # else Aesara turns every new value into a NumPy array
+    allow_gc = False
+
+    def __init__(self, graph: Any, inputs: Any, outputs: Any, device: Any) -> None:
+        self.inputs, self.outputs, self.device = inputs, outputs, device
+        self.updates = list(getattr(graph, "update_mapping", None) or ())
+        self.updates = [(place, graph.update_mapping[place]) for place in self.updates]
+        self.scans: dict[str, Any] = {}
+        self.num_compilations = 0
+        compute = lowered(graph, self.scans)
+
+        def traced(*arguments: Any) -> list[Any]:
+            self.count_compilation()
+            return compute(*arguments)
+
+        self.function = jax.jit(traced, donate_argnums=tuple(sorted(target for _, target in self.updates)))
+        self.shared = [cell for variable, cell in zip(graph.inputs, inputs) if isinstance(variable, SharedVariable)]
+
+    def count_compilation(self) -> None:
+        """JAX runs Python code only while it traces, which it does once for each shape."""
+        self.num_compilations += 1
+        if self.num_compilations == MANY_SHAPES + 1:
+            warnings.warn(
+                f"XLA has compiled one function for {self.num_compilations} shapes of its inputs, each taking a second "
+                "or more: use fewer lengths and batch sizes",
+                stacklevel=2,
+            )
+
+    def __call__(self) -> list[Any]:
+        with x64(), jax.default_device(self.device):
+            for cell in self.shared:
+                if not isinstance(cell[0], jax.Array):
+                    cell[0] = jax.device_put(np.array(cell[0]), self.device)
+            results = self.function(*[cell[0] for cell in self.inputs])
+        for place, target in self.updates:
+            self.inputs[target][0] = results[place]
+        for cell, value in zip(self.outputs, results):
+            cell[0] = value
+        return list(results)
+
+
+class XLAFunction:
+    """A compiled function: arguments are checked as Aesara does, device arrays of the right kind go in as they are.
+
+    Results are device arrays; 64-bit ones become NumPy arrays, since JAX outside of our calls may know no such thing.
+    """
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        function.trust_input = True
+        self.types = [container.type for container in function.input_storage if container.required]
+        self.maker, self.vm, self.name = function.maker, function.vm, function.name
+
+    def __call__(self, *arguments: Any) -> list[Any]:
+        if len(arguments) != len(self.types):
+            raise TypeError(f"{self.name} takes {len(self.types)} arguments, got {len(arguments)}")
+        results = self.function(*map(self.checked, self.types, arguments))
+        return [np.asarray(result) if result.dtype.itemsize == 8 else result for result in results]
+
+    @staticmethod
+    def checked(kind: Any, value: Any) -> Any:
+        if isinstance(value, jax.Array):
+            if value.dtype != kind.dtype or value.ndim != kind.ndim:
+                raise TypeError(f"expected {kind}, got {value.dtype} with {value.ndim} dimensions")
+            return value
+        return kind.filter(value, allow_downcast=None)
+
+
+def compile_function(
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    updates: Sequence[tuple[Any, Any]] = (),
+    *,
+    name: str = "",
+    device_kind: str = "auto",
+) -> Callable[..., Any]:
+    """Lower an Aesara graph to XLA; XLA itself compiles at the first call with each shape.
+
+    Raises
+    ------
+    UserError
+        JAX sees no such device, or the graph holds an operation that has no conversion.
+    """
+    mode = Mode(XLALinker(device(device_kind)), QUERY)
+    for variable in graph_inputs([*outputs, *(new for pair in updates for new in pair)]):
+        if isinstance(variable, SharedVariable):
+            variable.container.__class__ = DeviceContainer
+    with aesara.config.change_flags(cxx=""):  # else constants are folded by g++
+        return XLAFunction(aesara.function(list(inputs), list(outputs), updates=list(updates), mode=mode, name=name))
