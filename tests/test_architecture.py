@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parents[1] / "theano_rnn"
 MAY_IMPORT = {
     "__init__": {"aesara_flags"},
     "config": set(),
-    "aesara_flags": {"config"},
+    "numpy2": set(),
+    "aesara_flags": {"config", "numpy2"},
     # text
     "detokenizing": set(),
     "vocabulary": {"config"},
@@ -31,7 +32,7 @@ MAY_IMPORT = {
     "losses": {"losses_c"},
     "optimizers": set(),
     "cells": {"initializers"},
-    "engine": {"aesara_flags"},
+    "engine": {"aesara_flags", "config"},
     "model": {"cells", "config", "engine", "initializers", "losses", "optimizers"},
     # use
     "checkpoint": {"config", "model", "preprocessing"},
@@ -44,6 +45,7 @@ MAY_IMPORT = {
 # Packages from elsewhere, and the modules that may import them; NumPy is for all.
 OUTSIDE = {
     "aesara": {"cells", "engine", "losses", "model", "optimizers"},
+    "jax": {"engine"},
     "nltk": {"preprocessing"},
     "safetensors": {"checkpoint"},
     "tqdm": {"cli"},

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from theano_rnn.batching import BUCKETS, Sentences, Stream, sentence_lengths, start_id
+from theano_rnn.batching import BUCKETS, BatchSequence, Sentences, Stream, sentence_lengths, start_id
 from theano_rnn.config import TextConfig
 from theano_rnn.preprocessing import Vocabulary
 
@@ -104,6 +104,15 @@ def test_the_order_of_sentences_depends_on_the_generator_alone():
     ids = text(300, np.random.default_rng(0))
     orders = [[m.tolist() for m, _, _ in sentences(ids, 4, np.random.default_rng(seed)).plan] for seed in (1, 1, 2)]
     assert orders[0] == orders[1] != orders[2]
+
+
+def test_what_is_common_to_both_makes_no_batches():
+    class Empty(BatchSequence):
+        def __len__(self):
+            return 1
+
+    with pytest.raises(NotImplementedError):
+        Empty()[0]
 
 
 def test_text_after_the_last_end_is_a_sentence():

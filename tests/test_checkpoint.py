@@ -31,7 +31,7 @@ def checkpoint():
     rng = np.random.default_rng(0)
     last = {name: rng.random((3, 4)).astype("float32") for name in ("embedding", "layer0.W_hh")}
     return Checkpoint(
-        settings={"model": {"hidden_size": 4}, "text": {}},
+        settings={"model": {"hidden_size": 4}, "text": {}, "corpus": {"train": ["caf\udce9"]}},  # a name, not UTF-8
         vocabulary=Vocabulary(("the", "naïve", "\n", "</s>"), text=TextConfig(lowercase=True)),
         fingerprint="abc",
         progress={"step": 12, "loss_sum": 0.1 + 0.2, "records": [{"valid_loss": 1 / 3}]},
@@ -109,13 +109,19 @@ def test_a_file_size_limit_leaves_the_old_file(tmp_path):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(OSError, match="File too large") as caught:
             write_atomically(path, b"new" * 1000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
+    assert caught.value.filename == str(path)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["m"]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        write_atomically(tmp_path / "nowhere" / "m", b"new")
 
 
 def test_every_truncation_is_refused_in_one_line(tmp_path, checkpoint):
@@ -140,6 +146,7 @@ def test_every_truncation_is_refused_in_one_line(tmp_path, checkpoint):
         ({KEY: json.dumps({"format_version": 2})}, "newer theano_rnn"),
         ({KEY: json.dumps({"format_version": "x"})}, "newer theano_rnn"),
         ({KEY: json.dumps({"format_version": 1})}, "damaged checkpoint"),
+        ({KEY: json.dumps({"format_version": 1, "settings": {}, "vocabulary": 3})}, "damaged checkpoint"),
     ],
 )
 def test_other_safetensors_files_are_refused(tmp_path, metadata, message):

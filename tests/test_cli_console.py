@@ -78,8 +78,8 @@ def test_tokenizing_starts_again_with_every_file(clock, capsys):
     progress(1_000_000, 2_000_000)
     close()
     assert capsys.readouterr().err.splitlines() == [
-        "splitting text into tokens: 3 of 4 MB, 10 s",
-        "splitting text into tokens: 1 of 2 MB, 20 s",
+        "splitting text into tokens: 3.0 of 4.0 MB, 10 s",
+        "splitting text into tokens: 1.0 of 2.0 MB, 20 s",
     ]
 
 

@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import os
+import signal
 import sys
 from types import SimpleNamespace
 
@@ -77,6 +79,24 @@ def test_another_seed_is_another_run(commands):
 def test_the_first_loss_is_that_of_knowing_nothing(commands):
     commands.train("--epochs", "1", "--bptt-steps", "1000", "--learning-rate", "1e-9")
     assert records()[0]["train_loss"] == pytest.approx(np.log(19), rel=1e-3)
+
+
+def test_ctrl_c_finishes_the_step_and_saves(commands, monkeypatch):
+    commands.train(checkpoint="whole.safetensors")
+    on_step = session.Session.on_step
+
+    def interrupted(self, progress, *rest):
+        on_step(self, progress, *rest)
+        if progress.step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(session.Session, "on_step", interrupted)
+    result = commands("train", *TINY, "--checkpoint", MODEL)
+    assert (result.status, result.err) == (130, "")
+    assert f"stopped after 3 steps; go on with --resume --checkpoint {MODEL}" in result.out
+    assert load(MODEL, resume=True).progress["step"] == 3
+    assert commands("train", "--resume", "--checkpoint", MODEL).status == 0
+    assert (commands.folder / MODEL).read_bytes() == (commands.folder / "whole.safetensors").read_bytes()
 
 
 def test_a_new_run_keeps_the_older_one_as_previous(commands):
@@ -190,12 +210,6 @@ def test_a_file_of_settings_makes_the_run_that_flags_make(commands):
     assert (commands.folder / "toml.safetensors").read_bytes() == (commands.folder / "flags.safetensors").read_bytes()
 
 
-def test_the_log_may_be_elsewhere(commands):
-    commands.train("--log", "logs/run.jsonl", "--max-seconds", "1e-9")
-    assert len(records("logs/run.jsonl")) == 2
-    assert not (commands.folder / LOG).exists()
-
-
 def test_a_name_of_a_text_need_not_be_utf_8(commands):
     name = b"caf\xe9.txt".decode("utf-8", "surrogateescape")
     (commands.folder / name).write_text(" ".join(sentences(60)))
@@ -227,7 +241,8 @@ def test_sizes_are_those_asked_for(commands):
     assert shapes["embedding"] == (21, 3) and shapes["W_hy"] == (4, 19) and shapes["layer0.W_hh"] == (4, 4)
 
 
-def test_a_resumed_run_may_log_to_a_new_folder(commands):
-    commands.train("--max-seconds", "1e-9")
+def test_the_log_may_be_elsewhere_also_when_resumed(commands):
+    commands.train("--log", "logs/run.jsonl", "--max-seconds", "1e-9")
+    assert len(records("logs/run.jsonl")) == 2 and not (commands.folder / LOG).exists()
     assert commands("train", "--resume", "--checkpoint", MODEL, "--log", "logs/new/run.jsonl").status == 0
     assert len(records("logs/new/run.jsonl")) == 3

@@ -126,7 +126,9 @@ class CorpusConfig(Section):
 class ModelConfig(Section):
     """Sizes of the network."""
 
-    cell: str = setting("tanh", "the recurrent layer: vanilla with tanh or relu, or LSTM", choices=("tanh", "relu", "lstm"))
+    cell: str = setting(
+        "tanh", "the recurrent layer: vanilla with tanh or relu, or LSTM", choices=("tanh", "relu", "lstm")
+    )
     embedding_size: int = setting(200, "numbers in one word's vector", kind=int, at_least=1)
     hidden_size: int = setting(200, "units of the recurrent layer", kind=int, at_least=1)
     vocab_size: int = 10_000  # columns of the output, as the vocabulary counted them

@@ -79,7 +79,7 @@ def load_corpus(
     if not any(end > start for _, start, end in valid):
         raise UserError(
             f"the validation part is empty (valid_fraction {corpus.valid_fraction:g}): "
-            "give more text, a larger --valid_fraction, or a file with --valid"
+            "give more text, a larger --valid-fraction, or a file with --valid"
         )
     vocabulary = Vocabulary.from_counts(types, counts, corpus.vocab_size, corpus.min_count, text)
     digest = hashlib.sha256(json.dumps(vocabulary.to_json(), sort_keys=True).encode())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import aesara.tensor as T
@@ -38,10 +39,17 @@ def cross_entropy(scores: TensorVariable, bias: TensorVariable, targets: TensorV
     return SoftmaxCrossEntropy()(scores, bias, targets)[0]
 
 
-def masked_mean(values: TensorVariable, mask: TensorVariable) -> TensorVariable:
-    """Mean of those `values` whose `mask` is 1; both (time, batch)."""
+def masked_mean(
+    values: TensorVariable, mask: TensorVariable, *, summed: Callable[[Any], Any] | None = None
+) -> TensorVariable:
+    """Mean of those `values` whose `mask` is 1; both (time, batch).
+
+    `summed` makes of a sum over these arrays that over the whole batch, where they are one device's part of it.
+    """
     dtype = values.dtype
-    return T.sum(values * mask, acc_dtype=dtype, dtype=dtype) / T.sum(mask, acc_dtype=dtype, dtype=dtype)
+    sums = (T.sum(array, acc_dtype=dtype, dtype=dtype) for array in (values * mask, mask))
+    total, count = sums if summed is None else map(summed, sums)
+    return total / count
 
 
 class SoftmaxCrossEntropy(COp):  # type: ignore[misc]

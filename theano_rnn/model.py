@@ -27,11 +27,12 @@ from aesara.tensor.var import TensorVariable
 
 from theano_rnn.cells import make_cell
 from theano_rnn.config import ModelConfig
-from theano_rnn.engine import CompileProgress, compile_function
+from theano_rnn.engine import CompileProgress, compile_function, in_batch, sum_over_devices
 from theano_rnn.initializers import normal, uniform
 from theano_rnn.losses import cross_entropy, masked_mean
-from theano_rnn.optimizers import OPTIMIZERS, clip_global_norm
+from theano_rnn.optimizers import OPTIMIZERS, RowGradient, clip_global_norm
 
+FEW_ROWS = 1000  # an embedding of so few is updated as a whole: a batch names most of them, many times
 FUNCTION_NAMES = ("train", "predict", "loss", "step")
 
 
@@ -148,12 +149,21 @@ def compile_functions(
     *,
     engine: str = "c",
     device: str = "auto",
+    num_devices: int | None = 1,
     progress: CompileProgress | None = None,
 ) -> dict[str, Callable[..., list[Any]]]:
     """Compile each ``name: (inputs, outputs, updates)``; `progress` is called as the engine's compiler works."""
     return {
-        name: compile_function(list(inputs), list(outputs), list(updates.items()), name=name, engine=engine,
-                               device=device, progress=progress)
+        name: compile_function(
+            list(inputs),
+            list(outputs),
+            list(updates.items()),
+            name=name,
+            engine=engine,
+            device=device,
+            num_devices=num_devices,
+            progress=progress,
+        )
         for name, (inputs, outputs, updates) in graphs.items()
     }
 
@@ -193,20 +203,24 @@ class RNNLM:
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
         """Zeros, as NumPy arrays (batch_size, hidden_size)."""
-        return self.cell.initial_state(batch_size)
+        state: tuple[Any, ...] = self.cell.initial_state(batch_size)
+        return state
 
-    def hidden(self, tokens: Any, mask: Any, state: Sequence[Any]) -> tuple[TensorVariable, list[TensorVariable]]:
-        """Hidden vectors (time * batch, hidden_size) and the final state."""
-        time, batch = tokens.shape[0], tokens.shape[1]
-        x = self.params["embedding"][tokens.flatten()]  # (time * batch, embedding)
+    def embedded(self, tokens: Any) -> TensorVariable:
+        """Word vectors of all tokens: (time, batch) -> (time * batch, embedding_size)."""
+        return self.params["embedding"][tokens.flatten()]
+
+    def hidden(self, x: Any, mask: Any, state: Sequence[Any]) -> tuple[TensorVariable, list[TensorVariable]]:
+        """Hidden vectors (time * batch, hidden_size) and the final state, of word vectors `x`."""
+        time, batch = mask.shape[0], mask.shape[1]
         projected = self.cell.project(x, self.cell.params)  # (time * batch, units)
         projected = projected.reshape((time, batch, projected.shape[1]))
         outputs, final = unroll(self.cell, projected, mask, state, params=self.cell.params)
         return outputs.reshape((time * batch, self.cell.hidden_size)), final
 
-    def losses(self, tokens: Any, targets: Any, mask: Any, state: Any) -> tuple[TensorVariable, list[TensorVariable]]:
+    def losses(self, x: Any, targets: Any, mask: Any, state: Any) -> tuple[TensorVariable, list[TensorVariable]]:
         """Negative log-likelihoods in nats (time, batch), and the final state."""
-        h, final = self.hidden(tokens, mask, state)
+        h, final = self.hidden(x, mask, state)
         scores = T.dot(h, self.params["W_hy"])
         return cross_entropy(scores, self.params["b_y"], targets.flatten()).reshape(mask.shape), final
 
@@ -214,27 +228,43 @@ class RNNLM:
         """Of every next token: h (rows, hidden) -> (rows, vocab)."""
         return T.special.log_softmax(T.dot(h, self.params["W_hy"]) + self.params["b_y"], axis=-1)
 
-    def graph(self, name: str, *, optimizer: str, clip_norm: float) -> tuple[list[Any], list[Any], dict[Any, Any]]:
-        """Inputs, outputs and updates of one of the functions, before compilation."""
+    def graph(
+        self, name: str, *, optimizer: str = "sgd", clip_norm: float = 0.0, is_divided: bool = False
+    ) -> tuple[list[Any], list[Any], dict[Any, Any]]:
+        """Inputs, outputs and updates of one of the functions, before compilation.
+
+        `is_divided`: several devices will have a part of each batch.
+        """
         dtype = self.config.dtype
-        tokens, targets, tokens_t = T.imatrix("tokens"), T.imatrix("targets"), T.ivector("tokens_t")
-        mask = T.matrix("mask", dtype=dtype)
+        tokens, targets = in_batch(T.imatrix("tokens"), 1), in_batch(T.imatrix("targets"), 1)
+        tokens_t, mask = in_batch(T.ivector("tokens_t"), 0), in_batch(T.matrix("mask", dtype=dtype), 1)
         learning_rate = T.scalar("learning_rate", dtype=dtype)
-        state = [T.matrix(f"state{i}", dtype=dtype) for i in range(self.cell.num_states)]
+        state = [in_batch(T.matrix(f"state{i}", dtype=dtype), 0) for i in range(self.cell.num_states)]
         if name == "step":
-            x_t = self.params["embedding"][tokens_t]  # (batch, embedding)
+            x_t = self.embedded(tokens_t)  # (batch, embedding)
             fixed = [self.cell.params[role] for role in self.cell.recurrent]
             h_t, *state_t = self.cell.step(self.cell.project(x_t, self.cell.params), *state, *fixed)
-            return [tokens_t, *state], [self.log_probabilities(h_t), *state_t], {}
+            final = [in_batch(new, 0) for new in state_t]
+            return [tokens_t, *state], [in_batch(self.log_probabilities(h_t), 0), *final], {}
+        x = self.embedded(tokens)
         if name == "predict":
-            h, final = self.hidden(tokens, mask, state)
+            h, final = self.hidden(x, mask, state)
             shape = (tokens.shape[0], tokens.shape[1], self.config.vocab_size)
-            return [tokens, mask, *state], [self.log_probabilities(h).reshape(shape), *final], {}
-        losses, final = self.losses(tokens, targets, mask, state)
+            log_p = in_batch(self.log_probabilities(h).reshape(shape), 1)
+            return [tokens, mask, *state], [log_p, *(in_batch(new, 0) for new in final)], {}
+        losses, final = self.losses(x, targets, mask, state)
+        final = [in_batch(new, 0) for new in final]
         if name == "loss":
-            return [tokens, targets, mask, *state], [losses * mask, *final], {}
-        loss = masked_mean(losses, mask)
-        grads = gradients(loss, self.params)
+            return [tokens, targets, mask, *state], [in_batch(losses * mask, 1), *final], {}
+        loss = masked_mean(losses, mask, summed=sum_over_devices if is_divided else None)
+        grads: dict[str, Any]
+        if is_divided:
+            grads = {role: sum_over_devices(g) for role, g in gradients(loss, self.params).items()}
+        elif self.config.vocab_size > FEW_ROWS:
+            grads = gradients(loss, self.params | {"embedding": x})
+            grads["embedding"] = RowGradient(grads["embedding"], tokens.flatten(), self.config.vocab_size + 2)
+        else:
+            grads = gradients(loss, self.params)
         if clip_norm > 0:
             grads = clip_global_norm(grads, clip_norm)
         updates, self.optimizer_state = OPTIMIZERS[optimizer](self.params, grads, learning_rate)
@@ -247,6 +277,7 @@ class RNNLM:
         clip_norm: float = 0.0,
         engine: str = "c",
         device: str = "auto",
+        num_devices: int | None = 1,
         progress: CompileProgress | None = None,
     ) -> Functions:
         """Compile the named functions, all four where none is named; this takes seconds, the first time more.
@@ -261,5 +292,8 @@ class RNNLM:
         unknown = [name for name in names if name not in FUNCTION_NAMES]
         if unknown:
             raise ValueError(f"functions are {', '.join(FUNCTION_NAMES)}, got {unknown[0]!r}")
-        graphs = {name: self.graph(name, optimizer=optimizer, clip_norm=clip_norm) for name in names or FUNCTION_NAMES}
-        return Functions(**compile_functions(graphs, engine=engine, device=device, progress=progress))
+        options: dict[str, Any] = {"optimizer": optimizer, "clip_norm": clip_norm, "is_divided": num_devices != 1}
+        graphs = {name: self.graph(name, **options) for name in names or FUNCTION_NAMES}
+        return Functions(
+            **compile_functions(graphs, engine=engine, device=device, num_devices=num_devices, progress=progress)
+        )

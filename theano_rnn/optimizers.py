@@ -7,7 +7,7 @@ alike; `state` names the optimizer's own shared variables, for the checkpoint.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import aesara
 import aesara.tensor as T
@@ -19,12 +19,46 @@ Updates = dict[Any, TensorVariable]
 State = dict[str, Any]
 
 
+class RowGradient(NamedTuple):
+    """The gradient of a matrix of which only some rows were looked up: the sum of ``rows[i]`` at row ``ids[i]``.
+
+    An embedding's gradient is one: (vocab, columns) as an array, nearly all of it zero.
+
+    `rows` : float (n, columns); `ids` : int32 (n,), the same row any number of times; `num_rows` : int, of the matrix
+    """
+
+    rows: TensorVariable
+    ids: TensorVariable
+    num_rows: int
+
+    def dense(self) -> TensorVariable:
+        """The gradient as a matrix (num_rows, columns)."""
+        zeros = T.zeros((self.num_rows, self.rows.shape[1]), dtype=self.rows.dtype)
+        return T.inc_subtensor(zeros[self.ids], self.rows)
+
+    def merged(self) -> TensorVariable:
+        """The matrix's rows that are not zero, and rows of zeros: (n, columns), its norm that of the whole."""
+        places = T.arange(self.ids.shape[0], dtype="int32")
+        slots = T.set_subtensor(T.zeros((self.num_rows,), dtype="int32")[self.ids], places)  # one place for each id
+        return T.inc_subtensor(T.zeros_like(self.rows)[slots[self.ids]], self.rows)
+
+    def scaled(self, factor: TensorVariable) -> RowGradient:
+        """The gradient times a number."""
+        return self._replace(rows=factor * self.rows)
+
+
+def squared_norm(gradient: TensorVariable | RowGradient) -> TensorVariable:
+    """Sum of squares of a gradient."""
+    flat = (gradient.merged() if isinstance(gradient, RowGradient) else gradient).flatten()
+    return T.dot(flat, flat)
+
+
 def global_norm(gradients: Params) -> TensorVariable:
     """L2 norm of all gradients taken as one vector."""
-    return T.sqrt(sum(T.dot(g.flatten(), g.flatten()) for g in gradients.values()))
+    return T.sqrt(sum(squared_norm(g) for g in gradients.values()))
 
 
-def clip_global_norm(gradients: Params, clip_norm: float) -> dict[str, TensorVariable]:
+def clip_global_norm(gradients: Params, clip_norm: float) -> dict[str, Any]:
     """Gradients scaled by ``min(1, clip_norm / norm)``, norm over all of them (Pascanu et al. 2013, algorithm 1).
 
     Raises
@@ -37,12 +71,19 @@ def clip_global_norm(gradients: Params, clip_norm: float) -> dict[str, TensorVar
     norm = global_norm(gradients)
     one, limit = np.ones((), norm.dtype), np.asarray(clip_norm, norm.dtype)
     scale = T.switch(norm > limit, limit / norm, one)
-    return {name: scale * g for name, g in gradients.items()}
+    return {name: g.scaled(scale) if isinstance(g, RowGradient) else scale * g for name, g in gradients.items()}
 
 
 def sgd(params: Params, gradients: Params, learning_rate: TensorVariable) -> tuple[Updates, State]:
-    """Gradient descent, ``p <- p - learning_rate g``."""
-    return {params[name]: params[name] - learning_rate * g for name, g in gradients.items()}, {}
+    """Gradient descent, ``p <- p - learning_rate g``; of a `RowGradient` the rows that it names, which is the same."""
+    updates = {}
+    for name, g in gradients.items():
+        p = params[name]
+        if isinstance(g, RowGradient):
+            updates[p] = T.inc_subtensor(p[g.ids], g.scaled(-learning_rate).rows)
+        else:
+            updates[p] = p - learning_rate * g
+    return updates, {}
 
 
 def adam(
@@ -70,6 +111,7 @@ def adam(
     updates: Updates = {count: t}
     for name, g in gradients.items():
         p = params[name]
+        g = g.dense() if isinstance(g, RowGradient) else g
         m, v = (aesara.shared(np.zeros_like(p.get_value(borrow=True)), name=f"{kind}.{name}") for kind in "mv")
         state |= {f"m.{name}": m, f"v.{name}": v}
         updates[m] = b1 * m + (one - b1) * g

@@ -55,10 +55,10 @@ class Bar:
             self.bar.update(count - self.count)
         elif time.monotonic() - self.said >= LINE_SECONDS:
             self.said = time.monotonic()
-            of = f" of {self.total:,.0f}" if self.total else ""
-            print(
-                f"{self.title}: {count:,.0f}{of} {self.unit.strip()}, {self.said - self.began:.0f} s", file=sys.stderr
-            )
+            digits = 1 if self.unit == "MB" else 0
+            of = f" of {self.total:,.{digits}f}" if self.total else ""
+            counted = f": {count:,.{digits}f}{of} {self.unit.strip()}, {self.said - self.began:.0f} s" if self.unit else ""
+            print(f"{self.title}{counted}", file=sys.stderr)
         self.count = count
 
     def close(self) -> None:
@@ -87,7 +87,9 @@ def compiling_progress(engine: str) -> tuple[Callable[[int], None], Callable[[],
     With engine c that is the number of C modules, none where all are cached.
     """
     bars: list[Bar] = []
-    title, unit = ("compiling with g++ (the first time only)", " modules") if engine == "c" else ("compiling by XLA", "")
+    title, unit = ("compiling by XLA", "")
+    if engine == "c":
+        title, unit = "compiling with g++ (the first time only)", " modules"
 
     def progress(count: int) -> None:
         if not bars:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     if args.stream:
         print(json.dumps(stream_summary(trained, args.file)))
         return 0
-    scores = sentence_scores(trained, args.file, trained.compiled("loss"))
+    scores = sentence_scores(trained, args.file)
     if args.summary:
         print(json.dumps(summary(trained, scores)))
     elif args.per_token:
@@ -98,7 +99,7 @@ def stream_summary(trained: Trained, path: str) -> dict[str, Any]:
     }
 
 
-def sentence_scores(trained: Trained, path: str, loss: Any) -> Iterator[Any]:
+def sentence_scores(trained: Trained, path: str) -> Iterator[Any]:
     """A score for each sentence of a text, in a stream."""
     from theano_rnn.corpus import read_sentences
     from theano_rnn.preprocessing import word_tokenizer
@@ -109,7 +110,10 @@ def sentence_scores(trained: Trained, path: str, loss: Any) -> Iterator[Any]:
     end = [vocabulary.eos_id]
     if vocabulary.text.unit == "char":
         end = [vocabulary.token_to_id("\n")] if "\n" in vocabulary else []
-    encoded = ((s, [*vocabulary.encode(tokenize(s)), *end]) for s in read_sentences(path, vocabulary.text))
+    sentences = read_sentences(path, vocabulary.text)
+    first = next(sentences)  # a file that is no text is said before anything is compiled
+    encoded = ((s, [*vocabulary.encode(tokenize(s)), *end]) for s in itertools.chain([first], sentences))
+    loss = trained.compiled("loss")
     return score_sentences(loss, encoded, model.initial_state, vocabulary, start_id=trained.start_id,
                            dtype=model.config.dtype)  # fmt: skip
 

@@ -102,9 +102,3 @@ def samples(
         banned=[vocabulary.unk_id] if unit == "word" else [vocabulary.unk_id, vocabulary.eos_id],
     )
     return [detokenize(vocabulary.decode([*prompt, *ids]), vocabulary.text) for ids in texts]
-
-
-def check_positive(name: str, value: float, *, least: float) -> None:
-    """Raise `UserError` unless `value` is a number of at least `least`."""
-    if not least <= value < float("inf"):
-        raise UserError(f"{name} must be at least {least:g}, got {value}")

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from theano_rnn.engine.parallel import in_batch, sum_over_devices
+
+__all__ = ["CompileProgress", "compile_function", "in_batch", "sum_over_devices"]
+
 CompileProgress = Callable[[int], None]  # called as the engine's compiler works, with what it has done so far
 
 
@@ -16,6 +20,7 @@ def compile_function(
     name: str = "",
     engine: str = "c",
     device: str = "auto",
+    num_devices: int | None = 1,
     progress: CompileProgress | None = None,
 ) -> Callable[..., Any]:
     """Compile an Aesara graph with an engine, "c" or "jax".
@@ -30,7 +35,7 @@ def compile_function(
 
         if progress is not None:
             progress(0)
-        return xla.compile_function(inputs, outputs, updates, name=name, device_kind=device)
+        return xla.compile_function(inputs, outputs, updates, name=name, device=device, num_devices=num_devices)
     from theano_rnn.engine import c
 
     return c.compile_function(inputs, outputs, updates, name=name, progress=progress)

@@ -25,9 +25,12 @@ import numpy as np
 from aesara.compile.mode import Mode
 from aesara.graph.basic import Apply
 from aesara.graph.fg import FunctionGraph
+from aesara.tensor.basic import Alloc
+from aesara.tensor.elemwise import DimShuffle
 
 from theano_rnn.config import UserError
 from theano_rnn.engine.lowering import concrete, lowered
+from theano_rnn.engine.reversal import Reversed, made, reverse, sliced
 
 
 class MitMot:
@@ -75,11 +78,20 @@ def lowered_scan(node: Apply, graph: Any, scans: dict[str, Any]) -> Callable[...
     scans[op.name or f"scan {len(scans)}"] = inner_graph
     inner = lowered(inner_graph, scans)
     mit_mots = [MitMot(*taps) for taps in zip(info.mit_mot_in_slices, info.mit_mot_out_slices)]
+    is_read = [bool(inner_graph.clients[v]) for v in op.inner_seqs(inner_graph.inputs)]
+    is_constant = [is_constant_in_time(v) for v in op.outer_seqs(node.inputs)]
+    passed_on = [sequence_passed_on(v, inner_graph, info.n_seqs) for v in op.inner_nitsot_outs(inner_graph.outputs)]
     is_used = [bool(graph.clients[v]) or v in graph.outputs for v in op.outer_nitsot_outs(node.outputs)]
 
     def scan(*outer: Any) -> list[Any]:
         num_steps = concrete(outer[0], "the number of steps of a scan")
-        sequences = [s[:num_steps] for s in op.outer_seqs(outer)]
+        given = [sliced(s, (slice(num_steps),)) for s in op.outer_seqs(outer)]
+        sequences = [s if r else None for s, r in zip(given, is_read)]
+        directed = [isinstance(s, Reversed) for s, same in zip(sequences, is_constant) if s is not None and not same]
+        from_end = bool(directed) and all(directed)
+        ordered = reverse if from_end else made  # JAX's order of steps, and back
+        sequences = [s if s is None or same else made(ordered(s)) for s, same in zip(sequences, is_constant)]
+        outer = tuple(map(made, outer))
         buffers = op.outer_mitmot(outer)
         fixed = op.outer_non_seqs(outer)
         windows = [b[: -min(taps)] for b, taps in zip(op.outer_mitsot(outer), info.mit_sot_in_slices)]
@@ -98,32 +110,63 @@ def lowered_scan(node: Apply, graph: Any, scans: dict[str, Any]) -> Callable[...
                 written.append(m.write(c, [flat.pop(0) for _ in m.taps_out], t))
             new, states = list(op.inner_mitsot_outs(out)), list(op.inner_sitsot_outs(out))
             windows = [jnp.concatenate([w[1:], v[None]]) for w, v in zip(windows, new)]
-            results = [v for v, used in zip(op.inner_nitsot_outs(out), is_used) if used]
+            results = [v for v, u, p in zip(op.inner_nitsot_outs(out), is_used, passed_on) if u and p is None]
             carry = (t + 1, [c for c, _ in written], windows, states, list(op.inner_shared_outs(out)))
             return carry, ([s for _, s in written], new, states, results)
 
         rows = [m.rows(b, num_steps) for m, b in zip(mit_mots, buffers)]
+        rows = jax.tree.map(lambda row: made(ordered(row)), rows)
         start = (np.int32(0), [m.start(b) for m, b in zip(mit_mots, buffers)], windows, states, shared)
         start = jax.tree.map(jnp.asarray, start)
         (_, carried, _, _, shared), (stacked, new, traces, results) = jax.lax.scan(
-            step, start, (rows, sequences), length=num_steps
+            step, start, (rows, sequences), length=num_steps, reverse=from_end
         )
+        stacked, new, traces = jax.tree.map(lambda trace: made(ordered(trace)), (stacked, new, traces))
+        results = list(map(ordered, results))
         filled = [m.result(b, c, s, num_steps) for m, b, c, s in zip(mit_mots, buffers, carried, stacked)]
         kept = [last(w, v, b.shape[0]) for w, v, b in zip(windows, new, op.outer_mitsot(outer))]
         kept += [last(s[None], v, b.shape[0]) for s, v, b in zip(states, traces, op.outer_sitsot(outer))]
         waiting = iter(results)
-        for used, size in zip(is_used, op.outer_nitsot(outer)):
-            kept.append(last(None, next(waiting), concrete(size, "the length of an output")) if used else jnp.zeros(0))
+        for used, order, size in zip(is_used, passed_on, op.outer_nitsot(outer)):
+            if not used:
+                kept.append(jnp.zeros(0))
+                continue
+            trace = next(waiting) if order is None else transposed(given[order[0]], order[1])
+            kept.append(last(None, trace, concrete(size, "the length of an output")))
         return [*filled, *kept, *shared]
 
     return scan
+
+
+def sequence_passed_on(output: Any, inner: FunctionGraph, num_sequences: int) -> tuple[int, tuple[int, ...]] | None:
+    """Which sequence an output only hands on with its axes in another order, and that order; None for others."""
+    order = tuple(range(output.ndim))
+    if output.owner is not None and isinstance(output.owner.op, DimShuffle):
+        order, output = output.owner.op.new_order, output.owner.inputs[0]
+    sequences = inner.inputs[:num_sequences]
+    if output not in sequences or sorted(map(str, order)) != sorted(map(str, range(output.ndim))):
+        return None
+    return sequences.index(output), (0, *(axis + 1 for axis in order))
+
+
+def transposed(value: Any, order: tuple[int, ...]) -> Any:
+    """`value` with its axes in another order, the first one where it was."""
+    return Reversed(jnp.transpose(value.array, order)) if isinstance(value, Reversed) else jnp.transpose(value, order)
+
+
+def is_constant_in_time(sequence: Any) -> bool:
+    """Whether every step sees the same of a sequence, which then has no direction."""
+    if sequence.owner is None or not isinstance(sequence.owner.op, Alloc):
+        return False
+    value = sequence.owner.inputs[0]
+    return bool(value.ndim < sequence.ndim or value.type.shape[0] == 1)
 
 
 def last(before: Any, trace: Any, size: int) -> Any:
     """The last `size` rows of what was there before the first step and of all steps."""
     rows = trace.shape[0]
     if size <= rows or before is None:
-        return trace[rows - size :]
+        return sliced(trace, (slice(rows - size, None),))
     return jnp.concatenate([before, trace])[-size:]
 
 

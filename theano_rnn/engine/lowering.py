@@ -21,7 +21,7 @@ from aesara.graph.fg import FunctionGraph
 from aesara.ifelse import IfElse
 from aesara.raise_op import CheckAndRaise
 from aesara.scalar import basic as scalar
-from aesara.scalar.math import Sigmoid, Softplus
+from aesara.scalar.math import Log1mexp, Psi, Sigmoid, Softplus, TriGamma
 from aesara.scan.op import Scan
 from aesara.tensor import basic, math, special, subtensor
 from aesara.tensor.blas import BatchedDot
@@ -30,8 +30,10 @@ from aesara.tensor.extra_ops import CumOp
 from aesara.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape, Unbroadcast
 
 from theano_rnn.config import UserError
+from theano_rnn.engine.reversal import Reversed, elementwise, made, sliced
 
 Function = Callable[..., Any]
+UNDERSTAND_REVERSED = (DimShuffle, Elemwise, Scan, Shape, Shape_i, subtensor.Subtensor)
 BIG = 64  # numbers; arrays that depend on shapes alone and are larger are made by XLA, not kept as constants
 
 
@@ -52,18 +54,20 @@ def lowered(graph: Any, scans: dict[str, Any] | None = None) -> Function:
         values = constants | dict(zip(graph.inputs, arguments))
         for node, compute in steps:
             arrays = [values[variable] for variable in node.inputs]
+            if not isinstance(node.op, UNDERSTAND_REVERSED):
+                arrays = list(map(made, arrays))
             results = concretely(node, arrays) if is_shape_arithmetic(node, arrays) else compute(*arrays)
             if len(node.outputs) == 1 and not isinstance(results, (list, tuple)):
                 results = [results]
             values.update(zip(node.outputs, results))
-        return [jnp.asarray(values[variable]) for variable in graph.outputs]
+        return [jnp.asarray(made(values[variable])) for variable in graph.outputs]
 
     return function
 
 
 def is_concrete(value: Any) -> bool:
     """Whether a value is known while tracing."""
-    return not isinstance(value, jax.Array)
+    return not isinstance(value, (jax.Array, Reversed))
 
 
 def is_shape_arithmetic(node: Apply, arrays: Sequence[Any]) -> bool:
@@ -125,13 +129,13 @@ def scalar_function(op: Any) -> Function:
         return lambda x: jnp.asarray(x).astype(op.o_type.dtype)
     if isinstance(op, scalar.Composite):
         inner = FunctionGraph(op.inputs, op.outputs, clone=True)
-        steps = [(node, scalar_function(node.op)) for node in inner.toposort()]
+        steps = [(node, typed(node.op, node)) for node in inner.toposort()]
 
         def composite(*arguments: Any) -> Any:
             values = dict(zip(inner.inputs, arguments))
             for node, compute in steps:
                 inputs = [v.data if isinstance(v, Constant) else values[v] for v in node.inputs]
-                values[node.outputs[0]] = jnp.asarray(compute(*inputs)).astype(node.outputs[0].dtype)
+                values[node.outputs[0]] = compute(*inputs)
             results = [values[v] for v in inner.outputs]
             return results[0] if len(results) == 1 else results
 
@@ -142,6 +146,28 @@ def scalar_function(op: Any) -> Function:
             function: Function = getattr(module, name.split(".")[-1])
             return function
     raise UserError(f"the XLA engine cannot run the scalar operation {op} ({type(op).__name__}): use the C engine")
+
+
+def typed(op: Any, node: Apply) -> Function:
+    """`scalar_function` with results of the dtypes of the node.
+
+    Numbers are converted before a float is computed, too: JAX alone would divide an int32, or add it to a float32, in
+    float32, where Aesara says float64.
+    """
+    function, dtypes = scalar_function(op), [v.dtype for v in node.outputs]
+    is_float = dtypes[0].startswith("float") and not any(v.dtype.startswith("complex") for v in node.inputs)
+    first = 1 if isinstance(op, scalar.Switch) else 0  # its condition stays as it is
+    converts = is_float and not isinstance(op, scalar.Composite)
+
+    def compute(*numbers: Any) -> Any:
+        if converts:
+            numbers = (*numbers[:first], *(jnp.asarray(number, dtypes[0]) for number in numbers[first:]))
+        results = function(*numbers)
+        if len(dtypes) > 1:
+            return [jnp.asarray(r).astype(d) for r, d in zip(results, dtypes)]
+        return jnp.asarray(results).astype(dtypes[0])
+
+    return compute
 
 
 def folded(function: Function) -> Function:
@@ -173,26 +199,21 @@ SCALARS: dict[Any, Function] = {
     scalar.Invert: jnp.bitwise_not,
     Sigmoid: jax.nn.sigmoid,
     Softplus: jax.nn.softplus,
+    Log1mexp: lambda x: jnp.where(x < -np.log(2), jnp.log1p(-jnp.exp(x)), jnp.log(-jnp.expm1(x))),
+    Psi: jax.scipy.special.digamma,
+    TriGamma: lambda x: jax.scipy.special.polygamma(1, x),
 }
 
 
 @convert.register
 def _(op: scalar.ScalarOp, node: Apply) -> Function:
-    function, dtype = scalar_function(op), node.outputs[0].dtype
-    return lambda *numbers: jnp.asarray(function(*numbers)).astype(dtype)
+    return typed(op, node)
 
 
 @convert.register
 def _(op: Elemwise, node: Apply) -> Function:
-    function, dtypes = scalar_function(op.scalar_op), [v.dtype for v in node.outputs]
-
-    def elementwise(*arrays: Any) -> Any:
-        results = function(*arrays)
-        if len(dtypes) > 1:
-            return [jnp.asarray(r).astype(d) for r, d in zip(results, dtypes)]
-        return jnp.asarray(results).astype(dtypes[0])
-
-    return elementwise
+    compute = typed(op.scalar_op, node)
+    return lambda *arrays: elementwise(compute, arrays)
 
 
 REDUCTIONS: dict[Any, Function] = {
@@ -211,7 +232,8 @@ def _(op: CAReduce, node: Apply) -> Function:
         raise UserError(f"the XLA engine cannot reduce by {op.scalar_op}: use the C engine")
     reduce, axis, dtype = REDUCTIONS[type(op.scalar_op)], op.axis, node.outputs[0].dtype
     # Aesara sums float32 in float64; XLA sums in a tree, so float32 is precise enough and much faster.
-    return lambda x: reduce(x, axis=axis).astype(dtype)
+    wide = np.promote_types(node.inputs[0].dtype, dtype)
+    return lambda x: reduce(jnp.asarray(x, wide), axis=axis).astype(dtype)
 
 
 # Shapes
@@ -229,17 +251,18 @@ def _(op: DimShuffle, node: Apply) -> Function:
         x = jnp.transpose(x, order)
         return jnp.expand_dims(x, added) if added else x
 
-    return dimshuffle
+    keeps_time = op.new_order[:1] == (0,)
+    return lambda x: Reversed(dimshuffle(x.array)) if keeps_time and isinstance(x, Reversed) else dimshuffle(made(x))
 
 
 @convert.register
 def _(op: Shape, node: Apply) -> Function:
-    return lambda x: np.asarray(jnp.shape(x), "int64")
+    return lambda x: np.asarray(np.shape(x) if is_concrete(x) else x.shape, "int64")
 
 
 @convert.register
 def _(op: Shape_i, node: Apply) -> Function:
-    return lambda x: np.asarray(jnp.shape(x)[op.i], "int64")
+    return lambda x: np.asarray((np.shape(x) if is_concrete(x) else x.shape)[op.i], "int64")
 
 
 @convert.register
@@ -337,7 +360,7 @@ def indices_of(op: Any, arrays: Sequence[Any]) -> Any:
 @convert.register(subtensor.AdvancedSubtensor1)
 def _(op: Any, node: Apply) -> Function:
     if isinstance(op, subtensor.Subtensor):
-        return lambda x, *arrays: jnp.asarray(x)[indices_of(op, arrays)]
+        return lambda x, *arrays: sliced(jnp.asarray(x) if is_concrete(x) else x, indices_of(op, arrays))
     # XLA cannot raise an IndexError and would take the nearest row: an index out of range gives nan instead.
     return lambda x, *arrays: jnp.asarray(x).at[indices_of(op, arrays)].get(mode="fill")
 
@@ -358,9 +381,10 @@ def _(op: Any, node: Apply) -> Function:
 
 @convert.register(math.Dot)
 def _(op: Any, node: Apply) -> Function:
-    if node.inputs[0].ndim == node.inputs[1].ndim == 1:
-        return lambda x, y: jnp.sum(x * y)  # on a CPU XLA adds up a dot one by one: slow, and four digits right
-    return jnp.dot
+    dtype = node.outputs[0].dtype
+    if node.inputs[0].ndim == node.inputs[1].ndim == 1:  # on a CPU XLA adds up a dot one by one: slow, and four
+        return lambda x, y: jnp.sum(jnp.asarray(x, dtype) * y, dtype=dtype)  # digits right
+    return lambda x, y: jnp.dot(jnp.asarray(x, dtype), jnp.asarray(y, dtype))
 
 
 @convert.register(BatchedDot)
@@ -421,4 +445,3 @@ def _(op: IfElse, node: Apply) -> Function:
         return [jnp.where(condition, a, b) for a, b in zip(yes, no)]
 
     return choose
-

@@ -17,6 +17,7 @@ from typing import Any
 
 import aesara
 import jax
+import jax.experimental
 import numpy as np
 from aesara.compile.mode import Mode
 from aesara.compile.sharedvalue import SharedVariable
@@ -24,15 +25,18 @@ from aesara.graph.basic import graph_inputs
 from aesara.graph.rewriting.db import RewriteDatabaseQuery
 from aesara.link.basic import Container, LocalLinker
 from aesara.link.utils import map_storage
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from theano_rnn.config import UserError
 from theano_rnn.engine.lowering import lowered
+from theano_rnn.engine.parallel import AXIS, batch_axis, divided
 
 QUERY = RewriteDatabaseQuery(
     include=["fast_run"],
     exclude=[
         "cxx_only", "BlasOpt", "fusion", "inplace", "scan_make_inplace", "specialize", "uncanonicalize",  # of use in C
         "ShapeOpt", "UnShapeOpt", "local_subtensor_merge",  # symbolic shapes, four fifths of the time: XLA knows them
+        "scan_pushout_seqs_ops",  # stores what XLA computes in passing
         "local_uint_constant_indices",  # its 8-bit indices overflow in XLA
     ],
 )  # fmt: skip
@@ -41,27 +45,30 @@ MANY_SHAPES = 12  # compilations of one function after which something is wrong
 
 def x64() -> Any:
     """A context in which JAX keeps 64-bit numbers, as Aesara's types say."""
-    enable = getattr(jax, "enable_x64", None)  # a context from JAX 0.8 on
-    if enable is None or not callable(enable):
-        from jax.experimental import enable_x64 as enable
+    enable = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64  # the latter before JAX 0.8
     return enable(True)
 
 
-def device(kind: str) -> Any:
-    """JAX's first device of a kind: "auto" (a GPU where there is one), "cpu" or "gpu".
+def devices(kind: str, count: int | None) -> list[Any]:
+    """`count` of JAX's devices, of all processes, of a kind: "auto" (GPUs where there are any), "cpu" or "gpu".
+
+    A count of None is all of them.
 
     Raises
     ------
     UserError
-        JAX sees no such device.
+        JAX sees no such device, or fewer.
     """
     try:
-        return jax.devices(None if kind == "auto" else kind)[0]
+        found = jax.devices(None if kind == "auto" else kind)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"JAX sees no {kind} ({reason}): install the extra cuda12 or cuda13, or use --device cpu"
         ) from None
+    if count is not None and count > len(found):
+        raise UserError(f"--num-devices {count}: JAX sees {len(found)}")
+    return list(found[:count])
 
 
 class DeviceContainer(Container):  # type: ignore[misc]
@@ -70,23 +77,54 @@ class DeviceContainer(Container):  # type: ignore[misc]
     Aesara would copy a device array by JAX, which outside of our calls makes 64-bit numbers 32-bit ones.
     """
 
-    def __get__(self) -> Any:  # noqa: PLE0302 - Aesara's own spelling
+    def __get__(self) -> Any:
         value = super().__get__()
         return np.asarray(value) if isinstance(value, jax.Array) else value
 
     data = value = property(__get__, Container.__set__)
 
 
+class Place:
+    """Where a function runs: on one device, or on several, each with a part of the batch.
+
+    `inputs` and `outputs` are the batch axes of the function's arguments and results; what comes after these, shared
+    variables and their updates, is the same on all devices.
+    """
+
+    def __init__(self, devices: list[Any], inputs: Sequence[int | None], outputs: Sequence[int | None]) -> None:
+        self.inputs, self.outputs = list(inputs), list(outputs)
+        self.num_devices = len(devices)
+        self.device = next(d for d in devices if d.process_index == jax.process_index())
+        self.mesh = None if self.num_devices == 1 else Mesh(np.array(devices), (AXIS,))
+        self.for_parameters = self.device if self.mesh is None else NamedSharding(self.mesh, PartitionSpec())
+
+    def run(self, compute: Callable[..., Any], num_inputs: int, num_outputs: int) -> Callable[..., Any]:
+        """`compute`, as all devices run it together."""
+        if self.mesh is None:
+            return compute
+        inputs = self.inputs + [None] * (num_inputs - len(self.inputs))
+        outputs = self.outputs + [None] * (num_outputs - len(self.outputs))
+        function: Callable[..., Any] = divided(compute, self.mesh, inputs, outputs)
+        return function
+
+    def check(self, arguments: Sequence[Any]) -> None:
+        """Raise `UserError` where the columns of a batch cannot be divided evenly."""
+        for axis, argument in zip(self.inputs, arguments):
+            if axis is not None and argument.shape[axis] % self.num_devices:
+                raise UserError(f"the batch size must be a multiple of {self.num_devices}, the number of devices, "
+                                f"got {argument.shape[axis]}")  # fmt: skip
+
+
 class XLALinker(LocalLinker):  # type: ignore[misc]
     """Aesara's interface to `lowering` and JAX."""
 
-    def __init__(self, device: Any) -> None:
+    def __init__(self, place: Place) -> None:
         super().__init__(allow_gc=False)
         self.fgraph: Any = None
-        self.device = device
+        self.place = place
 
     def clone(self, allow_gc: bool | None = None) -> XLALinker:
-        return XLALinker(self.device)
+        return XLALinker(self.place)
 
     def accept(self, fgraph: Any, no_recycling: Any = None, profile: Any = None) -> XLALinker:
         if self.fgraph is not None:
@@ -97,7 +135,7 @@ class XLALinker(LocalLinker):  # type: ignore[misc]
     def make_all(self, input_storage: Any = None, output_storage: Any = None, storage_map: Any = None) -> Any:
         graph = self.fgraph
         inputs, outputs, _ = map_storage(graph, graph.toposort(), input_storage, output_storage, storage_map)
-        run = Runner(graph, inputs, outputs, self.device)
+        run = Runner(graph, inputs, outputs, self.place)
         containers = [
             [Container(variable, cell, readonly=readonly) for variable, cell in zip(variables, cells)]
             for variables, cells, readonly in ((graph.inputs, inputs, False), (graph.outputs, outputs, True))
@@ -115,17 +153,17 @@ class Runner:
     need_update_inputs = False  # else Aesara turns every new value into a NumPy array
     allow_gc = False
 
-    def __init__(self, graph: Any, inputs: Any, outputs: Any, device: Any) -> None:
-        self.inputs, self.outputs, self.device = inputs, outputs, device
-        self.updates = list(getattr(graph, "update_mapping", None) or ())
-        self.updates = [(place, graph.update_mapping[place]) for place in self.updates]
+    def __init__(self, graph: Any, inputs: Any, outputs: Any, place: Place) -> None:
+        self.inputs, self.outputs, self.place = inputs, outputs, place
+        self.updates = list((getattr(graph, "update_mapping", None) or {}).items())
         self.scans: dict[str, Any] = {}
         self.num_compilations = 0
-        compute = lowered(graph, self.scans)
+        compute = place.run(lowered(graph, self.scans), len(graph.inputs), len(graph.outputs))
 
         def traced(*arguments: Any) -> list[Any]:
             self.count_compilation()
-            return compute(*arguments)
+            results: list[Any] = compute(*arguments)
+            return results
 
         self.function = jax.jit(traced, donate_argnums=tuple(sorted(target for _, target in self.updates)))
         self.shared = [cell for variable, cell in zip(graph.inputs, inputs) if isinstance(variable, SharedVariable)]
@@ -141,10 +179,10 @@ class Runner:
             )
 
     def __call__(self) -> list[Any]:
-        with x64(), jax.default_device(self.device):
+        with x64(), jax.default_device(self.place.device):
             for cell in self.shared:
                 if not isinstance(cell[0], jax.Array):
-                    cell[0] = jax.device_put(np.array(cell[0]), self.device)
+                    cell[0] = jax.device_put(np.array(cell[0]), self.place.for_parameters)
             results = self.function(*[cell[0] for cell in self.inputs])
         for place, target in self.updates:
             self.inputs[target][0] = results[place]
@@ -159,8 +197,8 @@ class XLAFunction:
     Results are device arrays; 64-bit ones become NumPy arrays, since JAX outside of our calls may know no such thing.
     """
 
-    def __init__(self, function: Any) -> None:
-        self.function = function
+    def __init__(self, function: Any, place: Place) -> None:
+        self.function, self.place = function, place
         function.trust_input = True
         self.types = [container.type for container in function.input_storage if container.required]
         self.maker, self.vm, self.name = function.maker, function.vm, function.name
@@ -168,7 +206,9 @@ class XLAFunction:
     def __call__(self, *arguments: Any) -> list[Any]:
         if len(arguments) != len(self.types):
             raise TypeError(f"{self.name} takes {len(self.types)} arguments, got {len(arguments)}")
-        results = self.function(*map(self.checked, self.types, arguments))
+        checked = list(map(self.checked, self.types, arguments))
+        self.place.check(checked)
+        results = self.function(*checked)
         return [np.asarray(result) if result.dtype.itemsize == 8 else result for result in results]
 
     @staticmethod
@@ -186,18 +226,21 @@ def compile_function(
     updates: Sequence[tuple[Any, Any]] = (),
     *,
     name: str = "",
-    device_kind: str = "auto",
+    device: str = "auto",
+    num_devices: int | None = 1,
 ) -> Callable[..., Any]:
     """Lower an Aesara graph to XLA; XLA itself compiles at the first call with each shape.
 
     Raises
     ------
     UserError
-        JAX sees no such device, or the graph holds an operation that has no conversion.
+        JAX sees no such devices, or the graph holds an operation that has no conversion.
     """
-    mode = Mode(XLALinker(device(device_kind)), QUERY)
+    place = Place(devices(device, num_devices), list(map(batch_axis, inputs)), list(map(batch_axis, outputs)))
+    mode = Mode(XLALinker(place), QUERY)
     for variable in graph_inputs([*outputs, *(new for pair in updates for new in pair)]):
         if isinstance(variable, SharedVariable):
             variable.container.__class__ = DeviceContainer
     with aesara.config.change_flags(cxx=""):  # else constants are folded by g++
-        return XLAFunction(aesara.function(list(inputs), list(outputs), updates=list(updates), mode=mode, name=name))
+        function = aesara.function(list(inputs), list(outputs), updates=list(updates), mode=mode, name=name)
+    return XLAFunction(function, place)

@@ -1,0 +1,83 @@
+"""Data parallelism: every device runs the whole graph on its own columns of each batch.
+
+Parameters are the same on all devices. What the graph sums over the batch it must sum over the devices too: the
+gradients, the loss and the number of tokens, with `sum_over_devices`, which on one device and in C changes nothing. So
+an update is that of one device on the whole batch, up to rounding.
+
+Which axis of a variable runs over the columns of a batch is said by `in_batch`, once, where the variable is made.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aesara.graph.basic import Apply
+from aesara.graph.op import Op
+
+AXIS = "batch"
+
+
+def in_batch(variable: Any, axis: int) -> Any:
+    """`variable`, with a note that its `axis` runs over the columns of a batch."""
+    variable.tag.batch_axis = axis
+    return variable
+
+
+def batch_axis(variable: Any) -> int | None:
+    """The axis that runs over the columns of a batch; None where none does."""
+    axis: int | None = getattr(variable.tag, "batch_axis", None)
+    return axis
+
+
+class SumOverDevices(Op):  # type: ignore[misc]
+    """The sum of what all devices have; the identity where there is one."""
+
+    __props__ = ()
+    view_map = {0: [0]}  # noqa: RUF012 - as Aesara reads it
+
+    def make_node(self, x: Any) -> Apply:
+        return Apply(self, [x], [x.type()])
+
+    def perform(self, node: Apply, inputs: list[Any], outputs: list[Any]) -> None:
+        outputs[0][0] = inputs[0]
+
+    def L_op(self, inputs: list[Any], outputs: list[Any], output_gradients: list[Any]) -> list[Any]:
+        return output_gradients  # of this device's share: the gradients are summed in their turn
+
+    def infer_shape(self, fgraph: Any, node: Apply, shapes: list[Any]) -> list[Any]:
+        return shapes
+
+    def as_jax(self, node: Apply) -> Callable[..., Any]:
+        psum = importlib.import_module("jax").lax.psum
+        return lambda x: psum(x, AXIS)
+
+
+def sum_over_devices(x: Any) -> Any:
+    """See `SumOverDevices`."""
+    return SumOverDevices()(x)
+
+
+def divided(compute: Callable[..., Any], mesh: Any, inputs: Sequence[int | None], outputs: Sequence[int | None]) -> Any:
+    """`compute` on all devices of `mesh`: inputs are cut along their batch axes, outputs put together along theirs."""
+    jax = importlib.import_module("jax")
+    spec = jax.sharding.PartitionSpec
+
+    def local(*arguments: Any) -> list[Any]:
+        results = compute(*arguments)
+        return [
+            result if axis is None else jax.lax.all_gather(result, AXIS, axis=axis, tiled=True)
+            for result, axis in zip(results, outputs)
+        ]
+
+    options: dict[str, Any] = {
+        "mesh": mesh,
+        "in_specs": tuple(spec() if axis is None else spec(*[None] * axis, AXIS) for axis in inputs),
+        "out_specs": spec(),
+    }
+    if hasattr(jax, "shard_map"):
+        return jax.shard_map(local, check_vma=False, **options)
+    from jax.experimental.shard_map import shard_map  # before JAX 0.8
+
+    return shard_map(local, check_rep=False, **options)
