@@ -26,7 +26,7 @@ LONG = RNG.normal(size=100)  # more numbers than are kept as constants
 def test_axes_are_moved_added_and_dropped(dtype):
     x = (CUBE > 0).astype(dtype)
     check(lambda x: [x.dimshuffle(2, "x", 0, 1), x.T, x.dimshuffle("x", 1, 0, 2, "x"), x.transpose(1, 2, 0)], x)
-    check(lambda x: [T.specify_broadcastable(x, 1).dimshuffle(2, 0), T.addbroadcast(x, 1).squeeze()], x[:, :1])
+    check(lambda x: [T.specify_shape(x, (None, 1, None)).dimshuffle(2, 0), T.specify_shape(x, (2, 1, 4)).squeeze()], x[:, :1])
 
 
 def test_reshape_by_symbolic_shapes():
@@ -101,11 +101,11 @@ def test_parts_are_set_and_incremented(dtype):
         changes = []
         for change in (T.set_subtensor, T.inc_subtensor):
             changes += [change(x[:2], y), change(x[1], y[0]), change(x[::-2], y), change(x[1:, 0], y[0, 0]),
-                        change(x[: y.shape[0], ::-1], y[:1]), change(x[x.shape[0] - 1, 2], y[0, 0]), change(x[:, 1:], 3)]  # fmt: skip
+                        change(x[: y.shape[0], ::-1], y), change(x[x.shape[0] - 1, 2], y[0, 0]), change(x[:, 1:], 3)]  # fmt: skip
         return changes
 
     check(expression, x, y)
-    if dtype != "int32":
+    if dtype == "float64":
         check_with_gradients(expression, x, y)
 
 
@@ -168,7 +168,7 @@ def test_ifelse():
     for choice in (0, 1):
         check_with_gradients(expression, X, np.array(choice))
     x, c = T.dmatrix(), T.iscalar()
-    with pytest.raises(UserError, match="ifelse .* shape"):
+    with pytest.raises(UserError, match=r"both results of an ifelse, which must be of one shape, got \(1, 3\) and \(4, 3\)"):
         by_xla([x, c], [ifelse(c, x[:1], x)], X, np.array(1, "int32"))
 
 
@@ -206,7 +206,7 @@ M = T.dmatrix("m")
         (T.split(M, [N, 4 - N], 2)[0], "sizes of a split"),
         (T.join(N, M, M), "an axis"),
         (T.set_subtensor(M[:N], 0), "the ends of a slice"),
-        (aesara.scan(lambda x: 2 * x, outputs_info=[M], n_steps=N)[0], "the number of steps of a scan"),
+        (aesara.scan(lambda x: 2 * x, outputs_info=[M], n_steps=N)[0], "a new shape"),
     ],
 )
 def test_a_shape_that_depends_on_values_is_refused_with_what_it_is(output, what):

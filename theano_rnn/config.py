@@ -188,6 +188,14 @@ class MachineConfig(Section):
         choices=("auto", "c", "jax"),
     )  # fmt: skip
     device: str = setting("auto", "where engine jax runs; auto: a GPU if it sees one", choices=("auto", "cpu", "gpu"))
+    num_devices: str = setting("1", "devices that have a part of each batch each; auto: all there are", metavar="N")
+    coordinator: str | None = setting(
+        None, "where process 0 waits for the other processes that train with it", metavar="HOST:PORT"
+    )
+    num_processes: int | None = setting(None, "how many processes train together", kind=int, at_least=1)
+    process_id: int | None = setting(
+        None, "which of them this one is; 0 writes the checkpoint and the log", kind=int, at_least=0
+    )
 
 
 S = TypeVar("S", bound=Section)

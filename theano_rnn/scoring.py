@@ -56,7 +56,7 @@ def evaluate(
     for batch in batches:
         state = initial_state(batch.tokens.shape[1]) if batch.is_start else state
         losses, *state = loss(batch.tokens, batch.targets, batch.mask, *state)
-        total += float(np.sum(losses, dtype=np.float64))
+        total += float(np.sum(np.asarray(losses), dtype=np.float64))
         tokens += int(batch.mask.sum())
         if on_batch is not None and on_batch(tokens):
             return None
@@ -100,6 +100,7 @@ def score_sentences(
         for (members, first, _), batch in zip(batches.plan, batches):
             state = initial_state(batch_size) if batch.is_start else state
             losses, *state = loss(batch.tokens, batch.targets, batch.mask, *state)
+            losses = np.asarray(losses)  # of an engine's device
             for column, member in enumerate(members):
                 count = int(batch.mask[:, column].sum())
                 begin = batches.begins[member] + first

@@ -57,7 +57,8 @@ class Bar:
             self.said = time.monotonic()
             digits = 1 if self.unit == "MB" else 0
             of = f" of {self.total:,.{digits}f}" if self.total else ""
-            counted = f": {count:,.{digits}f}{of} {self.unit.strip()}, {self.said - self.began:.0f} s" if self.unit else ""
+            seconds = f"{self.said - self.began:.0f} s"
+            counted = f": {count:,.{digits}f}{of} {self.unit.strip()}, {seconds}" if self.unit else ""
             print(f"{self.title}{counted}", file=sys.stderr)
         self.count = count
 

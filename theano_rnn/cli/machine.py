@@ -11,6 +11,7 @@ from theano_rnn.config import MachineConfig, UserError
 
 MOST_THREADS = 8
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+has_joined = False  # whether this process is one of several that train together
 
 
 def default_threads() -> int:
@@ -41,4 +42,30 @@ def prepare_machine(config: MachineConfig) -> MachineConfig:
         without_compiler()
     elif config.device == "gpu":
         raise UserError("--device gpu needs --engine jax: Aesara's C code runs on the CPU alone")
-    return dataclasses.replace(config, engine=engine)
+    return dataclasses.replace(config, engine=engine, num_devices=str(counted_devices(config, engine)))
+
+
+def counted_devices(config: MachineConfig, engine: str) -> int:
+    """The number of devices that `config` asks for, after the other processes have been joined."""
+    text = config.num_devices
+    if text != "auto" and not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise UserError(f"--num-devices must be a whole number of at least 1, or auto, got {text!r}")
+    coordinator, count, number = config.coordinator, config.num_processes, config.process_id
+    is_one_of_several = not (coordinator is None and count is None and number is None)
+    if is_one_of_several and (coordinator is None or count is None or number is None):
+        raise UserError("--coordinator, --num-processes and --process-id go together")
+    if count is not None and number is not None and number >= count:
+        raise UserError(f"--process-id must be less than --num-processes {count}, got {number}")
+    if text == "1" and is_one_of_several:
+        text = "auto"  # a device of each process at least
+    if text == "1":
+        return 1
+    if engine != "jax":
+        raise UserError("several devices or processes need --engine jax")
+    from theano_rnn.engine.devices import devices, join
+
+    if coordinator is not None and count is not None and number is not None:
+        global has_joined
+        join(coordinator, count, number)
+        has_joined = True
+    return len(devices(config.device, None if text == "auto" else int(text)))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from theano_rnn import __version__
+from theano_rnn.cli import machine
 from theano_rnn.cli.options import Parser
 from theano_rnn.config import UserError
 
@@ -49,7 +51,28 @@ def script(file: str) -> int:
 
 
 def command(name: str, arguments: Sequence[str], *, prog: str, root: Path | None = None) -> int:
-    """Run one command: 0 if all went well, 2 for a user's mistake, 1 for a failure on the way, 128 + n for signals."""
+    """Run one command: 0 if all went well, 2 for a user's mistake, 1 for a failure on the way, 128 + n for signals.
+
+    A process that others train with and that fails ends at once: JAX would wait for the others first, and they for it.
+    """
+    status = 1
+    try:
+        status = status_of(name, arguments, prog=prog, root=root)
+    except Exception:
+        if machine.has_joined:
+            traceback.print_exc()
+        else:
+            raise
+    finally:
+        if machine.has_joined and status:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+    return status
+
+
+def status_of(name: str, arguments: Sequence[str], *, prog: str, root: Path | None) -> int:
+    """Run one command; errors that are no bugs become a line and a status."""
     try:
         module = importlib.import_module(f"theano_rnn.cli.{name}")
         status: int = module.run(module.build(prog).parse_args(arguments), root)
@@ -67,6 +90,9 @@ def command(name: str, arguments: Sequence[str], *, prog: str, root: Path | None
     except (OSError, MemoryError) as error:
         return fail(prog, describe(error) or "out of memory", 1)
     except RuntimeError as error:
+        if type(error).__name__ in ("XlaRuntimeError", "JaxRuntimeError"):
+            what = "another process has ended" if machine.has_joined else "the device failed"
+            return fail(prog, f"{what} ({describe(error)[:200]}): go on from the checkpoint with --resume", 1)
         if type(error).__name__ != "DivergedError":
             raise
         return fail(prog, f"{error}; the last good checkpoint is kept: try a smaller --learning-rate or --clip-norm", 1)

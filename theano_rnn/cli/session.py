@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class Session(Watcher):
             raise UserError(f"the text is not the one that {self.path} was trained on: it has changed, or other files "
                             "are meant; start a new run without --resume")  # fmt: skip
         self.vocabulary = self.corpus.vocabulary
+        self.writes = not settings.machine.process_id  # of several processes the first alone
         self.display = TrainingDisplay()
         self.functions: dict[str, Any] = {}
 
@@ -67,11 +69,24 @@ class Session(Watcher):
         self.display.close()
         if ended == "stopped" or not self.finish(is_finished=ended == "finished"):
             say(f"stopped after {self.state.progress.step} steps; go on with --resume --checkpoint {self.path}")
-            return 128 + int(self.interruption.signal or 0)
+            return 128 + int(self.interruption.signal or signal.SIGTERM)  # another process may have had the signal
         return 0
 
     def begun(self) -> Run:
         """A new run, on disk before its first step; an older checkpoint of that name is kept."""
+        if self.writes:
+            self.make_room()
+        parameters = values_of(self.model.params)
+        self.state = Run(
+            self.model, Progress(learning_rate=float(self.settings.training.learning_rate or 0)), parameters
+        )
+        self.save()
+        if self.writes:
+            write_atomically(self.log, b"")
+        return self.state
+
+    def make_room(self) -> None:
+        """Put an older checkpoint and log of these names aside."""
         for path in (self.path, self.log):
             path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
@@ -80,13 +95,6 @@ class Session(Watcher):
             say(f"kept the older checkpoint as {kept}")
         if self.log.exists():
             os.replace(self.log, self.log.with_name(self.log.name + ".previous"))
-        parameters = values_of(self.model.params)
-        self.state = Run(
-            self.model, Progress(learning_rate=float(self.settings.training.learning_rate or 0)), parameters
-        )
-        self.save()
-        write_atomically(self.log, b"")
-        return self.state
 
     def restored(self) -> Run:
         """The run as the checkpoint has it, the log cut back to what the checkpoint knows."""
@@ -95,8 +103,9 @@ class Session(Watcher):
         assign(self.model.params, checkpoint.last)
         assign(self.model.optimizer_state, checkpoint.optimizer)
         progress = Progress(**checkpoint.progress)
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.log, continued_log(self.log, progress.records).encode())
+        if self.writes:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.log, continued_log(self.log, progress.records).encode())
         say(f"resuming {self.path} after {progress.step} steps")
         return Run(self.model, progress, checkpoint.best, checkpoint.carried)
 
@@ -149,10 +158,17 @@ class Session(Watcher):
         self.display.begin()
 
     def should_stop(self) -> bool:
-        return self.interruption.signal is not None
+        is_stopped = self.interruption.signal is not None
+        if self.settings.machine.num_processes in (None, 1):
+            return is_stopped
+        from theano_rnn.engine.devices import any_process
+
+        return any_process(is_stopped)
 
     def save(self) -> None:
         """Write the checkpoint."""
+        if not self.writes:
+            return
         settings = {name: to_mapping(getattr(self.settings, name)) for name in ("corpus", "text", "model", "training")}
         settings["model"]["vocab_size"] = self.vocabulary.vocab_size
         save(
@@ -197,6 +213,8 @@ class Session(Watcher):
 
     def append(self, record: dict[str, Any]) -> None:
         """A line of the log, on disk when this returns."""
+        if not self.writes:
+            return
         with open(self.log, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()

@@ -80,6 +80,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         complete_log(log_path(run_settings), checkpoint.progress["records"])
         print(f"{run_settings.checkpoint} is finished: nothing left to do")
         return 0
+    check_devices(settings)
     check_distinct(run_settings, settings.corpus)
     check_writable(Path(run_settings.checkpoint))
     check_writable(log_path(run_settings))
@@ -87,6 +88,15 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         from theano_rnn.cli.session import Session
 
         return Session(settings, checkpoint, default_corpus(settings.corpus, root), interruption).run()
+
+
+def check_devices(settings: Settings) -> None:
+    """Raise `UserError` where the devices, or the processes, cannot share the work."""
+    count, batch_size = int(settings.machine.num_devices), settings.training.batch_size
+    if batch_size % count:
+        raise UserError(f"--batch-size must be a multiple of the {count} devices, got {batch_size}")
+    if settings.machine.num_processes not in (None, 1) and settings.run.max_seconds is not None:
+        raise UserError("--max-seconds is for one process: the clocks of several differ")
 
 
 def resumed(given: Mapping[str, Any], checkpoint: Any, path: str) -> dict[str, Any]:

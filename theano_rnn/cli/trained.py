@@ -31,7 +31,7 @@ def batches_of(
     if config.batching == "stream":
         return Stream(ids, bptt_steps=config.bptt_steps, **common)
     if epoch is None:
-        common["batch_size"] = max(config.batch_size, 32)  # a sentence's loss does not depend on its neighbours
+        common["batch_size"] *= -(-32 // config.batch_size)  # a sentence's loss does not depend on its neighbours
     rng = None if epoch is None else np.random.default_rng([config.seed, epoch])
     return Sentences(ids, lengths=sentence_lengths(ids, vocabulary.eos_id), rng=rng, **common)
 
@@ -40,7 +40,10 @@ def compile_showing(model: Any, name: str, machine: MachineConfig, **options: An
     """One of a model's functions, compiled as `machine` says; the wait is shown."""
     progress, close = compiling_progress(machine.engine)
     try:
-        functions = model.compile(name, engine=machine.engine, device=machine.device, progress=progress, **options)
+        num_devices = int(machine.num_devices) if name in ("train", "loss") else 1
+        functions = model.compile(
+            name, engine=machine.engine, device=machine.device, num_devices=num_devices, progress=progress, **options
+        )
         return getattr(functions, name)
     finally:
         close()

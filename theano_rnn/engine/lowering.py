@@ -72,7 +72,7 @@ def is_concrete(value: Any) -> bool:
 
 def is_shape_arithmetic(node: Apply, arrays: Sequence[Any]) -> bool:
     """Whether a node can be computed at once, and is worth it."""
-    if isinstance(node.op, (Scan, basic.Alloc, basic.AllocEmpty)) or not all(map(is_concrete, arrays)):
+    if isinstance(node.op, (Scan, IfElse, basic.Alloc, basic.AllocEmpty)) or not all(map(is_concrete, arrays)):
         return False
     return all(np.size(array) <= BIG for array in arrays if array is not None)
 
@@ -116,6 +116,13 @@ def concrete(value: Any, what: str) -> int:
     if not is_concrete(value):
         raise UserError(f"the XLA engine needs {what} to follow from shapes alone, not from values in arrays")
     return int(value)
+
+
+def concretes(values: Any, what: str) -> list[int]:
+    """A vector of ints that must be known while tracing."""
+    if not is_concrete(values):
+        concrete(values, what)
+    return [int(value) for value in np.ravel(values)]
 
 
 # One number at a time: any of Aesara's scalar operations, on arrays
@@ -193,7 +200,7 @@ SCALARS: dict[Any, Function] = {
     scalar.Identity: lambda x: x,
     scalar.Second: lambda x, y: jnp.broadcast_to(y, jnp.broadcast_shapes(jnp.shape(x), jnp.shape(y))),
     scalar.Switch: jnp.where,
-    scalar.Clip: jnp.clip,
+    scalar.Clip: lambda x, low, high: jnp.where(x < low, low, jnp.where(x > high, high, x)),
     scalar.Sqr: jnp.square,
     scalar.Reciprocal: jnp.reciprocal,
     scalar.Invert: jnp.bitwise_not,
@@ -267,7 +274,7 @@ def _(op: Shape_i, node: Apply) -> Function:
 
 @convert.register
 def _(op: Reshape, node: Apply) -> Function:
-    return lambda x, new: jnp.reshape(x, tuple(concrete(n, "a new shape") for n in np.asarray(new).ravel()))
+    return lambda x, new: jnp.reshape(x, concretes(new, "a new shape"))
 
 
 @convert.register
@@ -283,8 +290,9 @@ def _(op: CheckAndRaise, node: Apply) -> Function:
 @convert.register
 def _(op: SpecifyShape, node: Apply) -> Function:
     def check(x: Any, *sizes: Any) -> Any:
-        if any(size is not None and int(size) != actual for size, actual in zip(sizes, jnp.shape(x))):
-            raise ValueError(f"expected an array of shape {sizes}, got {jnp.shape(x)}")
+        expected = tuple(size if size is None else concrete(size, "a stated shape") for size in sizes)
+        if any(size not in (None, actual) for size, actual in zip(expected, jnp.shape(x))):
+            raise ValueError(f"expected an array of shape {expected}, got {jnp.shape(x)}")
         return x
 
     return check
@@ -333,7 +341,7 @@ def _(op: basic.Join, node: Apply) -> Function:
 @convert.register
 def _(op: basic.Split, node: Apply) -> Function:
     def split(x: Any, axis: Any, sizes: Any) -> Any:
-        ends = np.cumsum([concrete(n, "sizes of a split") for n in np.asarray(sizes)])
+        ends = np.cumsum(concretes(sizes, "sizes of a split"))
         return list(jnp.split(x, ends[:-1].tolist(), concrete(axis, "an axis")))
 
     return split
@@ -359,10 +367,18 @@ def indices_of(op: Any, arrays: Sequence[Any]) -> Any:
 @convert.register(subtensor.AdvancedSubtensor)
 @convert.register(subtensor.AdvancedSubtensor1)
 def _(op: Any, node: Apply) -> Function:
-    if isinstance(op, subtensor.Subtensor):
-        return lambda x, *arrays: sliced(jnp.asarray(x) if is_concrete(x) else x, indices_of(op, arrays))
-    # XLA cannot raise an IndexError and would take the nearest row: an index out of range gives nan instead.
-    return lambda x, *arrays: jnp.asarray(x).at[indices_of(op, arrays)].get(mode="fill")
+    def take(x: Any, *arrays: Any) -> Any:
+        index = indices_of(op, arrays)
+        if isinstance(op, subtensor.Subtensor) and all(map(is_concrete, arrays)):
+            np.broadcast_to(False, np.shape(x) if is_concrete(x) else x.shape)[index]  # may raise IndexError
+            return sliced(jnp.asarray(x) if is_concrete(x) else x, index)
+        for i in index:
+            if getattr(i, "dtype", None) == bool:
+                concrete(i, "how many numbers a mask picks")
+        # XLA cannot raise an IndexError and would take the nearest row: an index out of range gives nan instead.
+        return jnp.asarray(made(x)).at[index].get(mode="fill")
+
+    return take
 
 
 @convert.register(subtensor.IncSubtensor)
@@ -442,6 +458,14 @@ def _(op: CumOp, node: Apply) -> Function:
 def _(op: IfElse, node: Apply) -> Function:
     def choose(condition: Any, *values: Any) -> Any:
         yes, no = values[: op.n_outs], values[op.n_outs :]
+        if is_concrete(condition):
+            return list(yes if condition else no)
+        for a, b in zip(yes, no):
+            if jnp.shape(a) != jnp.shape(b):
+                raise UserError(
+                    "the XLA engine computes both results of an ifelse, which must be of one shape, "
+                    f"got {jnp.shape(a)} and {jnp.shape(b)}"
+                )
         return [jnp.where(condition, a, b) for a, b in zip(yes, no)]
 
     return choose

@@ -28,6 +28,7 @@ from aesara.link.utils import map_storage
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from theano_rnn.config import UserError
+from theano_rnn.engine.devices import devices, is_ours
 from theano_rnn.engine.lowering import lowered
 from theano_rnn.engine.parallel import AXIS, batch_axis, divided
 
@@ -47,28 +48,6 @@ def x64() -> Any:
     """A context in which JAX keeps 64-bit numbers, as Aesara's types say."""
     enable = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64  # the latter before JAX 0.8
     return enable(True)
-
-
-def devices(kind: str, count: int | None) -> list[Any]:
-    """`count` of JAX's devices, of all processes, of a kind: "auto" (GPUs where there are any), "cpu" or "gpu".
-
-    A count of None is all of them.
-
-    Raises
-    ------
-    UserError
-        JAX sees no such device, or fewer.
-    """
-    try:
-        found = jax.devices(None if kind == "auto" else kind)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"JAX sees no {kind} ({reason}): install the extra cuda12 or cuda13, or use --device cpu"
-        ) from None
-    if count is not None and count > len(found):
-        raise UserError(f"--num-devices {count}: JAX sees {len(found)}")
-    return list(found[:count])
 
 
 class DeviceContainer(Container):  # type: ignore[misc]
@@ -94,7 +73,7 @@ class Place:
     def __init__(self, devices: list[Any], inputs: Sequence[int | None], outputs: Sequence[int | None]) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.num_devices = len(devices)
-        self.device = next(d for d in devices if d.process_index == jax.process_index())
+        self.device = next(d for d in devices if is_ours(d))
         self.mesh = None if self.num_devices == 1 else Mesh(np.array(devices), (AXIS,))
         self.for_parameters = self.device if self.mesh is None else NamedSharding(self.mesh, PartitionSpec())
 
@@ -106,6 +85,12 @@ class Place:
         outputs = self.outputs + [None] * (num_outputs - len(self.outputs))
         function: Callable[..., Any] = divided(compute, self.mesh, inputs, outputs)
         return function
+
+    def at_hand(self, value: Any) -> Any:
+        """The value where this function runs: of an array that other processes hold too, one device's copy."""
+        if self.mesh is None and isinstance(value, jax.Array) and not value.is_fully_addressable:
+            return value.addressable_data(0)
+        return value
 
     def check(self, arguments: Sequence[Any]) -> None:
         """Raise `UserError` where the columns of a batch cannot be divided evenly."""
@@ -183,11 +168,11 @@ class Runner:
             for cell in self.shared:
                 if not isinstance(cell[0], jax.Array):
                     cell[0] = jax.device_put(np.array(cell[0]), self.place.for_parameters)
-            results = self.function(*[cell[0] for cell in self.inputs])
-        for place, target in self.updates:
-            self.inputs[target][0] = results[place]
+            results = self.function(*[self.place.at_hand(cell[0]) for cell in self.inputs])
         for cell, value in zip(self.outputs, results):
             cell[0] = value
+        for place, target in self.updates:  # last: an output that is a shared variable has that variable's cell
+            self.inputs[target][0] = results[place]
         return list(results)
 
 
@@ -236,7 +221,8 @@ def compile_function(
     UserError
         JAX sees no such devices, or the graph holds an operation that has no conversion.
     """
-    place = Place(devices(device, num_devices), list(map(batch_axis, inputs)), list(map(batch_axis, outputs)))
+    found = devices(device, num_devices) if num_devices != 1 else [d for d in devices(device, None) if is_ours(d)][:1]
+    place = Place(found, list(map(batch_axis, inputs)), list(map(batch_axis, outputs)))
     mode = Mode(XLALinker(place), QUERY)
     for variable in graph_inputs([*outputs, *(new for pair in updates for new in pair)]):
         if isinstance(variable, SharedVariable):
