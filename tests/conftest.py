@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 # Before anything imports aesara: a rewrite that fails is an error instead of a slower graph.
 os.environ["AESARA_FLAGS"] = ",".join(filter(None, [os.environ.get("AESARA_FLAGS"), "on_opt_error=raise"]))
+os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"  # on a GPU products are TF32 otherwise
 os.environ["THEANO_RNN_CACHE"] = CACHE = tempfile.mkdtemp(prefix="theano_rnn_tests_")
 
 import theano_rnn  # noqa: F401, I001  (adds its flags, so it comes before aesara)
@@ -30,6 +31,19 @@ from theano_rnn.model import RNNLM, Functions
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 
 TIME, BATCH, VOCAB, EMBEDDING, HIDDEN = 4, 3, 7, 5, 6  # all distinct, so that no two axes can be mistaken
+
+
+SMOKE = {"test_batching", "test_cells", "test_detokenizing", "test_generation", "test_model", "test_numpy2",
+         "test_preprocessing", "test_vocabulary"}  # fmt: skip
+XLA = {"test_engine_xla", "test_lowered_scan", "test_lowering", "test_lowering_shapes", "test_lstm"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what also runs on the other Pythons and the stack of NumPy 2."""
+    for item in items:
+        for marker, modules in (("smoke", SMOKE), ("xla", XLA)):
+            if item.path.stem in modules:
+                item.add_marker(marker)
 
 
 class Inputs(NamedTuple):

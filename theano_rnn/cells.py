@@ -29,6 +29,8 @@ class RNNCell:
     ----------
     input_size, hidden_size : int
     activation : {"tanh", "relu"}
+    input_scale : float
+        How large the inputs are (their standard deviation); ``W_xh`` starts larger where they are small.
     rng : np.random.Generator
     dtype : {"float32", "float64"}
 
@@ -36,7 +38,7 @@ class RNNCell:
     ----------
     params : dict
         ``W_xh`` (input_size, hidden_size), ``W_hh`` (hidden_size, hidden_size) and ``b_h`` (hidden_size,). The
-        matrices start uniform in +-1/sqrt(rows), ``b_h`` zero. (From an orthogonal ``W_hh`` the units learn to latch:
+        matrices start uniform in +-1/sqrt(rows), ``W_xh`` divided by `input_scale`; ``b_h`` zero. (From an orthogonal ``W_hh`` the units learn to latch:
         a text that begins in another state than the training text did is then predicted far worse.)
     recurrent : tuple of str
         Those of `params` that `step` takes.
@@ -48,14 +50,21 @@ class RNNCell:
     num_states = 1
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, activation: str = "tanh", rng: np.random.Generator, dtype: str
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        activation: str = "tanh",
+        input_scale: float = 1.0,
+        rng: np.random.Generator,
+        dtype: str,
     ) -> None:
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {activation!r}")
         self.input_size, self.hidden_size, self.dtype = input_size, hidden_size, dtype
         self.activation = ACTIVATIONS[activation]
         values = {
-            "W_xh": uniform((input_size, hidden_size), rng=rng),
+            "W_xh": uniform((input_size, hidden_size), rng=rng) / input_scale,
             "W_hh": uniform((hidden_size, hidden_size), rng=rng),
             "b_h": np.zeros(hidden_size),
         }
@@ -87,15 +96,14 @@ class LSTMCell:
 
     Parameters
     ----------
-    input_size, hidden_size : int
-    rng : np.random.Generator
-    dtype : {"float32", "float64"}
+    input_size, hidden_size, input_scale, rng, dtype
+        As of `RNNCell`.
 
     Attributes
     ----------
     params : dict
         ``W_xh`` (input_size, 4 hidden_size), ``W_hh`` (hidden_size, 4 hidden_size) and ``b_h`` (4 hidden_size,). The
-        matrices start uniform in +-1/sqrt(rows); ``b_h`` is zero but for the forget gate's quarter, which is 1
+        matrices start uniform in +-1/sqrt(rows), ``W_xh`` divided by `input_scale`; ``b_h`` is zero but for the forget gate's quarter, which is 1
         (Jozefowicz et al. 2015).
     recurrent, num_states
         As of `RNNCell`; the states are h and c.
@@ -105,10 +113,12 @@ class LSTMCell:
     recurrent = ("W_hh",)
     num_states = 2
 
-    def __init__(self, input_size: int, hidden_size: int, *, rng: np.random.Generator, dtype: str) -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, *, input_scale: float = 1.0, rng: np.random.Generator, dtype: str
+    ) -> None:
         self.input_size, self.hidden_size, self.dtype = input_size, hidden_size, dtype
         values = {
-            "W_xh": uniform((input_size, 4 * hidden_size), rng=rng),
+            "W_xh": uniform((input_size, 4 * hidden_size), rng=rng) / input_scale,
             "W_hh": uniform((hidden_size, 4 * hidden_size), rng=rng),
             "b_h": np.repeat([float(gate == "f") for gate in self.GATES], hidden_size),
         }
@@ -135,8 +145,8 @@ class LSTMCell:
         return tuple(np.zeros((batch_size, self.hidden_size), self.dtype) for _ in range(self.num_states))
 
 
-def make_cell(kind: str, input_size: int, hidden_size: int, *, rng: np.random.Generator, dtype: str) -> Any:
-    """The cell of a name: "tanh", "relu" or "lstm"."""
+def make_cell(kind: str, input_size: int, hidden_size: int, **options: Any) -> Any:
+    """The cell of a name: "tanh", "relu" or "lstm"; `options` as of its class."""
     if kind == "lstm":
-        return LSTMCell(input_size, hidden_size, rng=rng, dtype=dtype)
-    return RNNCell(input_size, hidden_size, activation=kind, rng=rng, dtype=dtype)
+        return LSTMCell(input_size, hidden_size, **options)
+    return RNNCell(input_size, hidden_size, activation=kind, **options)

@@ -7,6 +7,7 @@ import os
 import sys
 
 from theano_rnn.aesara_flags import has_jax, set_threads, without_compiler
+from theano_rnn.cli.supervision import supervise
 from theano_rnn.config import MachineConfig, UserError
 
 MOST_THREADS = 8
@@ -62,6 +63,8 @@ def counted_devices(config: MachineConfig, engine: str) -> int:
         return 1
     if engine != "jax":
         raise UserError("several devices or processes need --engine jax")
+    if is_one_of_several:
+        supervise(f"process {number}")
     from theano_rnn.engine.devices import devices, join
 
     if coordinator is not None and count is not None and number is not None:
