@@ -13,7 +13,6 @@ from aesara.compile.mode import Mode
 from aesara.scan.op import Scan
 from aesara.tensor.blas import Dot22, Dot22Scalar, Gemm
 from aesara.tensor.math import Dot
-
 from conftest import ENGINES
 
 from theano_rnn.config import UserError

@@ -38,7 +38,8 @@ class RNNCell:
     ----------
     params : dict
         ``W_xh`` (input_size, hidden_size), ``W_hh`` (hidden_size, hidden_size) and ``b_h`` (hidden_size,). The
-        matrices start uniform in +-1/sqrt(rows), ``W_xh`` divided by `input_scale`; ``b_h`` zero. (From an orthogonal ``W_hh`` the units learn to latch:
+        matrices start uniform in +-1/sqrt(rows), ``W_xh`` divided by `input_scale`; ``b_h`` zero. (From an orthogonal
+        ``W_hh`` the units learn to latch:
         a text that begins in another state than the training text did is then predicted far worse.)
     recurrent : tuple of str
         Those of `params` that `step` takes.
@@ -103,7 +104,8 @@ class LSTMCell:
     ----------
     params : dict
         ``W_xh`` (input_size, 4 hidden_size), ``W_hh`` (hidden_size, 4 hidden_size) and ``b_h`` (4 hidden_size,). The
-        matrices start uniform in +-1/sqrt(rows), ``W_xh`` divided by `input_scale`; ``b_h`` is zero but for the forget gate's quarter, which is 1
+        matrices start uniform in +-1/sqrt(rows), ``W_xh`` divided by `input_scale`; ``b_h`` is zero but for the forget
+        gate's quarter, which is 1
         (Jozefowicz et al. 2015).
     recurrent, num_states
         As of `RNNCell`; the states are h and c.

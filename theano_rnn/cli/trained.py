@@ -11,7 +11,7 @@ import numpy as np
 from theano_rnn.batching import BatchSequence, Sentences, Stream, sentence_lengths, start_id
 from theano_rnn.checkpoint import assign, load
 from theano_rnn.cli.console import compiling_progress
-from theano_rnn.config import MachineConfig, ModelConfig, TrainingConfig, UserError, from_mapping
+from theano_rnn.config import MachineConfig, ModelConfig, TrainingConfig, from_mapping
 from theano_rnn.generation import generate
 from theano_rnn.preprocessing import Vocabulary, detokenize, sentence_splitter, word_tokenizer
 

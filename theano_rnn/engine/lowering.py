@@ -26,7 +26,7 @@ from aesara.scan.op import Scan
 from aesara.tensor import basic, math, special, subtensor
 from aesara.tensor.blas import BatchedDot
 from aesara.tensor.elemwise import CAReduce, DimShuffle, Elemwise
-from aesara.tensor.extra_ops import CumOp
+from aesara.tensor.extra_ops import BroadcastTo, CumOp
 from aesara.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape, Unbroadcast
 
 from theano_rnn.config import UserError
@@ -328,6 +328,11 @@ def _(op: basic.Alloc, node: Apply) -> Function:
 
 
 @convert.register
+def _(op: BroadcastTo, node: Apply) -> Function:
+    return lambda x, *sizes: jnp.broadcast_to(x, tuple(concrete(n, "a new shape") for n in sizes))
+
+
+@convert.register
 def _(op: basic.AllocEmpty, node: Apply) -> Function:
     return lambda *sizes: jnp.zeros(tuple(concrete(n, "a new shape") for n in sizes), op.dtype)
 
@@ -373,7 +378,7 @@ def _(op: Any, node: Apply) -> Function:
             np.broadcast_to(False, np.shape(x) if is_concrete(x) else x.shape)[index]  # may raise IndexError
             return sliced(jnp.asarray(x) if is_concrete(x) else x, index)
         for i in index:
-            if getattr(i, "dtype", None) == bool:
+            if str(getattr(i, "dtype", "")) == "bool":
                 concrete(i, "how many numbers a mask picks")
         # XLA cannot raise an IndexError and would take the nearest row: an index out of range gives nan instead.
         return jnp.asarray(made(x)).at[index].get(mode="fill")
