@@ -14,7 +14,7 @@ PROMISED = [
     "train", "valid", "test", "valid-fraction", "test-fraction", "unit", "sentences", "tokens", "lowercase",
     "vocab-size", "min-count", "batching", "batch-size", "bptt-steps", "cell", "embedding-size", "hidden-size",
     "optimizer", "learning-rate", "clip-norm", "epochs", "max-seconds", "threads", "seed", "checkpoint", "resume",
-    "log", "config", "engine", "device",
+    "log", "config", "engine", "device", "num-devices", "coordinator", "num-processes", "process-id",
 ]  # fmt: skip
 
 

@@ -188,6 +188,12 @@ class MachineConfig(Section):
         choices=("auto", "c", "jax"),
     )  # fmt: skip
     device: str = setting("auto", "where engine jax runs; auto: a GPU if it sees one", choices=("auto", "cpu", "gpu"))
+
+
+@dataclass(frozen=True)
+class TrainingMachineConfig(MachineConfig):
+    """What does the work of training, which several devices and processes can share."""
+
     num_devices: str = setting("1", "devices that have a part of each batch each; auto: all there are", metavar="N")
     coordinator: str | None = setting(
         None, "where process 0 waits for the other processes that train with it", metavar="HOST:PORT"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+from typing import TypeVar
 
 from theano_rnn.aesara_flags import has_jax, set_threads, without_compiler
 from theano_rnn.cli.supervision import supervise
-from theano_rnn.config import MachineConfig, UserError
+from theano_rnn.config import MachineConfig, TrainingMachineConfig, UserError
 
 MOST_THREADS = 8
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+Machine = TypeVar("Machine", bound=MachineConfig)
 has_joined = False  # whether this process is one of several that train together
 
 
@@ -21,7 +23,7 @@ def default_threads() -> int:
     return min(cores, MOST_THREADS)
 
 
-def prepare_machine(config: MachineConfig) -> MachineConfig:
+def prepare_machine(config: Machine) -> Machine:
     """Set threads and Aesara's flags; returns the settings with the engine that `auto` stands for.
 
     The number of threads decides the last digits of results: it is `config.threads`, else what the environment says,
@@ -43,10 +45,13 @@ def prepare_machine(config: MachineConfig) -> MachineConfig:
         without_compiler()
     elif config.device == "gpu":
         raise UserError("--device gpu needs --engine jax: Aesara's C code runs on the CPU alone")
-    return dataclasses.replace(config, engine=engine, num_devices=str(counted_devices(config, engine)))
+    config = dataclasses.replace(config, engine=engine)
+    if isinstance(config, TrainingMachineConfig):
+        return dataclasses.replace(config, num_devices=str(counted_devices(config)))
+    return config
 
 
-def counted_devices(config: MachineConfig, engine: str) -> int:
+def counted_devices(config: TrainingMachineConfig) -> int:
     """The number of devices that `config` asks for, after the other processes have been joined."""
     text = config.num_devices
     if text != "auto" and not (text.isascii() and text.isdigit() and int(text) > 0):
@@ -61,7 +66,7 @@ def counted_devices(config: MachineConfig, engine: str) -> int:
         text = "auto"  # a device of each process at least
     if text == "1":
         return 1
-    if engine != "jax":
+    if config.engine != "jax":
         raise UserError("several devices or processes need --engine jax")
     if is_one_of_several:
         supervise(f"process {number}")

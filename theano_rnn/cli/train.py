@@ -15,17 +15,17 @@ from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, flag, given_settings, sections_from, settings_of
 from theano_rnn.config import (
     CorpusConfig,
-    MachineConfig,
     ModelConfig,
     RunConfig,
     TextConfig,
     TrainingConfig,
+    TrainingMachineConfig,
     UserError,
     to_mapping,
 )
 
 STORED = {"corpus": CorpusConfig, "text": TextConfig, "model": ModelConfig, "training": TrainingConfig}
-SECTIONS = {**STORED, "run": RunConfig, "machine": MachineConfig}
+SECTIONS = {**STORED, "run": RunConfig, "machine": TrainingMachineConfig}
 TITLES = {"corpus": "text files", "text": "how text is split", "model": "network", "training": "training",
           "run": "this run", "machine": "this machine"}  # fmt: skip
 FILES = ("train", "valid", "test")
@@ -57,14 +57,14 @@ class Settings:
     model: ModelConfig
     training: TrainingConfig
     run: RunConfig
-    machine: MachineConfig
+    machine: TrainingMachineConfig
     given: Mapping[str, Any]
 
 
 def run(args: argparse.Namespace, root: Path | None) -> int:
     given = given_settings(args, SECTIONS)
     run_settings = sections_from(given, {"run": RunConfig})["run"]
-    machine = prepare_machine(sections_from(given, {"machine": MachineConfig})["machine"])
+    machine = prepare_machine(sections_from(given, {"machine": TrainingMachineConfig})["machine"])
     stored, checkpoint = {}, None
     if run_settings.resume:
         from theano_rnn.checkpoint import load

@@ -40,7 +40,7 @@ def compile_showing(model: Any, name: str, machine: MachineConfig, **options: An
     """One of a model's functions, compiled as `machine` says; the wait is shown."""
     progress, close = compiling_progress(machine.engine)
     try:
-        num_devices = int(machine.num_devices) if name in ("train", "loss") else 1
+        num_devices = int(getattr(machine, "num_devices", 1)) if name in ("train", "loss") else 1
         functions = model.compile(
             name, engine=machine.engine, device=machine.device, num_devices=num_devices, progress=progress, **options
         )
