@@ -165,6 +165,8 @@ def test_one_place_out_of_range_gives_nan_where_it_is_a_value_and_an_error_where
         assert np.isnan(taken).all()
     with pytest.raises(IndexError, match="out of bounds"):
         by_xla([x], [x[place]], X)
+    with pytest.raises(IndexError, match="out of bounds"):
+        by_xla([x], [T.set_subtensor(x[place], 0.0)], X)
 
 
 # Choices and checks
