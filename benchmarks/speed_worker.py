@@ -33,10 +33,13 @@ def build_ours(spec: dict[str, Any]) -> tuple[Step, Any]:
     """The package's own step."""
     engine, device = spec["engine"], spec["device"]
     if engine == "jax":
+        from theano_rnn.freed_memory import keep_freed_memory
+
         if importlib.util.find_spec("jax") is None:
             raise Skip("jax is not installed")
         if device == "cpu" and hasattr(os, "sched_setaffinity"):  # XLA starts a thread for each core it may use
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: spec["threads"]])
+        keep_freed_memory()  # as the commands do
     if importlib.util.find_spec("aesara") is None:
         raise Skip("aesara is not installed")
     import inspect

@@ -5,6 +5,7 @@ import aesara.tensor as T
 import numpy as np
 import pytest
 from aesara.scalar import basic as scalar
+from aesara.tensor import blas
 from aesara.tensor.elemwise import Elemwise
 from both_modes import by_xla, check, check_with_gradients
 
@@ -149,6 +150,18 @@ def test_dot_of_mixed_and_whole_numbers():
     check(T.dot, COUNTS.astype("int32"), thirds.T)
     check(T.dot, thirds, X.T)
     check(T.tensordot, RNG.normal(size=(2, 3, 4)), RNG.normal(size=(3, 4, 5)))
+
+
+def test_products_as_the_c_engine_writes_them():
+    """They are met in scans within scans that the C engine has compiled before."""
+    rng = np.random.default_rng(0)
+    z, x, y, a, b = (rng.normal(size=shape) for shape in ((3, 2), (3, 4), (4, 2), (), ()))
+    v, w = rng.normal(size=3), rng.normal(size=2)
+    check(blas.Dot22(), x, y)
+    check(blas.Dot22Scalar(), x, y, a)
+    check(blas.Gemm(inplace=False), z, a, x, y, b)
+    check(blas.Gemv(inplace=False), v, a, x, rng.normal(size=4), b)
+    check(blas.Ger(destructive=False), z, a, v, w)
 
 
 @pytest.mark.parametrize("shapes", [((2, 3, 4), (2, 4, 5)), ((2, 4), (2, 4, 5)), ((2, 3, 4), (2, 4)), ((2, 4), (2, 4))])

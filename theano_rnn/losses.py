@@ -141,11 +141,14 @@ class SoftmaxCrossEntropyGrad(COp):  # type: ignore[misc]
 
     def as_jax(self, node: Apply) -> Any:
         def compute(scores: Any, bias: Any, targets: Any, log_normalizer: Any, a: Any, b: Any) -> list[Any]:
-            is_target = arange(scores.shape[1], dtype="int32") == targets[:, None]
-            gradient = exp(scores + bias - log_normalizer[:, None]) * a[:, None] - where(is_target, b[:, None], 0)
+            logits = scores + bias
+            top = logits.max(axis=1)
+            exponentials = exp(logits - top[:, None])  # the forward pass has the same: XLA computes them once
+            gradient = exponentials * (a * exp(top - log_normalizer))[:, None]
+            gradient = gradient.at[arange(targets.shape[0]), targets].add(-b, unique_indices=True)
             return [gradient.astype(scores.dtype), gradient.sum(axis=0).astype(scores.dtype)]
 
-        exp, where, arange = jax_functions("exp", "where", "arange")
+        exp, arange = jax_functions("exp", "arange")
         return compute
 
     def c_code_cache_version(self) -> tuple[int, ...]:

@@ -33,7 +33,7 @@ from theano_rnn.losses import cross_entropy, masked_mean
 from theano_rnn.optimizers import OPTIMIZERS, RowGradient, clip_global_norm
 
 EMBEDDING_SCALE = 0.03  # small, so that a vector soon is what has been learned of its word, not where it began
-FEW_ROWS = 1000  # an embedding of so few is updated as a whole: a batch names most of them, many times
+FEW_ROWS = 300  # of an embedding so small a batch names most, many times: it is projected and updated as a whole
 FUNCTION_NAMES = ("train", "predict", "loss", "step")
 
 
@@ -214,17 +214,30 @@ class RNNLM:
         """Word vectors of all tokens: (time, batch) -> (time * batch, embedding_size)."""
         return self.params["embedding"][tokens.flatten()]
 
-    def hidden(self, x: Any, mask: Any, state: Sequence[Any]) -> tuple[TensorVariable, list[TensorVariable]]:
-        """Hidden vectors (time * batch, hidden_size) and the final state, of word vectors `x`."""
+    def inputs(self, tokens: Any) -> tuple[TensorVariable, TensorVariable]:
+        """Word vectors, and what the cell makes of them for all tokens: (time, batch) -> (time * batch, units).
+
+        The vectors are those of all tokens or, of a vocabulary so small that a batch repeats all of it, those of the
+        vocabulary: ``(embedding W_xh + b_h)[tokens]`` needs fewer products than ``embedding[tokens] W_xh + b_h``.
+        """
+        if self.config.vocab_size <= FEW_ROWS:
+            x = self.params["embedding"]
+            return x, self.cell.project(x, self.cell.params)[tokens.flatten()]
+        x = self.embedded(tokens)
+        return x, self.cell.project(x, self.cell.params)
+
+    def hidden(self, projected: Any, mask: Any, state: Sequence[Any]) -> tuple[TensorVariable, list[TensorVariable]]:
+        """Hidden vectors (time * batch, hidden_size) and the final state."""
         time, batch = mask.shape[0], mask.shape[1]
-        projected = self.cell.project(x, self.cell.params)  # (time * batch, units)
         projected = projected.reshape((time, batch, projected.shape[1]))
         outputs, final = unroll(self.cell, projected, mask, state, params=self.cell.params)
         return outputs.reshape((time * batch, self.cell.hidden_size)), final
 
-    def losses(self, x: Any, targets: Any, mask: Any, state: Any) -> tuple[TensorVariable, list[TensorVariable]]:
+    def losses(
+        self, projected: Any, targets: Any, mask: Any, state: Any
+    ) -> tuple[TensorVariable, list[TensorVariable]]:
         """Negative log-likelihoods in nats (time, batch), and the final state."""
-        h, final = self.hidden(x, mask, state)
+        h, final = self.hidden(projected, mask, state)
         scores = T.dot(h, self.params["W_hy"])
         return cross_entropy(scores, self.params["b_y"], targets.flatten()).reshape(mask.shape), final
 
@@ -250,13 +263,13 @@ class RNNLM:
             h_t, *state_t = self.cell.step(self.cell.project(x_t, self.cell.params), *state, *fixed)
             final = [in_batch(new, 0) for new in state_t]
             return [tokens_t, *state], [in_batch(self.log_probabilities(h_t), 0), *final], {}
-        x = self.embedded(tokens)
+        x, projected = self.inputs(tokens)
         if name == "predict":
-            h, final = self.hidden(x, mask, state)
+            h, final = self.hidden(projected, mask, state)
             shape = (tokens.shape[0], tokens.shape[1], self.config.vocab_size)
             log_p = in_batch(self.log_probabilities(h).reshape(shape), 1)
             return [tokens, mask, *state], [log_p, *(in_batch(new, 0) for new in final)], {}
-        losses, final = self.losses(x, targets, mask, state)
+        losses, final = self.losses(projected, targets, mask, state)
         final = [in_batch(new, 0) for new in final]
         if name == "loss":
             return [tokens, targets, mask, *state], [in_batch(losses * mask, 1), *final], {}

@@ -10,6 +10,7 @@ from typing import TypeVar
 from theano_rnn.aesara_flags import has_jax, set_threads, without_compiler
 from theano_rnn.cli.supervision import supervise
 from theano_rnn.config import MachineConfig, TrainingMachineConfig, UserError
+from theano_rnn.freed_memory import keep_freed_memory
 
 MOST_THREADS = 8
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
@@ -24,7 +25,7 @@ def default_threads() -> int:
 
 
 def prepare_machine(config: Machine) -> Machine:
-    """Set threads and Aesara's flags; returns the settings with the engine that `auto` stands for.
+    """Set threads, memory and Aesara's flags; returns the settings with the engine that `auto` stands for.
 
     The number of threads decides the last digits of results: it is `config.threads`, else what the environment says,
     else one for each core.
@@ -43,6 +44,7 @@ def prepare_machine(config: Machine) -> Machine:
         if not has_jax():
             raise UserError("engine jax needs JAX: pip install 'theano_rnn[jax]' (with a GPU: [cuda12] or [cuda13])")
         without_compiler()
+        keep_freed_memory()
     elif config.device == "gpu":
         raise UserError("--device gpu needs --engine jax: Aesara's C code runs on the CPU alone")
     config = dataclasses.replace(config, engine=engine)

@@ -80,8 +80,11 @@ def lowered_scan(node: Apply, graph: Any, scans: dict[str, Any]) -> Callable[...
     mit_mots = [MitMot(*taps) for taps in zip(info.mit_mot_in_slices, info.mit_mot_out_slices)]
     is_read = [bool(inner_graph.clients[v]) for v in op.inner_seqs(inner_graph.inputs)]
     is_constant = [is_constant_in_time(v) for v in op.outer_seqs(node.inputs)]
-    passed_on = [sequence_passed_on(v, inner_graph, info.n_seqs) for v in op.inner_nitsot_outs(inner_graph.outputs)]
+    nit_sots = list(op.inner_nitsot_outs(inner_graph.outputs))
+    passed_on = [sequence_passed_on(v, inner_graph, info.n_seqs) for v in nit_sots]
     is_used = [bool(graph.clients[v]) or v in graph.outputs for v in op.outer_nitsot_outs(node.outputs)]
+    first = [nit_sots.index(v) for v in nit_sots]  # the gradient of a scan may give the same result several times
+    stacked_once = sorted({i for i, u, p in zip(first, is_used, passed_on) if u and p is None})
 
     def scan(*outer: Any) -> list[Any]:
         num_steps = concrete(outer[0], "the number of steps of a scan")
@@ -110,7 +113,7 @@ def lowered_scan(node: Apply, graph: Any, scans: dict[str, Any]) -> Callable[...
                 written.append(m.write(c, [flat.pop(0) for _ in m.taps_out], t))
             new, states = list(op.inner_mitsot_outs(out)), list(op.inner_sitsot_outs(out))
             windows = [jnp.concatenate([w[1:], v[None]]) for w, v in zip(windows, new)]
-            results = [v for v, u, p in zip(op.inner_nitsot_outs(out), is_used, passed_on) if u and p is None]
+            results = [op.inner_nitsot_outs(out)[i] for i in stacked_once]
             carry = (t + 1, [c for c, _ in written], windows, states, list(op.inner_shared_outs(out)))
             return carry, ([s for _, s in written], new, states, results)
 
@@ -122,16 +125,15 @@ def lowered_scan(node: Apply, graph: Any, scans: dict[str, Any]) -> Callable[...
             step, start, (rows, sequences), length=num_steps, reverse=from_end
         )
         stacked, new, traces = jax.tree.map(lambda trace: made(ordered(trace)), (stacked, new, traces))
-        results = list(map(ordered, results))
+        results = dict(zip(stacked_once, map(ordered, results)))
         filled = [m.result(b, c, s, num_steps) for m, b, c, s in zip(mit_mots, buffers, carried, stacked)]
         kept = [last(w, v, b.shape[0]) for w, v, b in zip(windows, new, op.outer_mitsot(outer))]
         kept += [last(s[None], v, b.shape[0]) for s, v, b in zip(states, traces, op.outer_sitsot(outer))]
-        waiting = iter(results)
-        for used, order, size in zip(is_used, passed_on, op.outer_nitsot(outer)):
+        for used, order, i, size in zip(is_used, passed_on, first, op.outer_nitsot(outer)):
             if not used:
                 kept.append(jnp.zeros(0))
                 continue
-            trace = next(waiting) if order is None else transposed(given[order[0]], order[1])
+            trace = results[i] if order is None else transposed(given[order[0]], order[1])
             kept.append(last(None, trace, concrete(size, "the length of an output")))
         return [*filled, *kept, *shared]
 

@@ -23,8 +23,7 @@ from aesara.raise_op import CheckAndRaise
 from aesara.scalar import basic as scalar
 from aesara.scalar.math import Log1mexp, Psi, Sigmoid, Softplus, TriGamma
 from aesara.scan.op import Scan
-from aesara.tensor import basic, math, special, subtensor
-from aesara.tensor.blas import BatchedDot
+from aesara.tensor import basic, blas, math, special, subtensor
 from aesara.tensor.elemwise import CAReduce, DimShuffle, Elemwise
 from aesara.tensor.extra_ops import BroadcastTo, CumOp
 from aesara.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape, Unbroadcast
@@ -432,7 +431,31 @@ def _(op: Any, node: Apply) -> Function:
     return lambda x, y: jnp.dot(jnp.asarray(x, dtype), jnp.asarray(y, dtype))
 
 
-@convert.register(BatchedDot)
+# What the C engine makes of products: met in scans within scans, whose graphs Aesara rewrites in place.
+
+
+@convert.register
+def _(op: blas.Dot22, node: Apply) -> Function:
+    return jnp.dot
+
+
+@convert.register
+def _(op: blas.Dot22Scalar, node: Apply) -> Function:
+    return lambda x, y, a: a * jnp.dot(x, y)
+
+
+@convert.register(blas.Gemm)
+@convert.register(blas.Gemv)
+def _(op: Any, node: Apply) -> Function:
+    return lambda z, a, x, y, b: b * z + a * jnp.dot(x, y)
+
+
+@convert.register
+def _(op: blas.Ger, node: Apply) -> Function:
+    return lambda z, a, x, y: z + a * jnp.outer(x, y)
+
+
+@convert.register(blas.BatchedDot)
 def _(op: Any, node: Apply) -> Function:
     return lambda x, y: jnp.einsum("b...i,bi...->b..." if x.ndim == 2 or y.ndim == 2 else "bij,bjk->bik", x, y)
 
