@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "config": set(),
     "numpy2": set(),
     "aesara_flags": {"config", "numpy2"},
+    "freed_memory": set(),
     # text
     "detokenizing": set(),
     "vocabulary": {"config"},
@@ -29,6 +30,7 @@ MAY_IMPORT = {
     # model
     "initializers": set(),
     "losses_c": set(),
+    "noise": set(),
     "losses": {"losses_c"},
     "optimizers": set(),
     "cells": {"initializers"},
@@ -44,7 +46,7 @@ MAY_IMPORT = {
 
 # Packages from elsewhere, and the modules that may import them; NumPy is for all.
 OUTSIDE = {
-    "aesara": {"cells", "engine", "losses", "model", "optimizers"},
+    "aesara": {"cells", "engine", "losses", "model", "noise", "optimizers"},
     "jax": {"engine"},
     "nltk": {"preprocessing"},
     "safetensors": {"checkpoint"},

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from theano_rnn.engine.parallel import in_batch, sum_over_devices
+from theano_rnn.engine.parallel import first_column, in_batch, sum_over_devices
 
-__all__ = ["CompileProgress", "compile_function", "in_batch", "sum_over_devices"]
+__all__ = ["CompileProgress", "compile_function", "first_column", "in_batch", "sum_over_devices"]
 
 CompileProgress = Callable[[int], None]  # called as the engine's compiler works, with what it has done so far
 

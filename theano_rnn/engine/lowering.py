@@ -71,7 +71,9 @@ def is_concrete(value: Any) -> bool:
 
 def is_shape_arithmetic(node: Apply, arrays: Sequence[Any]) -> bool:
     """Whether a node can be computed at once, and is worth it."""
-    if isinstance(node.op, (Scan, IfElse, basic.Alloc, basic.AllocEmpty)) or not all(map(is_concrete, arrays)):
+    if hasattr(node.op, "as_jax") or isinstance(node.op, (Scan, IfElse, basic.Alloc, basic.AllocEmpty)):
+        return False
+    if not all(map(is_concrete, arrays)):
         return False
     return all(np.size(array) <= BIG for array in arrays if array is not None)
 

@@ -13,8 +13,10 @@ import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from aesara.graph.basic import Apply
 from aesara.graph.op import Op
+from aesara.tensor import as_tensor_variable
 
 AXIS = "batch"
 
@@ -57,6 +59,34 @@ class SumOverDevices(Op):  # type: ignore[misc]
 def sum_over_devices(x: Any) -> Any:
     """See `SumOverDevices`."""
     return SumOverDevices()(x)
+
+
+class FirstColumn(Op):  # type: ignore[misc]
+    """How many columns of the batch come before this device's, of which it has the given number; 0 on one device."""
+
+    __props__ = ()
+
+    def make_node(self, num_columns: Any) -> Apply:
+        num_columns = as_tensor_variable(num_columns)
+        return Apply(self, [num_columns], [num_columns.type()])
+
+    def perform(self, node: Apply, inputs: list[Any], outputs: list[Any]) -> None:
+        outputs[0][0] = np.zeros((), node.outputs[0].dtype)
+
+    def do_constant_folding(self, fgraph: Any, node: Apply) -> bool:
+        return False  # it depends on the device
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        return [[False]]
+
+    def as_jax(self, node: Apply) -> Callable[..., Any]:
+        axis_index, dtype = importlib.import_module("jax").lax.axis_index, node.outputs[0].dtype
+        return lambda num_columns: axis_index(AXIS).astype(dtype) * num_columns
+
+
+def first_column(num_columns: Any) -> Any:
+    """See `FirstColumn`."""
+    return FirstColumn()(num_columns)
 
 
 def divided(compute: Callable[..., Any], mesh: Any, inputs: Sequence[int | None], outputs: Sequence[int | None]) -> Any:
