@@ -24,3 +24,19 @@ def uniform(shape: tuple[int, ...], *, rng: np.random.Generator, limit: float | 
     """
     bound = shape[0] ** -0.5 if limit is None else limit
     return rng.uniform(-bound, bound, shape)
+
+
+def orthogonal(shape: tuple[int, int], *, rng: np.random.Generator) -> Any:
+    """Float64 matrix whose shorter axis is orthonormal, uniform among all such (Saxe et al. 2014).
+
+    W = Q diag(sign(diag(R))) of a standard normal matrix Q R; without the signs not all were equally likely (Mezzadri
+    2007). A square one changes no vector's length, so that a gradient neither vanishes nor explodes in it.
+
+    >>> W = orthogonal((3, 3), rng=np.random.default_rng(0))
+    >>> np.allclose(W @ W.T, np.eye(3))
+    True
+    """
+    rows, columns = shape
+    Q, R = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
+    Q *= np.where(np.diag(R) < 0, -1.0, 1.0)
+    return Q if rows >= columns else Q.T

@@ -23,15 +23,19 @@ from functools import partial
 from typing import Any
 
 from theano_rnn.cells.cell import Cell
+from theano_rnn.cells.gru import GRUCell
 from theano_rnn.cells.lstm import LSTMCell
+from theano_rnn.cells.mogrifier import MogrifierLSTMCell
 from theano_rnn.cells.rnn import RNNCell
 
-__all__ = ["CELLS", "Cell", "LSTMCell", "RNNCell", "make_cell"]
+__all__ = ["CELLS", "Cell", "GRUCell", "LSTMCell", "MogrifierLSTMCell", "RNNCell", "make_cell"]
 
 CELLS: dict[str, Callable[..., Any]] = {
     "tanh": partial(RNNCell, activation="tanh"),
     "relu": partial(RNNCell, activation="relu"),
     "lstm": LSTMCell,
+    "gru": GRUCell,
+    "mogrifier": MogrifierLSTMCell,
 }
 
 

@@ -10,7 +10,9 @@ import aesara.tensor as T
 import numpy as np
 from aesara.tensor.var import TensorVariable
 
-from theano_rnn.initializers import uniform
+from theano_rnn.initializers import orthogonal, uniform
+
+RECURRENT_INITS = ("uniform", "orthogonal")
 
 
 class Cell(ABC):
@@ -21,6 +23,8 @@ class Cell(ABC):
     input_size, hidden_size : int
     input_scale : float
         How large the inputs are (their standard deviation); ``W_xh`` starts larger where they are small.
+    recurrent_init : {"uniform", "orthogonal"}
+        How ``W_hh`` begins: uniform in +-1/sqrt(rows), or each of its blocks orthogonal (Saxe et al. 2014).
     rng : np.random.Generator
     dtype : {"float32", "float64"}
 
@@ -28,8 +32,8 @@ class Cell(ABC):
     ----------
     params : dict of shared variables
         ``W_xh`` (input_size, blocks * hidden_size), ``W_hh`` (hidden_size, blocks * hidden_size) and ``b_h``
-        (blocks * hidden_size,), and whatever else `initial_values` names. The matrices start uniform in
-        +-1/sqrt(rows), ``W_xh`` divided by `input_scale`; ``b_h`` zero.
+        (blocks * hidden_size,), and whatever else `initial_values` names. ``W_xh`` starts
+        uniform in +-1/sqrt(rows) divided by `input_scale`, ``b_h`` zero.
     blocks : int
         How many times hidden_size columns ``W_xh``, ``W_hh`` and ``b_h`` have: a gate each.
     recurrent : tuple of str
@@ -43,20 +47,30 @@ class Cell(ABC):
     num_states = 1
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, input_scale: float = 1.0, rng: np.random.Generator, dtype: str
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        input_scale: float = 1.0,
+        recurrent_init: str = "uniform",
+        rng: np.random.Generator,
+        dtype: str,
     ) -> None:
+        if recurrent_init not in RECURRENT_INITS:
+            raise ValueError(f"recurrent_init must be one of {', '.join(RECURRENT_INITS)}, got {recurrent_init!r}")
         self.input_size, self.hidden_size, self.dtype = input_size, hidden_size, dtype
-        values = self.initial_values(input_scale=input_scale, rng=rng)
+        values = self.initial_values(input_scale=input_scale, recurrent_init=recurrent_init, rng=rng)
         self.params = {name: aesara.shared(value.astype(dtype), name=name) for name, value in values.items()}
 
-    def initial_values(self, *, input_scale: float, rng: np.random.Generator) -> dict[str, Any]:
+    def initial_values(self, *, input_scale: float, recurrent_init: str, rng: np.random.Generator) -> dict[str, Any]:
         """Float64 arrays that `params` begin with, by name; a cell with others adds them."""
-        columns = self.blocks * self.hidden_size
-        return {
-            "W_xh": uniform((self.input_size, columns), rng=rng) / input_scale,
-            "W_hh": uniform((self.hidden_size, columns), rng=rng),
-            "b_h": np.zeros(columns),
-        }
+        size = self.hidden_size
+        W_xh = uniform((self.input_size, self.blocks * size), rng=rng) / input_scale
+        if recurrent_init == "uniform":
+            W_hh = uniform((size, self.blocks * size), rng=rng)
+        else:
+            W_hh = np.hstack([orthogonal((size, size), rng=rng) for _ in range(self.blocks)])
+        return {"W_xh": W_xh, "W_hh": W_hh, "b_h": np.zeros(self.blocks * size)}
 
     def project(self, x: TensorVariable, params: dict[str, Any]) -> TensorVariable:
         """``x W_xh + b_h`` of all time steps at once: x (rows, input_size) -> (rows, blocks * hidden_size)."""

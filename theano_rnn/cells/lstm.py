@@ -23,15 +23,14 @@ class LSTMCell(Cell):
 
     Parameters
     ----------
-    input_size, hidden_size, input_scale, rng, dtype
+    input_size, hidden_size, input_scale, recurrent_init, rng, dtype
         As of `Cell`.
 
     Attributes
     ----------
     params : dict
-        ``W_xh`` (input_size, 4 hidden_size), ``W_hh`` (hidden_size, 4 hidden_size) and ``b_h`` (4 hidden_size,). The
-        matrices start uniform in +-1/sqrt(rows), ``W_xh`` divided by `input_scale`; ``b_h`` is zero but for the forget
-        gate's quarter, which is 1 (Jozefowicz et al. 2015).
+        ``W_xh`` (input_size, 4 hidden_size), ``W_hh`` (hidden_size, 4 hidden_size) and ``b_h`` (4 hidden_size,), zero
+        at first but for the forget gate's quarter, which is 1 (Jozefowicz et al. 2015).
     recurrent, num_states
         As of `Cell`; the states are h and c.
     """

@@ -17,17 +17,16 @@ class RNNCell(Cell):
 
     Parameters
     ----------
-    input_size, hidden_size, input_scale, rng, dtype
+    input_size, hidden_size, input_scale, recurrent_init, rng, dtype
         As of `Cell`.
     activation : {"tanh", "relu"}
 
     Attributes
     ----------
     params : dict
-        ``W_xh`` (input_size, hidden_size), ``W_hh`` (hidden_size, hidden_size) and ``b_h`` (hidden_size,). The
-        matrices start uniform in +-1/sqrt(rows), ``W_xh`` divided by `input_scale`; ``b_h`` zero. (From an orthogonal
-        ``W_hh`` the units learn to latch: a text that begins in another state than the training text did is then
-        predicted far worse.)
+        ``W_xh`` (input_size, hidden_size), ``W_hh`` (hidden_size, hidden_size) and ``b_h`` (hidden_size,). (From an
+        orthogonal ``W_hh`` the units learn to latch: a text that begins in another state than the training text did is
+        then predicted far worse.)
     recurrent, num_states
         As of `Cell`; the one state is the output h.
     """
