@@ -1,7 +1,9 @@
-"""Generation with a fake step: what is sampled is what the step says."""
+"""Generation with a fake step: what is sampled is what the step says. With a model's: a plain loop samples the same."""
 
 import numpy as np
 import pytest
+import reference
+from conftest import HIDDEN, compiled_once
 
 from theano_rnn.generation import generate, sample
 
@@ -84,3 +86,41 @@ def test_bad_arguments_are_refused(options, message):
 def test_an_index_of_no_probability_is_never_drawn():
     scores = np.array([-np.inf, 0.0, -np.inf])
     assert {sample(scores, 1.0, np.random.default_rng(i)) for i in range(200)} == {1}
+
+
+# With a model
+
+STEP_PRECISION = {"float64": 1e-9, "float32": 1e-5}  # absolute, in nats
+
+
+def plain_step(params):
+    """The step of a tanh model in NumPy."""
+    params = {name: value.astype("float64") for name, value in params.items()}
+
+    def step(tokens, h):
+        hidden, _, final = reference.forward(params, tokens[None], np.ones((1, len(tokens))), h, "tanh")
+        return [reference.log_probabilities(params, hidden)[0], final]
+
+    return step
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.5])
+def test_each_engine_samples_what_a_plain_loop_samples(tanh, temperature):
+    options = {"prompt": [1, 5, 3], "end_id": 4, "max_tokens": 25, "temperature": temperature, "banned": [0]}
+    state = [np.zeros((5, HIDDEN))]
+    samples = run(tanh.functions.step, state, count=5, **options)
+    assert samples == run(plain_step(tanh.params()), state, count=5, **options)
+    if temperature:
+        assert len(set(map(tuple, samples))) == 5 and len(set(map(len, samples))) > 1
+
+
+@pytest.mark.parametrize("dtype", STEP_PRECISION)
+def test_each_engine_gives_the_log_probabilities_of_a_plain_loop(engine, dtype):
+    """Step after step, each from the state of the one before."""
+    model = compiled_once("tanh", engine, dtype=dtype) if dtype == "float32" else compiled_once("tanh", engine).reset()
+    plain, state, expected_state = plain_step(model.params()), np.zeros((5, HIDDEN), dtype), np.zeros((5, HIDDEN))
+    for tokens in np.random.default_rng(3).integers(9, size=(30, 5), dtype="int32"):
+        log_probabilities, state = model.functions.step(tokens, state)
+        expected, expected_state = plain(tokens, expected_state)
+        assert log_probabilities.dtype == dtype
+        np.testing.assert_allclose(log_probabilities, expected, rtol=0, atol=STEP_PRECISION[dtype])

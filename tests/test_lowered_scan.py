@@ -12,6 +12,8 @@ from theano_rnn.model import unroll
 
 jax = pytest.importorskip("jax")
 
+from theano_rnn.engine.xla import compile_function  # noqa: E402
+
 RNG = np.random.default_rng(6)
 TIME, BATCH, UNITS = 5, 2, 3
 X = RNG.normal(size=(TIME, BATCH, UNITS))
@@ -232,3 +234,16 @@ def test_cells_of_users_unroll_with_masks_context_and_backwards(backwards):
         np.testing.assert_allclose(outputs[t, :, :UNITS], new * MASK[t][:, None], atol=1e-12)
     np.testing.assert_allclose(final, h, rtol=1e-12)
     assert not slopes[0][MASK == 0].any() and slopes[0][MASK == 1].all()  # with respect to x
+
+
+def test_scans_of_the_same_name_are_all_found():
+    """As the layers of a model have, and one within another."""
+    x = T.dmatrix("x")
+    h = x
+    for _ in range(2):
+        h = aesara.scan(lambda x_t, h: T.tanh(x_t + h), [h], [T.zeros_like(x[0])], name="layer")[0]
+    h = aesara.scan(lambda x_t: aesara.scan(T.exp, [x_t], name="layer")[0], [h], name="outer")[0]
+    function = compile_function([x], [h], name="tested")
+    scans = function.vm.scans
+    assert sorted(scans) == ["layer", "layer 2", "layer 3", "outer"]
+    assert len({id(graph) for graph in scans.values()}) == 4

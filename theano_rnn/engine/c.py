@@ -26,12 +26,14 @@ from typing import Any
 import aesara
 import numpy as np
 from aesara.compile.mode import Mode
+from aesara.compile.sharedvalue import SharedVariable
 from aesara.graph.basic import Apply
 from aesara.graph.op import Op
 from aesara.graph.rewriting.db import RewriteDatabaseQuery
 from aesara.link.c.cmodule import GCC_compiler
 from aesara.link.vm import VMLinker
 from aesara.scan.op import Scan
+from aesara.tensor.type import TensorType
 
 from theano_rnn.aesara_flags import check_c_engine
 
@@ -163,6 +165,25 @@ def watching_compiler(progress: CompileProgress | None) -> Iterator[None]:
         compiler.setLevel(level)
 
 
+class CFunction:
+    """A compiled function that first takes back what the XLA engine has put onto a device.
+
+    C reads NumPy arrays and may write into them, so it has copies; XLA copies them in turn when it next runs.
+    """
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        self.maker, self.vm, self.name = function.maker, function.vm, function.name
+        shared = [variable for variable in function.maker.fgraph.inputs if isinstance(variable, SharedVariable)]
+        self.shared = [variable.container.storage for variable in shared if isinstance(variable.type, TensorType)]
+
+    def __call__(self, *arguments: Any) -> Any:
+        for cell in self.shared:
+            if not isinstance(cell[0], np.ndarray):
+                cell[0] = np.array(cell[0])
+        return self.function(*arguments)
+
+
 def compile_function(
     inputs: Sequence[Any],
     outputs: Any,
@@ -184,5 +205,5 @@ def compile_function(
     flags = " ".join(filter(None, [aesara.config.gcc__cxxflags, header]))
     with aesara.config.change_flags(allow_gc=False, gcc__cxxflags=flags), watching_compiler(progress):
         mode = Mode(CEngineLinker(), QUERY)
-        function: Callable[..., Any] = aesara.function(inputs, outputs, updates=list(updates), mode=mode, name=name)
-    return function
+        function = aesara.function(inputs, outputs, updates=list(updates), mode=mode, name=name)
+    return CFunction(function)

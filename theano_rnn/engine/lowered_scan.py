@@ -16,7 +16,8 @@ A buffer that is only wanted from some step on comes out shorter, so it holds th
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import jax
@@ -69,13 +70,13 @@ class MitMot:
 
 
 def lowered_scan(node: Apply, graph: Any, scans: dict[str, Any]) -> Callable[..., Any]:
-    """The function of arrays that computes a Scan; its inner graph, rewritten, is put into `scans` by its name."""
+    """The function of arrays that computes a Scan; its inner graph, rewritten, is put into `scans` by a new name."""
     op, info = node.op, node.op.info
     if info.as_while:
         raise UserError(f"the XLA engine does not support scans that end on a condition ({op.name or op}): "
                         "use the C engine (engine c)")  # fmt: skip
     inner_graph = rewritten_inner(op)
-    scans[op.name or f"scan {len(scans)}"] = inner_graph
+    scans[free_name(op.name or "scan", scans)] = inner_graph
     inner = lowered(inner_graph, scans)
     mit_mots = [MitMot(*taps) for taps in zip(info.mit_mot_in_slices, info.mit_mot_out_slices)]
     is_read = [bool(inner_graph.clients[v]) for v in op.inner_seqs(inner_graph.inputs)]
@@ -138,6 +139,16 @@ def lowered_scan(node: Apply, graph: Any, scans: dict[str, Any]) -> Callable[...
         return [*filled, *kept, *shared]
 
     return scan
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """`name`, or with the first number that makes it new.
+
+    >>> [free_name("unroll", taken) for taken in ([], ["unroll"], ["unroll", "unroll 2"])]
+    ['unroll', 'unroll 2', 'unroll 3']
+    """
+    numbered = (f"{name} {number}" for number in itertools.count(2))
+    return next(new for new in itertools.chain([name], numbered) if new not in taken)
 
 
 def sequence_passed_on(output: Any, inner: FunctionGraph, num_sequences: int) -> tuple[int, tuple[int, ...]] | None:
