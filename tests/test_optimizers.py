@@ -1,11 +1,22 @@
-"""Clipping and the two optimizers, as functions of gradients only."""
+"""Clipping, weight decay, averages and optimizers, as functions of gradients only."""
 
 import aesara
 import aesara.tensor as T
 import numpy as np
 import pytest
 
-from theano_rnn.optimizers import OPTIMIZERS, adam, clip_global_norm, global_norm, sgd
+from theano_rnn.optimizers import (
+    OPTIMIZERS,
+    RowGradient,
+    adam,
+    add_weight_decay,
+    clip_global_norm,
+    clip_value,
+    exponential_average,
+    global_norm,
+    running_mean,
+    sgd,
+)
 
 pytestmark = pytest.mark.usefixtures("python_mode")
 
@@ -78,6 +89,70 @@ def test_a_limit_that_is_not_positive_is_refused(limit):
         clip_global_norm(symbols(constants()), limit)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_clipping_by_value_moves_elements_to_the_limit(dtype):
+    values = {name: value.astype(dtype) for name, value in constants(2.0).items()}
+    for name, symbol in clip_value(symbols(values), 1.5).items():
+        after = symbol.eval()
+        assert after.dtype == dtype
+        np.testing.assert_array_equal(after, values[name].clip(-1.5, 1.5))
+
+
+def test_clipping_by_value_adds_up_rows_of_one_id_before():
+    rows = np.array([[3.0, 0.4], [-2.5, 0.4], [0.2, 9.0]])
+    gradient = RowGradient(T.as_tensor_variable(rows), T.as_tensor_variable(np.array([2, 2, 0], "int32")), 4)
+    after = clip_value({"embedding": gradient}, 0.7)["embedding"]
+    np.testing.assert_allclose(after.dense().eval(), [[0.2, 0.7], [0, 0], [0.5, 0.7], [0, 0]])
+    np.testing.assert_allclose(norm_of({"merged": after.merged().eval()}), norm_of({"dense": after.dense().eval()}))
+
+
+@pytest.mark.parametrize("limit", [0, -1.0, float("nan")])
+def test_a_limit_of_values_that_is_not_positive_is_refused(limit):
+    with pytest.raises(ValueError, match=f"limit must be positive, got {limit}"):
+        clip_value(symbols(constants()), limit)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weight_decay_adds_a_multiple_of_each_parameter(dtype):
+    values = {name: np.asarray(value, dtype) for name, value in constants().items()}
+    params = {name: aesara.shared(np.asarray(3 * value, dtype), name=name) for name, value in values.items()}
+    for name, symbol in add_weight_decay(params, symbols(values), 0.5).items():
+        after = symbol.eval()
+        assert after.dtype == dtype
+        np.testing.assert_allclose(after, 2.5 * values[name], rtol=1e-6)
+
+
+def test_weight_decay_makes_a_gradient_of_rows_dense():
+    params = {"embedding": aesara.shared(np.ones((4, 2)))}
+    rows, ids = T.as_tensor_variable(np.ones((3, 2))), T.as_tensor_variable(np.array([2, 2, 0], "int32"))
+    after = add_weight_decay(params, {"embedding": RowGradient(rows, ids, 4)}, 0.1)["embedding"]
+    np.testing.assert_allclose(after.eval(), [[1.1, 1.1], [0.1, 0.1], [2.1, 2.1], [0.1, 0.1]])
+
+
+@pytest.mark.parametrize("weight_decay", [-0.1, float("nan")])
+def test_a_negative_weight_decay_is_refused(weight_decay):
+    with pytest.raises(ValueError, match=f"weight_decay must not be negative, got {weight_decay}"):
+        add_weight_decay({}, {}, weight_decay)
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, float("nan")])
+def test_a_decay_outside_its_range_is_refused(decay):
+    with pytest.raises(ValueError, match=f"decay must be at least 0 and less than 1, got {decay}"):
+        exponential_average({}, {}, decay)
+
+
+@pytest.mark.parametrize("average", [lambda *args: exponential_average(*args, 0.5), running_mean])
+def test_a_parameter_without_an_update_is_averaged_as_it_stays(average):
+    params = {key: aesara.shared(np.ones(shape, "float32"), name=key) for key, shape in SHAPES.items()}
+    updates, state = average(params, {})
+    assert set(updates) == set(state.values())
+    aesara.function([], [], updates=list(updates.items()))()
+    for name, variable in state.items():
+        if name != "num_averaged":
+            assert variable.dtype == "float32"
+            np.testing.assert_array_equal(variable.get_value(), 1)
+
+
 def test_sgd_is_its_equation():
     gradients = constants()
     params, state = optimized(sgd, gradients, [0.5, 0.25])
@@ -113,9 +188,10 @@ def test_first_step_of_adam_is_the_learning_rate_whatever_the_gradient():
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_parameters_and_state_keep_their_dtype(name, dtype):
     params, state = optimized(OPTIMIZERS[name], constants(), [0.1, 0.1], dtype)
-    floats = [value for key, value in state.items() if key != "t"]
+    counters = {key: value for key, value in state.items() if key in ("t", "num_averaged")}
+    floats = [value for key, value in state.items() if key not in counters]
     assert {value.dtype.name for value in [*params.values(), *floats]} == {dtype}
-    assert state.get("t", np.int32(0)).dtype == np.int32
+    assert all(value.dtype == np.int32 and value.shape == () for value in counters.values())
     expected, _ = optimized(OPTIMIZERS[name], constants(), [0.1, 0.1])
     for key, value in params.items():
         np.testing.assert_allclose(value, expected[key], rtol=1e-5)
