@@ -141,7 +141,7 @@ def export_weights(spec: dict[str, Any]) -> dict[str, Any]:
     weights = {name: param.get_value() for name, param in model.params.items()}
     weights["W_hy"] *= np.float32(1000)
     np.savez(spec["weights"], **weights)
-    names = getattr(model.cell, "GATES", "")
+    names = getattr(model.layers.cells[0], "GATES", "")
     return {"gates": "".join("g" if name[0] == "c" else name[0] for name in names)}
 
 

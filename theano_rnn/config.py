@@ -130,7 +130,12 @@ class ModelConfig(Section):
         "tanh", "the recurrent layer: vanilla with tanh or relu, or LSTM", choices=("tanh", "relu", "lstm")
     )
     embedding_size: int = setting(200, "numbers in one word's vector", kind=int, at_least=1)
-    hidden_size: int = setting(200, "units of the recurrent layer", kind=int, at_least=1)
+    hidden_size: int = setting(200, "units of a recurrent layer", kind=int, at_least=1)
+    num_layers: int = setting(1, "recurrent layers, each reading the outputs of the one below", kind=int, at_least=1)
+    residual: bool = setting(False, "add to each layer's output its input, from the second layer on", kind=bool)
+    tie_weights: bool = setting(
+        False, "use the embedding as the output layer's matrix too, after a projection where sizes differ", kind=bool
+    )
     vocab_size: int = 10_000  # columns of the output, as the vocabulary counted them
     dtype: str = "float32"
 
@@ -139,7 +144,43 @@ DEFAULT_LEARNING_RATE = {"adam": 0.001, "sgd": 1.0}
 
 
 @dataclass(frozen=True)
-class TrainingConfig(Section):
+class RegularizationConfig(Section):
+    """What keeps a model from learning its training text by heart; works in training alone."""
+
+    dropout: float = setting(
+        0.0, "share of units dropped from inputs, between layers and from outputs", kind=float, at_least=0, below=1
+    )
+    input_dropout: float | None = setting(
+        None, "share dropped from word vectors (default: --dropout)", kind=float, at_least=0, below=1
+    )
+    layer_dropout: float | None = setting(
+        None, "share dropped between layers (default: --dropout)", kind=float, at_least=0, below=1
+    )
+    output_dropout: float | None = setting(
+        None, "share dropped from the last layer's outputs (default: --dropout)", kind=float, at_least=0, below=1
+    )
+    variational: bool = setting(
+        False, "drop the same units at all time steps of a window, not others at each", kind=bool
+    )
+    embedding_dropout: float = setting(
+        0.0, "share of the vocabulary whose vectors are dropped whole", kind=float, at_least=0, below=1
+    )
+    recurrent_dropout: float = setting(
+        0.0, "share of the connections W_hh dropped for a whole window (weight drop)", kind=float, at_least=0, below=1
+    )
+    activation_penalty: float = setting(
+        0.0, "times the mean square of the outputs, added to the loss", kind=float, at_least=0
+    )
+    temporal_penalty: float = setting(
+        0.0, "times the mean square of the outputs' change from step to step, added to the loss", kind=float, at_least=0
+    )
+    label_smoothing: float = setting(
+        0.0, "share of the target's probability spread evenly over the vocabulary", kind=float, at_least=0, below=1
+    )
+
+
+@dataclass(frozen=True)
+class TrainingConfig(RegularizationConfig):
     """What decides the trained parameters besides text and network; stored in the checkpoint."""
 
     batching: str = setting(

@@ -39,6 +39,14 @@ def cross_entropy(scores: TensorVariable, bias: TensorVariable, targets: TensorV
     return SoftmaxCrossEntropy()(scores, bias, targets)[0]
 
 
+def cross_entropy_and_normalizer(
+    scores: TensorVariable, bias: TensorVariable, targets: TensorVariable
+) -> tuple[TensorVariable, TensorVariable]:
+    """`cross_entropy`, and the logarithm of ``sum_v exp(scores_v + bias_v)`` of each row."""
+    nll, log_normalizer = SoftmaxCrossEntropy()(scores, bias, targets)
+    return nll, log_normalizer
+
+
 def masked_mean(
     values: TensorVariable, mask: TensorVariable, *, summed: Callable[[Any], Any] | None = None
 ) -> TensorVariable:

@@ -52,7 +52,8 @@ class Session(Watcher):
         model_config = ModelConfig(**{**to_mapping(settings.model), "vocab_size": self.vocabulary.vocab_size})
         self.model = RNNLM(model_config, rng=np.random.default_rng(training.seed))
         self.describe()
-        options = {"optimizer": training.optimizer, "clip_norm": training.clip_norm}
+        options = {"optimizer": training.optimizer, "clip_norm": training.clip_norm, "regularization": training,
+                   "seed": training.seed}  # fmt: skip
         train = compile_showing(self.model, "train", settings.machine, **options)
         self.state = self.restored() if self.checkpoint else self.begun()
         self.interruption.is_deferred = True
