@@ -33,8 +33,8 @@ atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 TIME, BATCH, VOCAB, EMBEDDING, HIDDEN = 4, 3, 7, 5, 6  # all distinct, so that no two axes can be mistaken
 
 
-SMOKE = {"test_batching", "test_cells", "test_detokenizing", "test_generation", "test_model", "test_numpy2",
-         "test_preprocessing", "test_scoring", "test_vocabulary"}  # fmt: skip
+SMOKE = {"test_batching", "test_cells", "test_checkpoint", "test_detokenizing", "test_generation", "test_model",
+         "test_numpy2", "test_preprocessing", "test_scoring", "test_vocabulary"}  # fmt: skip
 XLA = {"test_cli_engines", "test_engine_xla", "test_engines_together", "test_lowered_scan", "test_lowering",
        "test_lowering_shapes", "test_lstm"}  # fmt: skip
 
