@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from theano_rnn.initializers import normal, uniform
+from theano_rnn.initializers import normal, orthogonal, uniform
 
 
 def test_same_generator_same_numbers():
@@ -28,3 +28,21 @@ def test_normal_numbers_have_mean_zero_and_deviation_one():
     assert values.shape == (300, 400)
     assert abs(values.mean()) < 0.01
     assert abs(values.std() - 1) < 0.01
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (9, 4), (4, 9), (1, 1)])
+def test_the_shorter_axis_of_an_orthogonal_matrix_is_orthonormal(shape):
+    W = orthogonal(shape, rng=np.random.default_rng(0))
+    assert W.shape == shape and W.dtype == np.float64
+    product = W.T @ W if shape[0] > shape[1] else W @ W.T
+    np.testing.assert_allclose(product, np.eye(min(shape)), atol=1e-14)
+    np.testing.assert_array_equal(W, orthogonal(shape, rng=np.random.default_rng(0)))
+
+
+def test_orthogonal_matrices_are_all_equally_likely():
+    """QR alone gives a diagonal that is mostly of one sign; a number of a uniform one has mean 0 and variance 1/n."""
+    rng = np.random.default_rng(1)
+    drawn = np.array([orthogonal((3, 3), rng=rng) for _ in range(4000)])
+    assert np.abs(drawn.mean(axis=0)).max() < 0.04
+    np.testing.assert_allclose((drawn**2).mean(axis=0), 1 / 3, rtol=0.06)
+    assert abs((np.linalg.det(drawn) > 0).mean() - 0.5) < 0.03

@@ -1,33 +1,21 @@
-"""LSTMCell: one step, and the language model made of it, against plain loops, finite differences and PyTorch."""
+"""The language model made of an LSTM against plain loops, finite differences and PyTorch."""
 
 import aesara
-import aesara.tensor as T
 import numpy as np
 import pytest
 import reference_lstm
-from aesara.gradient import verify_grad
+from reference_cells import difference, scattered
 
-from theano_rnn.cells import LSTMCell, make_cell
+from theano_rnn.cells import make_cell
 
 TIME, BATCH, VOCAB, EMBEDDING, HIDDEN = 4, 3, 7, 5, 6
 SHAPES = [(TIME, BATCH), (1, BATCH), (TIME, 1), (1, 1)]
-
-
-def cell(dtype="float64"):
-    return LSTMCell(EMBEDDING, HIDDEN, rng=np.random.default_rng(0), dtype=dtype)
 
 
 def given(compiled, time=TIME, batch=BATCH, *, seed=0):
     """tokens, targets, mask and a state of two arrays."""
     tokens, targets, mask, h = compiled.inputs(time, batch, seed=seed)
     return tokens, targets, mask, (h, np.random.default_rng(seed + 1).normal(size=h.shape))
-
-
-def scattered(mask):
-    """A mask with padding before and between real steps, too."""
-    mask = np.random.default_rng(3).integers(2, size=mask.shape).astype(mask.dtype)
-    mask[-1, 0] = 1
-    return mask
 
 
 def gradients(compiled, tokens, targets, mask, state):
@@ -39,37 +27,7 @@ def gradients(compiled, tokens, targets, mask, state):
     return {name: before[name] - after[name] for name in before}
 
 
-def difference(actual, expected):
-    """Norm of the difference, relative to the norm of what is expected."""
-    return np.linalg.norm(actual - expected) / np.linalg.norm(expected)
-
-
-# One step
-
-
-def test_project_and_step_are_the_equation(python_mode):
-    rng = np.random.default_rng(1)
-    lstm = cell()
-    lstm.params["b_h"].set_value(rng.normal(size=4 * HIDDEN))
-    values = [rng.normal(size=(BATCH, size)) for size in (EMBEDDING, HIDDEN, HIDDEN)]
-    x, h, c = T.dmatrices("x", "h", "c")
-    outputs = lstm.step(lstm.project(x, lstm.params), h, c, lstm.params["W_hh"])
-    assert len(outputs) == 1 + LSTMCell.num_states
-    output, h_t, c_t = aesara.function([x, h, c], list(outputs))(*values)
-    params = {f"layer0.{name}": p.get_value() for name, p in lstm.params.items()}
-    for row, (x_t, h_tm1, c_tm1) in enumerate(zip(*values)):
-        i, f, o, g = reference_lstm.gates(params, x_t, h_tm1)
-        np.testing.assert_allclose(c_t[row], f * c_tm1 + i * g, rtol=1e-13)
-        np.testing.assert_allclose(h_t[row], o * np.tanh(c_t[row]), rtol=1e-13)
-    np.testing.assert_array_equal(output, h_t)
-
-
-def test_gradient_of_a_step_is_that_of_finite_differences(python_mode):
-    rng = np.random.default_rng(2)
-    lstm = cell()
-    shapes = [(BATCH, 4 * HIDDEN), (BATCH, HIDDEN), (BATCH, HIDDEN), (HIDDEN, 4 * HIDDEN)]
-    point = [rng.normal(size=shape) for shape in shapes]
-    verify_grad(lambda *inputs: T.concatenate(lstm.step(*inputs)[1:], axis=1), point, rng=rng)
+# How it begins
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -210,19 +168,15 @@ def test_padding_changes_neither_loss_nor_gradients_nor_state(lstm):
 
 @pytest.mark.parametrize("time", [1, 4, 12])
 def test_pytorch_gives_the_same_predictions_states_and_gradients(lstm, time):
-    """With its columns i, f, g, o; torch.nn.LSTM's programmers we never met."""
+    """torch.nn.LSTM's programmers we never met."""
     torch = pytest.importorskip("torch")
+    from torch_layers import torch_gradients, torch_layers
+
     torch.set_num_threads(1)
     tokens, targets, mask, state = given(lstm, time)
     mask[:] = 1
     params = lstm.params()
-    theirs = np.arange(4 * HIDDEN).reshape(4, HIDDEN)[[0, 1, 3, 2]].ravel()
-    rnn = torch.nn.LSTM(EMBEDDING, HIDDEN).double()
-    rnn.bias_hh_l0.requires_grad_(False).zero_()  # torch has the bias twice
-    layer = {"layer0.W_xh": rnn.weight_ih_l0, "layer0.W_hh": rnn.weight_hh_l0, "layer0.b_h": rnn.bias_ih_l0}
-    with torch.no_grad():
-        for name, parameter in layer.items():
-            parameter.copy_(torch.tensor(params[name][..., theirs].T))
+    rnn = torch_layers("lstm", [{name: params[f"layer0.{name}"] for name in ("W_xh", "W_hh", "b_h")}])
     others = {name: torch.tensor(params[name], requires_grad=True) for name in ("embedding", "W_hy", "b_y")}
     x = others["embedding"][torch.tensor(tokens.astype("int64"))]
     h, final = rnn(x, tuple(torch.tensor(part)[None] for part in state))
@@ -238,5 +192,5 @@ def test_pytorch_gives_the_same_predictions_states_and_gradients(lstm, time):
     slopes = gradients(lstm, tokens, targets, mask, state)
     for name, parameter in others.items():
         assert difference(slopes[name], parameter.grad.numpy()) < 1e-9, name
-    for name, parameter in layer.items():
-        assert difference(slopes[name][..., theirs], parameter.grad.numpy().T) < 1e-9, name
+    for name, slope in torch_gradients("lstm", rnn)[0].items():
+        assert difference(slopes[f"layer0.{name}"], slope) < 1e-9, name
