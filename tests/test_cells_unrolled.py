@@ -17,7 +17,7 @@ from test_cells import ForgetOnlyCell
 from theano_rnn.cells import CELLS
 
 SHAPES = [(TIME, BATCH), (1, BATCH), (TIME, 1), (1, 1)]
-ROUNDS = 3  # of the Mogrifier: five compile for a minute in C
+ROUNDS = 2  # of the Mogrifier: five compile for a minute in C; test_cells.py steps through them
 KINDS = {**CELLS, "mogrifier": partial(CELLS["mogrifier"], rounds=ROUNDS), "forget_only": ForgetOnlyCell}
 PRODUCTS = dict.fromkeys(KINDS, 1) | {"mogrifier": 2 + ROUNDS}  # a step; a new cell with more says so here
 
