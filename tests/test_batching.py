@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from theano_rnn.batching import BUCKETS, BatchSequence, Sentences, Stream, sentence_lengths, start_id
+from theano_rnn.batching import (
+    BUCKETS,
+    BatchSequence,
+    Sentences,
+    Stream,
+    padded_lengths,
+    random_lengths,
+    sentence_lengths,
+    start_id,
+)
 from theano_rnn.config import TextConfig
 from theano_rnn.preprocessing import Vocabulary
 
@@ -127,3 +136,38 @@ def test_what_stands_before_the_first_token():
     characters = Vocabulary(("a", "\n"), text=TextConfig(unit="char"))
     assert start_id(characters, "stream") == characters.token_to_id("\n")
     assert start_id(Vocabulary(("a",), text=TextConfig(unit="char")), "stream") == words.eos_id
+
+
+@pytest.mark.parametrize("bptt_steps", [1, 2, 5, 35, 70])
+@pytest.mark.parametrize("num_ids", [1, 50, 5000])
+def test_random_windows_have_every_token_once_in_order(bptt_steps, num_ids):
+    ids = np.arange(num_ids, dtype="int32")
+    stream = Stream(ids, batch_size=3, bptt_steps=bptt_steps, start_id=-1, pad_id=-2, rng=np.random.default_rng(4))
+    columns = [[], [], []]
+    for batch in stream:
+        assert len(batch.mask) in padded_lengths(bptt_steps)
+        for column in range(3):
+            real = batch.mask[:, column] == 1
+            columns[column] += batch.targets[real, column].tolist()
+            np.testing.assert_array_equal(batch.tokens[real, column], batch.targets[real, column] - 1)
+            assert (np.diff(real.astype(int)) <= 0).all()  # padding is at the end
+    assert [token for column in columns for token in column] == ids.tolist()
+    assert [batch.is_start for batch in stream] == [True] + [False] * (len(stream) - 1)
+
+
+def test_random_windows_are_as_long_as_stated_and_padded_to_four_lengths_at_most():
+    lengths = random_lengths(10**6, 70, rng=np.random.default_rng(0))
+    assert lengths.sum() == 10**6
+    short = lengths < 52
+    assert 0.03 < short.mean() < 0.07
+    assert abs(lengths[~short].mean() - 69.5) < 0.5 and abs(lengths[~short].std() - 5) < 0.5
+    assert abs(lengths[short][:-1].mean() - 34.5) < 1
+    assert len(padded_lengths(70)) == 4 and lengths.max() <= padded_lengths(70)[-1]
+
+
+def test_random_windows_follow_from_their_generator():
+    def windows(seed):
+        rng = np.random.default_rng(seed)
+        return Stream(np.arange(999, dtype="int32"), batch_size=3, bptt_steps=9, start_id=1, pad_id=2, rng=rng).lengths
+
+    assert windows(1).tolist() == windows(1).tolist() != windows(2).tolist()

@@ -9,6 +9,7 @@ import pytest
 from theano_rnn.batching import Batch
 from theano_rnn.checkpoint import values_of
 from theano_rnn.config import TrainingConfig
+from theano_rnn.schedules import SCHEDULES, is_triggered
 from theano_rnn.scoring import Evaluation, perplexity
 from theano_rnn.training import DivergedError, Progress, Run, Watcher, fit
 
@@ -34,6 +35,8 @@ class FakeModel:
 
     def __init__(self):
         self.params = {"w": Shared(np.zeros(1))}
+        self.averages: dict = {}
+        self.optimizer_state: dict = {}
 
     def initial_state(self, batch_size):
         return (np.zeros((batch_size, 1)),)
@@ -76,10 +79,10 @@ def start():
     return Run(model, Progress(learning_rate=0.1), values_of(model.params))
 
 
-def trained(run, watcher=None, epochs=3, validation=(3.0, 2.0, 2.5, 2.4), **options):
+def trained(run, watcher=None, epochs=3, validation=(3.0, 2.0, 2.5, 2.4), settings=None, **options):
     watcher = watcher or Recorder()
     watcher.run = run
-    config = TrainingConfig(epochs=epochs)
+    config = TrainingConfig(epochs=epochs, **(settings or {}))
 
     def evaluate():
         return Evaluation(10 * validation[run.progress.epoch], 10)
@@ -237,3 +240,89 @@ def test_a_watcher_may_be_left_as_it_is():
     run = start()
     assert fit(run, run.model.train, batches_of_epoch, lambda: Evaluation(1.0, 1), TrainingConfig(epochs=1),
                watcher=Watcher()) == "finished"  # fmt: skip
+
+
+def with_rates(run):
+    """The learning rates of the steps to come."""
+    rates, train = [], run.model.train
+
+    def recorded(*arguments):
+        rates.append(float(arguments[-1]))
+        return train(*arguments)
+
+    run.model.train = recorded
+    return rates
+
+
+@pytest.mark.parametrize("schedule", ["constant", "steps", "linear", "cosine", "one_cycle"])
+@pytest.mark.parametrize("schedule_steps", [None, 7])
+def test_a_schedule_gives_the_rate_of_every_step(schedule, schedule_steps):
+    run = start()
+    rates = with_rates(run)
+    _, watcher = trained(run, settings={"schedule": schedule, "warmup": 0.25, "schedule_steps": schedule_steps})
+    budget = schedule_steps or 3 * BATCHES
+    expected = [0.1 * SCHEDULES[schedule](step, budget, warmup=0.25) for step in range(3 * BATCHES)]
+    np.testing.assert_allclose(rates, expected, rtol=1e-12)
+    assert [record["learning_rate"] for record in watcher.records] == expected[BATCHES - 1 :: BATCHES]
+    assert run.progress.learning_rate == 0.1  # validation loss has risen, which is not the schedule's business
+
+
+def test_a_shorter_window_has_a_smaller_rate():
+    run = start()
+    rates = with_rates(run)
+
+    def batches(epoch):
+        whole = batches_of_epoch(epoch)[0]
+        return [whole._replace(mask=np.array([[1.0, 1, 1], [0, 0, 0]])), whole]
+
+    config = TrainingConfig(epochs=1, random_windows=True, bptt_steps=2)
+    fit(run, run.model.train, batches, lambda: Evaluation(1.0, 1), config, watcher=Watcher())
+    assert rates == [0.05, 0.1]
+
+
+def test_training_ends_when_its_patience_does():
+    run = start()
+    ended, watcher = trained(run, epochs=6, validation=(3.0, 2.0, 2.5, 2.4, 1.0, 1.0), settings={"patience": 2})
+    assert ended == "finished" and len(watcher.records) == 4
+    again, _ = trained(run, epochs=6, settings={"patience": 2})
+    assert again == "finished" and run.progress.epoch == 4
+
+
+def test_averages_are_what_is_validated_and_kept():
+    run = start()
+    run.model.averages = {"w": Shared(np.full(1, 7.0))}
+    seen = []
+
+    def evaluate():
+        seen.append(float(run.model.params["w"].value[0]))
+        return Evaluation(2.0 if run.progress.epoch == 0 else 3.0, 1)
+
+    _, watcher = trained(run, evaluate=evaluate)
+    assert seen == [7.0] * 3 and run.best["w"] == 7.0
+    assert run.model.params["w"].value == watcher.saves[-1][1]["w"] != 7.0
+
+
+def test_an_interrupted_validation_of_averages_gives_the_parameters_back():
+    run = start()
+    run.model.averages = {"w": Shared(np.full(1, 7.0))}
+    trained(run, evaluate=lambda: None)
+    assert run.model.params["w"].value != 7.0
+
+
+def test_asgd_begins_to_average_when_validation_loss_no_longer_falls():
+    run = start()
+    run.model.optimizer_state = {"num_averaged": Shared(np.asarray(-1))}
+    losses = (3.0, 2.0, 2.5, 2.5, 2.5, 2.5, 2.5, 2.5, 2.5)
+    began = []
+
+    class Following(Recorder):
+        def on_epoch(self, record):
+            super().on_epoch(record)
+            count = self.run.model.optimizer_state["num_averaged"]
+            began.append(int(count.value))
+            count.set_value(count.value + (count.value >= 0))  # as an epoch of steps would
+
+    trained(run, Following(), epochs=9, validation=losses, settings={"optimizer": "asgd"})
+    first = next(n for n in range(10) if is_triggered(losses[:n]))
+    assert began == [-1] * (first - 1) + list(range(10 - first))
+    assert run.progress.learning_rate == 0.1

@@ -37,10 +37,10 @@ class SharedModel(theano_rnn.model.RNNLM):
         key = repr((names, sorted(options.items())))
         if key not in known:
             functions = super().compile(*names, progress=progress, **options)
-            known[key] = functions, self.optimizer_state, values_of(self.optimizer_state)
-        functions, optimizer_state, beginning = known[key]
+            known[key] = functions, self.optimizer_state, values_of(self.optimizer_state), self.averages
+        functions, optimizer_state, beginning, averages = known[key]
         if "train" in names:
-            self.optimizer_state = optimizer_state
+            self.optimizer_state, self.averages = optimizer_state, averages
             assign(optimizer_state, beginning)
         return functions
 

@@ -74,28 +74,82 @@ class BatchSequence(Sequence[Batch]):
 class Stream(BatchSequence):
     """Windows of `bptt_steps` of `ids` laid out in `batch_size` parallel columns.
 
-    Column j holds tokens j * height .. (j + 1) * height - 1 of the text; its first input is the token before.
+    Column j holds tokens j * height .. (j + 1) * height - 1 of the text; its first input is the token before. With
+    `rng` the windows are of random lengths (`random_lengths`), each padded to one of four (`padded_lengths`), so that
+    from epoch to epoch the text is cut elsewhere.
     """
 
     def __init__(
-        self, ids: Ids, *, batch_size: int, bptt_steps: int, start_id: int, pad_id: int, dtype: str = "float32"
+        self,
+        ids: Ids,
+        *,
+        batch_size: int,
+        bptt_steps: int,
+        start_id: int,
+        pad_id: int,
+        rng: np.random.Generator | None = None,
+        dtype: str = "float32",
     ) -> None:
         self.ids, self.batch_size, self.bptt_steps, self.dtype = ids, batch_size, bptt_steps, dtype
         self.start_id, self.pad_id = start_id, pad_id
         self.height = -(-len(ids) // batch_size)
+        self.lengths = None if rng is None else random_lengths(self.height, bptt_steps, rng=rng)
+        self.begins = None if self.lengths is None else np.cumsum(self.lengths) - self.lengths
 
     def __len__(self) -> int:
-        return -(-self.height // self.bptt_steps)
+        return -(-self.height // self.bptt_steps) if self.lengths is None else len(self.lengths)
+
+    def window(self, number: int) -> tuple[int, int, int]:
+        """First row, number of rows, and number with padding of a window."""
+        if self.lengths is None or self.begins is None:
+            return number * self.bptt_steps, self.bptt_steps, self.bptt_steps
+        length = int(self.lengths[number])
+        return int(self.begins[number]), length, min(p for p in padded_lengths(self.bptt_steps) if p >= length)
 
     def batch(self, number: int) -> Batch:
-        row = number * self.bptt_steps + np.arange(self.bptt_steps)[:, None]  # (time, 1)
+        first, length, padded = self.window(number)
+        step = np.arange(padded)[:, None]  # (time, 1)
+        row = first + step
         position = row + self.height * np.arange(self.batch_size)[None, :]  # (time, batch)
-        is_real = (row < self.height) & (position < len(self.ids))
+        is_real = (step < length) & (row < self.height) & (position < len(self.ids))
         inside = np.where(is_real, position, 0)
         targets = np.where(is_real, self.ids[inside], 0).astype(np.int32)
         tokens = np.where(inside > 0, self.ids[np.maximum(inside - 1, 0)], self.start_id)
         tokens = np.where(is_real, tokens, self.pad_id).astype(np.int32)
         return Batch(tokens, targets, is_real.astype(self.dtype), number == 0)
+
+
+def padded_lengths(bptt_steps: int) -> list[int]:
+    """The four lengths, at most, that windows of random lengths are padded to.
+
+    >>> padded_lengths(70)
+    [35, 55, 70, 90]
+    """
+    middle, spread = bptt_steps, 4 * window_spread(bptt_steps)
+    return sorted({-(-middle // 2), max(middle - spread + window_spread(bptt_steps), 1), middle, middle + spread})
+
+
+def window_spread(bptt_steps: int) -> int:
+    """The standard deviation of a window's length."""
+    return min(5, max(bptt_steps // 8, 1))
+
+
+def random_lengths(num_rows: int, bptt_steps: int, *, rng: np.random.Generator) -> Any:
+    """Lengths of windows that cut `num_rows` rows, int64 (windows,), as Merity et al. (2018) draw them.
+
+    Each is normal around `bptt_steps`, in one of twenty cases around half of it, with standard deviation 5 (less where
+    windows are short), and at least 5 (1 where they are short); one beyond the longest padded length is cut there. The
+    last window is what is left.
+    """
+    spread, longest = window_spread(bptt_steps), padded_lengths(bptt_steps)[-1]
+    least = min(5, max(bptt_steps // 4, 1))
+    lengths: list[int] = []
+    left = num_rows
+    while left > 0:
+        middle = bptt_steps if rng.random() < 0.95 else bptt_steps / 2
+        lengths.append(min(int(np.clip(int(rng.normal(middle, spread)), least, longest)), left))
+        left -= lengths[-1]
+    return np.array(lengths, "int64")
 
 
 def sentence_lengths(ids: Ids, end_id: int) -> Any:

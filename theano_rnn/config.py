@@ -127,12 +127,17 @@ class ModelConfig(Section):
     """Sizes of the network."""
 
     cell: str = setting(
-        "tanh", "the recurrent layer: vanilla with tanh or relu, or LSTM", choices=("tanh", "relu", "lstm")
+        "tanh",
+        "a recurrent layer's kind: vanilla with tanh or relu, LSTM, GRU, or LSTM with gated inputs",
+        choices=("tanh", "relu", "lstm", "gru", "mogrifier"),
     )
     embedding_size: int = setting(200, "numbers in one word's vector", kind=int, at_least=1)
     hidden_size: int = setting(200, "units of a recurrent layer", kind=int, at_least=1)
     num_layers: int = setting(1, "recurrent layers, each reading the outputs of the one below", kind=int, at_least=1)
     residual: bool = setting(False, "add to each layer's output its input, from the second layer on", kind=bool)
+    recurrent_init: str = setting(
+        "uniform", "how W_hh starts: uniform in +-1/sqrt(hidden_size), or orthogonal", choices=("uniform", "orthogonal")
+    )
     tie_weights: bool = setting(
         False, "use the embedding as the output layer's matrix too, after a projection where sizes differ", kind=bool
     )
@@ -140,7 +145,9 @@ class ModelConfig(Section):
     dtype: str = "float32"
 
 
-DEFAULT_LEARNING_RATE = {"adam": 0.001, "sgd": 1.0}
+DEFAULT_LEARNING_RATE = {
+    "sgd": 1.0, "asgd": 1.0, "nesterov": 0.1, "adagrad": 0.1, "rmsprop": 0.001, "adam": 0.001, "adamw": 0.001,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -189,19 +196,54 @@ class TrainingConfig(RegularizationConfig):
     )  # fmt: skip
     batch_size: int = setting(20, "parallel columns of text, or sentences, in one step", kind=int, at_least=1)
     bptt_steps: int = setting(35, "time steps of one window of the stream", kind=int, at_least=1)
-    optimizer: str = setting("adam", "how gradients change parameters", choices=("sgd", "adam"))
+    random_windows: bool = setting(
+        False, "cut the stream into windows of random lengths around --bptt-steps, the rate in proportion", kind=bool
+    )
+    optimizer: str = setting(
+        "adam", "how gradients change parameters; asgd: sgd, and averages once validation loss no longer falls",
+        choices=("sgd", "nesterov", "asgd", "adagrad", "rmsprop", "adam", "adamw"),
+    )  # fmt: skip
     learning_rate: float | None = setting(
-        None, "first learning rate; halved when validation loss rises (default: 0.001 for adam, 1 for sgd)",
-        kind=float, above=0,
+        None, "base learning rate (default: 0.001 for adam, adamw and rmsprop, 0.1 for nesterov and adagrad, 1 for sgd "
+        "and asgd)", kind=float, above=0,
+    )  # fmt: skip
+    schedule: str = setting(
+        "plateau", "what becomes of the learning rate: halved when validation loss rises (plateau), or a function of "
+        "the step", choices=("plateau", "constant", "steps", "linear", "cosine", "one_cycle"),
+    )  # fmt: skip
+    schedule_steps: int | None = setting(
+        None, "updates that --schedule is spread over (default: those of all epochs)", kind=int, at_least=1
+    )
+    warmup: float | None = setting(
+        None, "share of these updates in which the rate rises (default: 0.3 for one_cycle, else 0)",
+        kind=float, at_least=0, below=1,
     )  # fmt: skip
     clip_norm: float = setting(0.25, "scale gradients down to this global L2 norm; 0 for never", kind=float, at_least=0)
+    clip_value: float = setting(0.0, "cut every number of a gradient at this size; 0 for never", kind=float, at_least=0)
+    weight_decay: float | None = setting(
+        None, "times each parameter, added to its gradient, or for adamw taken off it with the learning rate (default: "
+        "0.01 for adamw, else 0)", kind=float, at_least=0,
+    )  # fmt: skip
+    average_decay: float = setting(
+        0.0, "validate and keep an exponential average of the parameters, of which each step keeps this share; 0 for "
+        "none", kind=float, at_least=0, below=1,
+    )  # fmt: skip
     epochs: int = setting(3, "passes over the training text", kind=int, at_least=1)
+    patience: int | None = setting(
+        None, "stop after this many epochs without a better validation loss", kind=int, at_least=1
+    )
     seed: int = setting(1, "of initial parameters, the order of sentences and samples", kind=int, at_least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", DEFAULT_LEARNING_RATE[self.optimizer])
+        if self.weight_decay is None:
+            object.__setattr__(self, "weight_decay", 0.01 if self.optimizer == "adamw" else 0.0)
+        if self.warmup is None:
+            object.__setattr__(self, "warmup", 0.3 if self.schedule == "one_cycle" else 0.0)
+        if self.average_decay and self.optimizer == "asgd":
+            raise UserError("average_decay cannot be used with optimizer asgd, which has an average of its own")
 
 
 @dataclass(frozen=True)

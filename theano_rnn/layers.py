@@ -25,7 +25,7 @@ class Layers:
     input_scale : float
         How large the inputs of the first layer are, as of `RNNCell`.
     options
-        Of the cells: `rng`, `dtype`.
+        Of the cells: `recurrent_init`, `rng`, `dtype`.
 
     Attributes
     ----------

@@ -28,7 +28,15 @@ from theano_rnn.initializers import normal
 from theano_rnn.layers import Layers
 from theano_rnn.losses import masked_mean
 from theano_rnn.noise import Noise
-from theano_rnn.optimizers import OPTIMIZERS, RowGradient, clip_global_norm
+from theano_rnn.optimizers import (
+    OPTIMIZERS,
+    RowGradient,
+    add_weight_decay,
+    averages,
+    clip_global_norm,
+    exponential_average,
+)
+from theano_rnn.optimizers import clip_value as clip_by_value
 from theano_rnn.regularization import Dropout, penalties
 from theano_rnn.unrolling import unroll
 
@@ -106,6 +114,8 @@ class RNNLM:
     ----------
     params : dict of shared variables by role: ``embedding``, ``layer0.W_xh``, ..., ``W_hy``, ``b_y``
     optimizer_state : dict of shared variables; empty until ``train`` is compiled
+    averages : dict of shared variables by role
+        Of the parameters, where ``train`` keeps averages; part of `optimizer_state`.
     """
 
     def __init__(self, config: ModelConfig, *, rng: np.random.Generator) -> None:
@@ -113,7 +123,7 @@ class RNNLM:
         options: dict[str, Any] = {"rng": rng, "dtype": config.dtype}
         self.layers = Layers(
             config.cell, config.embedding_size, config.hidden_size, config.num_layers,
-            is_residual=config.residual, input_scale=EMBEDDING_SCALE, **options,
+            is_residual=config.residual, input_scale=EMBEDDING_SCALE, recurrent_init=config.recurrent_init, **options,
         )  # fmt: skip
         values = EMBEDDING_SCALE * normal((config.vocab_size + 2, config.embedding_size), rng=rng)
         self.embedding = aesara.shared(values.astype(config.dtype), name="embedding")
@@ -121,6 +131,7 @@ class RNNLM:
         self.head = SoftmaxHead(config.hidden_size, config.vocab_size, embedding=tied, **options)
         self.params: dict[str, Any] = {"embedding": self.embedding, **self.layers.params, **self.head.params}
         self.optimizer_state: dict[str, Any] = {}
+        self.averages: dict[str, Any] = {}
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
         """Zeros, as NumPy arrays (batch_size, hidden_size), those of the first layer first."""
@@ -159,6 +170,9 @@ class RNNLM:
         *,
         optimizer: str = "sgd",
         clip_norm: float = 0.0,
+        clip_value: float = 0.0,
+        weight_decay: float = 0.0,
+        average_decay: float = 0.0,
         regularization: RegularizationConfig | None = None,
         seed: int = 1,
         is_divided: bool = False,
@@ -203,9 +217,19 @@ class RNNLM:
         loss = masked_mean(losses, mask, summed=summed)
         minimized = masked_mean(objective if added is None else objective + added, mask, summed=summed)
         grads = self.gradients(minimized, x, tokens, is_divided=is_divided)
+        if clip_value > 0:
+            grads = clip_by_value(grads, clip_value)
         if clip_norm > 0:
             grads = clip_global_norm(grads, clip_norm)
-        updates, self.optimizer_state = OPTIMIZERS[optimizer](self.params, grads, learning_rate)
+        options: dict[str, Any] = {"weight_decay": weight_decay} if optimizer == "adamw" else {}
+        if weight_decay > 0 and not options:
+            grads = add_weight_decay(self.params, grads, weight_decay)
+        updates, self.optimizer_state = OPTIMIZERS[optimizer](self.params, grads, learning_rate, **options)
+        self.averages = averages(self.optimizer_state, "mean")  # asgd's
+        if average_decay > 0:
+            more, state_of_averages = exponential_average(self.params, updates, average_decay)
+            updates, self.optimizer_state = updates | more, self.optimizer_state | state_of_averages
+            self.averages = averages(state_of_averages, "ema")
         if noise is not None and noise.num_sites:
             updates[count] = count + np.int32(1)
             self.optimizer_state["steps"] = count
@@ -224,23 +248,19 @@ class RNNLM:
     def compile(
         self,
         *names: str,
-        optimizer: str = "sgd",
-        clip_norm: float = 0.0,
-        regularization: RegularizationConfig | None = None,
-        seed: int = 1,
         engine: str = "c",
         device: str = "auto",
         num_devices: int | None = 1,
         progress: CompileProgress | None = None,
+        **training: Any,
     ) -> Functions:
         """Compile the named functions, all four where none is named; this takes seconds, the first time more.
 
         Parameters
         ----------
-        optimizer, clip_norm, regularization
-            Of ``train``; nothing is dropped in the others.
-        seed : int
-            Of what is dropped.
+        training
+            Of ``train``, as `graph` takes them: `optimizer`, `clip_norm`, `clip_value`, `weight_decay`,
+            `average_decay`, `regularization` and `seed` of what is dropped. The others drop nothing.
 
         Raises
         ------
@@ -252,13 +272,8 @@ class RNNLM:
         unknown = [name for name in names if name not in FUNCTION_NAMES]
         if unknown:
             raise ValueError(f"functions are {', '.join(FUNCTION_NAMES)}, got {unknown[0]!r}")
-        graphs = {
-            name: self.graph(
-                name, optimizer=optimizer, clip_norm=clip_norm, regularization=regularization, seed=seed,
-                is_divided=num_devices != 1,
-            )
-            for name in names or FUNCTION_NAMES
-        }  # fmt: skip
+        options = {"is_divided": num_devices != 1, **training}
+        graphs = {name: self.graph(name, **options) for name in names or FUNCTION_NAMES}
         return Functions(
             **compile_functions(graphs, engine=engine, device=device, num_devices=num_devices, progress=progress)
         )

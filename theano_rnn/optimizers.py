@@ -317,8 +317,9 @@ def running_mean(params: Params, updates: Updates) -> tuple[Updates, State]:
 
 
 def start_averaging(state: State) -> None:
-    """Let the means in the state of `running_mean` or `asgd` begin with the next step."""
-    state["num_averaged"].set_value(np.zeros((), "int32"))
+    """Let the means in the state of `running_mean` or `asgd` begin with the next step, where they have not begun."""
+    if state["num_averaged"].get_value() < 0:
+        state["num_averaged"].set_value(np.zeros((), "int32"))
 
 
 def averages(state: State, kind: str) -> State:

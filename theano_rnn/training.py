@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from theano_rnn.batching import Batch
-from theano_rnn.checkpoint import Arrays, values_of
+from theano_rnn.checkpoint import Arrays, assign, values_of
 from theano_rnn.config import TrainingConfig
+from theano_rnn.optimizers import start_averaging
+from theano_rnn.schedules import SCHEDULES, is_triggered
 from theano_rnn.scoring import Evaluation, perplexity
 
 
@@ -91,8 +93,10 @@ def fit(
 ) -> str:
     """Train until `config.epochs` are done; from where `run` stands.
 
-    After every epoch the validation loss decides: where it rose, the learning rate is halved; where it is the lowest so
-    far, the parameters are kept as the best.
+    After every epoch the validation loss decides: where it rose, the learning rate is halved (schedule "plateau", but
+    not with optimizer asgd, which then begins to average);
+    where it is the lowest so far, the parameters, or their averages where the model keeps such, are kept as the best;
+    where it has not been lower for `config.patience` epochs, training ends.
 
     Parameters
     ----------
@@ -122,7 +126,8 @@ def fit(
         watcher.save()
         saved_at = clock()
 
-    while progress.epoch < config.epochs:
+    budget = budget_of(config, batches_of_epoch)
+    while progress.epoch < config.epochs and not is_out_of_patience(progress, config):
         batches = batches_of_epoch(progress.epoch)
         while progress.batch < len(batches):
             if max_seconds is not None and meter.seconds >= max_seconds:
@@ -130,10 +135,13 @@ def fit(
                     measured = validate(run, evaluate)
                     save()
                     if measured is not None:
-                        watcher.on_epoch(record_of(progress, measured) | meter.record())
+                        watcher.on_epoch(
+                            record_of(progress, measured, rate_at(max(progress.step - 1, 0), progress, config, budget))
+                            | meter.record()
+                        )
                 return "out of time"
             started = clock()
-            loss, tokens = update(run, train, batches[progress.batch])
+            loss, tokens = update(run, train, batches[progress.batch], config, budget)
             meter.add(clock() - started, tokens)
             watcher.on_step(progress, loss, tokens, len(batches))
             if watcher.should_stop():
@@ -145,7 +153,7 @@ def fit(
         if measured is None:
             save()
             return "stopped"
-        close_epoch(run, measured)
+        close_epoch(run, measured, config, budget)
         save()
         watcher.on_epoch(progress.records[-1] | meter.record())
         if watcher.should_stop():
@@ -170,13 +178,40 @@ class Meter:
         return {"tokens_per_second": round(rate, 1), "seconds": round(self.seconds, 3)}
 
 
-def update(run: Run, train: Callable[..., list[Any]], batch: Batch) -> tuple[float, int]:
+def budget_of(config: TrainingConfig, batches_of_epoch: Callable[[int], Sequence[Batch]]) -> int:
+    """The updates that the schedule is spread over; those of an epoch may vary, so all count as the first."""
+    if config.schedule == "plateau" or config.schedule_steps is not None:
+        return config.schedule_steps or 1
+    return config.epochs * max(len(batches_of_epoch(0)), 1)
+
+
+def rate_at(step: int, progress: Progress, config: TrainingConfig, budget: int) -> float:
+    """The learning rate of the update after `step` others, of a window of `config.bptt_steps`."""
+    if config.schedule == "plateau":
+        return progress.learning_rate
+    return progress.learning_rate * SCHEDULES[config.schedule](step, budget, warmup=float(config.warmup or 0))
+
+
+def is_out_of_patience(progress: Progress, config: TrainingConfig) -> bool:
+    """Whether the last `config.patience` epochs brought no better validation loss."""
+    losses = [record["valid_loss"] for record in progress.records if "valid_loss" in record]
+    if config.patience is None or not losses:
+        return False
+    return len(losses) - 1 - losses.index(min(losses)) >= config.patience
+
+
+def update(
+    run: Run, train: Callable[..., list[Any]], batch: Batch, config: TrainingConfig, budget: int
+) -> tuple[float, int]:
     """One update; its loss before it, in nats per token, and its number of real tokens."""
     progress, model = run.progress, run.model
     if batch.is_start or not run.carried:
         run.carried = list(model.initial_state(batch.tokens.shape[1]))
-    rate = np.asarray(progress.learning_rate, model.config.dtype)
-    value, *run.carried = train(batch.tokens, batch.targets, batch.mask, *run.carried, rate)
+    rate = rate_at(progress.step, progress, config, budget)
+    if config.random_windows:
+        rate *= np.count_nonzero(batch.mask.any(axis=1)) / config.bptt_steps
+    arguments = batch.tokens, batch.targets, batch.mask, *run.carried, np.asarray(rate, model.config.dtype)
+    value, *run.carried = train(*arguments)
     loss, tokens = float(value), int(batch.mask.sum())
     if not math.isfinite(loss):
         raise DivergedError(f"the loss is {loss} at step {progress.step + 1}")
@@ -189,30 +224,40 @@ def update(run: Run, train: Callable[..., list[Any]], batch: Batch) -> tuple[flo
 
 def validate(run: Run, evaluate: Callable[[], Evaluation | None]) -> Evaluation | None:
     """Validation loss; the present parameters become the best where it is the lowest so far."""
-    measured, progress = evaluate(), run.progress
+    progress, averages, live = run.progress, values_of(run.model.averages), values_of(run.model.params)
+    try:
+        if averages:
+            assign(run.model.params, averages)
+        measured = evaluate()
+    finally:
+        if averages:
+            assign(run.model.params, live)
     if measured is None:
         return None
     if not math.isfinite(measured.loss):
         raise DivergedError(f"the validation loss is {measured.loss} after step {progress.step}")
     if progress.best_loss is None or measured.loss < progress.best_loss:
         progress.best_loss, progress.best_step = measured.loss, progress.step
-        run.best = values_of(run.model.params)
+        run.best = averages or live
     return measured
 
 
-def close_epoch(run: Run, measured: Evaluation) -> None:
-    """Record the epoch, halve the learning rate where validation loss rose, and stand at the next epoch's start."""
+def close_epoch(run: Run, measured: Evaluation, config: TrainingConfig, budget: int) -> None:
+    """Record the epoch, let the validation loss decide, and stand at the next epoch's start."""
     progress = run.progress
     progress.epoch += 1
-    progress.records.append(record_of(progress, measured) | {"epoch": progress.epoch})
-    if progress.valid_loss is not None and measured.loss > progress.valid_loss:
+    progress.records.append(record_of(progress, measured, rate_at(max(progress.step - 1, 0), progress, config, budget)))
+    has_risen = progress.valid_loss is not None and measured.loss > progress.valid_loss
+    if has_risen and config.schedule == "plateau" and config.optimizer != "asgd":
         progress.learning_rate /= 2
+    if config.optimizer == "asgd" and is_triggered([record["valid_loss"] for record in progress.records]):
+        start_averaging(run.model.optimizer_state)  # once it has begun, it goes on
     progress.valid_loss = measured.loss
     progress.batch, progress.loss_sum, progress.token_count = 0, 0.0, 0
     run.carried = []
 
 
-def record_of(progress: Progress, measured: Evaluation) -> dict[str, Any]:
+def record_of(progress: Progress, measured: Evaluation, learning_rate: float) -> dict[str, Any]:
     """What the log says of an epoch, or of the part of one that was trained; losses in nats per token."""
     return {
         "epoch": progress.epoch,
@@ -220,7 +265,7 @@ def record_of(progress: Progress, measured: Evaluation) -> dict[str, Any]:
         "train_loss": progress.loss_sum / max(progress.token_count, 1),
         "valid_loss": measured.loss,
         "valid_perplexity": perplexity(measured.loss),
-        "learning_rate": progress.learning_rate,
+        "learning_rate": learning_rate,
     }
 
 

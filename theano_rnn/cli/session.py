@@ -52,8 +52,8 @@ class Session(Watcher):
         model_config = ModelConfig(**{**to_mapping(settings.model), "vocab_size": self.vocabulary.vocab_size})
         self.model = RNNLM(model_config, rng=np.random.default_rng(training.seed))
         self.describe()
-        options = {"optimizer": training.optimizer, "clip_norm": training.clip_norm, "regularization": training,
-                   "seed": training.seed}  # fmt: skip
+        names = ("optimizer", "clip_norm", "clip_value", "weight_decay", "average_decay", "seed")
+        options = {name: getattr(training, name) for name in names} | {"regularization": training}
         train = compile_showing(self.model, "train", settings.machine, **options)
         self.state = self.restored() if self.checkpoint else self.begun()
         self.interruption.is_deferred = True

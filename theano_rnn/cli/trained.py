@@ -29,7 +29,8 @@ def batches_of(
         "dtype": dtype,
     }
     if config.batching == "stream":
-        return Stream(ids, bptt_steps=config.bptt_steps, **common)
+        cuts = np.random.default_rng([config.seed, epoch]) if config.random_windows and epoch is not None else None
+        return Stream(ids, bptt_steps=config.bptt_steps, rng=cuts, **common)
     if epoch is None:
         common["batch_size"] *= -(-32 // config.batch_size)  # a sentence's loss does not depend on its neighbours
     rng = None if epoch is None else np.random.default_rng([config.seed, epoch])
