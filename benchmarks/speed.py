@@ -101,7 +101,7 @@ def contenders(setting: str, cell: str, args: argparse.Namespace) -> dict[str, d
             found[f"PyTorch {embedding}{suffix}"] = {
                 "kind": "torch", "sparse": embedding == "sparse", "threads": count
             }  # fmt: skip
-    if setting == "tutorial" and cell == "tanh" and args.device == "cpu":
+    if setting == "tutorial" and cell == "tanh" and args.num_layers == 1 and args.device == "cpu":
         found["NumPy"] = {"kind": "numpy", "threads": args.threads}
     return found
 
@@ -115,11 +115,11 @@ def run_setting(setting: str, args: argparse.Namespace, folder: Path) -> dict[st
         The contenders' losses differ, or one fails.
     """
     sizes = dict(SETTINGS[setting], embedding_size=SETTINGS[setting]["hidden_size"])
-    sizes["cell"] = args.cell or sizes["cell"]
+    sizes |= {"cell": args.cell or sizes["cell"], "num_layers": args.num_layers}
     common = {**sizes, "device": args.device, "tf32": args.device == "gpu" and args.tf32}
     common["weights"] = str(folder / f"{setting}.npz")
     tokens = sizes["batch_size"] * sizes["bptt_steps"]
-    print(f"\n{setting}: {sizes['cell']}, V {sizes['vocab_size']}, H {sizes['hidden_size']}, "
+    print(f"\n{setting}: {sizes['num_layers']} x {sizes['cell']}, V {sizes['vocab_size']}, H {sizes['hidden_size']}, "
           f"batch {sizes['batch_size']}, {sizes['bptt_steps']} steps", flush=True)  # fmt: skip
     with contextlib.ExitStack() as stack:
 
@@ -229,7 +229,7 @@ def run_starts(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     libraries come from the system's cache either way.
     """
     sizes = dict(SETTINGS["ptb-small"], embedding_size=SETTINGS["ptb-small"]["hidden_size"])
-    sizes["cell"] = args.cell or sizes["cell"]
+    sizes |= {"cell": args.cell or sizes["cell"], "num_layers": args.num_layers}
     common = {**sizes, "device": args.device, "tf32": args.device == "gpu" and args.tf32, "weights": None, "gates": "",
               "threads": args.threads}  # fmt: skip
     specs = {f"theano_rnn {engine}": {"kind": "ours", "engine": engine} for engine in args.engines}
@@ -294,7 +294,9 @@ def main() -> None:
                         help=f"which of {', '.join(SETTINGS)} (default: all)")  # fmt: skip
     parser.add_argument("--engines", nargs="+", choices=["c", "jax"],
                         help="ours; one that cannot run here is skipped (default: c jax; on a GPU jax)")  # fmt: skip
-    parser.add_argument("--cell", choices=["tanh", "relu", "lstm"], help="instead of each setting's own")
+    parser.add_argument("--cell", choices=["tanh", "relu", "lstm", "gru", "mogrifier"],
+                        help="instead of each setting's own")
+    parser.add_argument("--num-layers", type=int, default=1, metavar="N", help="layers of it (default: %(default)s)")
     parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="default: %(default)s")
     parser.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=True,
                         help="on a GPU, float32 matrix products with 10-bit fractions, on both sides (default: yes; "

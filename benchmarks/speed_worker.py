@@ -81,6 +81,8 @@ def build_torch(spec: dict[str, Any]) -> tuple[Step, Any]:
     import torch
     import torch_peer
 
+    if spec["cell"] == "mogrifier":
+        raise Skip("PyTorch has no such layer")
     if spec["device"] == "gpu" and not torch.cuda.is_available():
         raise Skip("PyTorch sees no GPU")
     torch.set_num_threads(spec["threads"])
@@ -113,7 +115,8 @@ BUILDERS = {"ours": build_ours, "torch": build_torch, "numpy": build_numpy}
 def model_config(spec: dict[str, Any]) -> Any:
     from theano_rnn.config import ModelConfig
 
-    return ModelConfig(**{name: spec[name] for name in ("cell", "vocab_size", "embedding_size", "hidden_size")})
+    names = ("cell", "num_layers", "vocab_size", "embedding_size", "hidden_size")
+    return ModelConfig(**{name: spec[name] for name in names})
 
 
 def load_weights(spec: dict[str, Any]) -> Any:

@@ -1,7 +1,8 @@
-"""The same training step in PyTorch, as its users write it: nn.Embedding, nn.RNN or nn.LSTM, nn.Linear, SGD.
+"""The same training step in PyTorch, as its users write it: nn.Embedding, nn.RNN, nn.LSTM or nn.GRU, nn.Linear, SGD.
 
 PyTorch's recurrent layers have two biases, always added; the second is zero here and not trained, because trained it
-would count twice in the global norm. Nothing else differs from the package's model.
+would count twice in the global norm (but for the last third of a GRU's, which is another number than the first's).
+Nothing else differs from the package's model.
 """
 
 from __future__ import annotations
@@ -38,15 +39,16 @@ def make_step(
     """
     hidden_size = sizes["hidden_size"]
     embedding = nn.Embedding(sizes["vocab_size"] + 2, sizes["embedding_size"], sparse=sparse)
-    if cell == "lstm":
-        recurrent: Any = nn.LSTM(sizes["embedding_size"], hidden_size)
+    layers = {"num_layers": sizes["num_layers"]}
+    if cell in ("lstm", "gru"):
+        recurrent: Any = {"lstm": nn.LSTM, "gru": nn.GRU}[cell](sizes["embedding_size"], hidden_size, **layers)
     else:
-        recurrent = nn.RNN(sizes["embedding_size"], hidden_size, nonlinearity=cell)
+        recurrent = nn.RNN(sizes["embedding_size"], hidden_size, nonlinearity=cell, **layers)
     output = nn.Linear(hidden_size, sizes["vocab_size"])
     if weights is not None:
         copy_weights(embedding, recurrent, output, weights, gates if cell == "lstm" else "")
-    with torch.no_grad():
-        recurrent.bias_hh_l0.zero_().requires_grad_(False)
+    for layer in range(sizes["num_layers"]):
+        freeze_second_bias(getattr(recurrent, f"bias_hh_l{layer}"), cell, hidden_size)
     model = nn.ModuleList([embedding, recurrent, output]).to(device)
     params = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.SGD(params, lr=learning_rate)
@@ -68,6 +70,24 @@ def make_step(
     return step
 
 
+def freeze_second_bias(bias: Any, cell: str, hidden_size: int) -> None:
+    """Keep at zero what of the second bias is one with the first."""
+    if cell != "gru":
+        with torch.no_grad():
+            bias.zero_().requires_grad_(False)
+        return
+    shared = slice(2 * hidden_size)
+    with torch.no_grad():
+        bias[shared] = 0
+
+    def without_shared(gradient: Any) -> Any:
+        gradient = gradient.clone()
+        gradient[shared] = 0
+        return gradient
+
+    bias.register_hook(without_shared)
+
+
 def clip_sparse(params: list[Any], clip_norm: float) -> None:
     """Clip by the global norm as `clip_grad_norm_` does, which refuses sparse gradients."""
     gradients = []
@@ -82,20 +102,18 @@ def clip_sparse(params: list[Any], clip_norm: float) -> None:
 
 def copy_weights(embedding: Any, recurrent: Any, output: Any, weights: Mapping[str, Any], gates: str) -> None:
     """Give PyTorch's layers the package's parameters: transposed, gates reordered."""
-    targets = {
-        "embedding": embedding.weight,
-        "layer0.W_xh": recurrent.weight_ih_l0,
-        "layer0.W_hh": recurrent.weight_hh_l0,
-        "layer0.b_h": recurrent.bias_ih_l0,
-        "W_hy": output.weight,
-        "b_y": output.bias,
-    }
+    targets = {"embedding": embedding.weight, "W_hy": output.weight, "b_y": output.bias}
+    for layer in range(recurrent.num_layers):
+        names = {"W_xh": "weight_ih", "W_hh": "weight_hh", "b_h": "bias_ih"}
+        targets |= {f"layer{layer}.{ours}": getattr(recurrent, f"{theirs}_l{layer}") for ours, theirs in names.items()}
+        if isinstance(recurrent, nn.GRU):
+            targets[f"layer{layer}.b_hn"] = getattr(recurrent, f"bias_hh_l{layer}")[2 * recurrent.hidden_size :]
     if set(targets) != set(weights):
         raise ValueError(f"torch_peer knows the parameters {sorted(targets)}, the model has {sorted(weights)}")
     with torch.no_grad():
         for name, target in targets.items():
             value = torch.from_numpy(weights[name])
-            if gates and name.startswith("layer0."):
+            if gates and name.startswith("layer"):
                 blocks = dict(zip(gates, value.chunk(len(gates), dim=-1)))
                 value = torch.cat([blocks[gate] for gate in GATES], dim=-1)
             target.copy_(value if name == "embedding" or value.ndim == 1 else value.T)

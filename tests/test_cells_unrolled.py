@@ -11,6 +11,7 @@ from aesara.scalar.math import Sigmoid
 from aesara.tensor.blas import Dot22, Gemm
 from aesara.tensor.math import Dot
 from cell_layers import BATCH, HIDDEN, TIME, Layer, scalar_operations, scan_graphs
+from conftest import ENGINES
 from reference_cells import difference, scattered
 from test_cells import ForgetOnlyCell
 
@@ -19,6 +20,9 @@ from theano_rnn.cells import CELLS
 SHAPES = [(TIME, BATCH), (1, BATCH), (TIME, 1), (1, 1)]
 ROUNDS = 2  # of the Mogrifier: five compile for a minute in C; test_cells.py steps through them
 KINDS = {**CELLS, "mogrifier": partial(CELLS["mogrifier"], rounds=ROUNDS), "forget_only": ForgetOnlyCell}
+ON_C = ("gru", "mogrifier")  # others compile for half a minute each: test_model.py and test_lstm.py have them
+PAIRS = [(kind, engine) for engine in ENGINES for kind in KINDS if engine != "c" or kind in ON_C]
+every_kind = pytest.mark.parametrize(("kind", "engine"), PAIRS)
 PRODUCTS = dict.fromkeys(KINDS, 1) | {"mogrifier": 2 + ROUNDS}  # a step; a new cell with more says so here
 
 
@@ -31,14 +35,10 @@ def layer(kind, engine, **options):
     return compiled_layer(kind, engine, **options).draw(21)
 
 
-@pytest.fixture(params=KINDS)
-def kind(request):
-    return request.param
-
-
 # Against plain loops
 
 
+@every_kind
 @pytest.mark.parametrize("shape", SHAPES)
 def test_outputs_and_final_states_are_those_of_plain_loops(kind, shape, engine):
     both = layer(kind, engine)
@@ -50,6 +50,7 @@ def test_outputs_and_final_states_are_those_of_plain_loops(kind, shape, engine):
         np.testing.assert_allclose(finals, expected[1], atol=1e-11)
 
 
+@every_kind
 def test_gradients_are_central_differences_of_plain_loops(kind, engine):
     """Of every parameter, the inputs and the states; steps are masked in all places."""
     both = layer(kind, engine)
@@ -79,7 +80,7 @@ def test_gradients_are_central_differences_of_plain_loops(kind, engine):
 
 
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
-@pytest.mark.parametrize("kind", ["gru", "lstm"])
+@pytest.mark.parametrize(("kind", "engine"), [pair for pair in PAIRS if pair[0] in ("gru", "lstm")])
 def test_pytorch_gives_the_same_outputs_states_and_gradients(kind, num_layers, engine):
     """Of layers upon layers: each reads what the one below gave, and hands down the gradient of what it read."""
     torch = pytest.importorskip("torch")
@@ -128,6 +129,7 @@ def test_pytorch_gives_the_same_outputs_states_and_gradients(kind, num_layers, e
 # The compiled graph
 
 
+@every_kind
 def test_a_gradient_computes_no_product_and_no_gate_again(kind, engine):
     """Its products pass the gradient on, one for each of the step's; those of parameters are taken outside the scan."""
     function = layer(kind, engine).function

@@ -145,3 +145,14 @@ def test_info_says_the_same_of_a_checkpoint_whatever_engine_made_it(folder, by_c
         numbered = ("  epoch", "  step", "c.", "jax.")
         ours = [line for line in result.out.splitlines() if not line.startswith(numbered)]
         assert ours == [line for line in theirs if not line.startswith(numbered)]
+
+
+def test_a_gpu_that_is_not_there_is_missed_before_any_text_is_read(tmp_path):
+    import jax
+
+    if jax.default_backend() == "gpu":
+        pytest.skip("there is a GPU")
+    line = [sys.executable, str(ROOT / "scripts" / "train.py"), "--device", "gpu", "--train", "no_such_file.txt"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "JAX sees no gpu" in done.stderr and done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -48,6 +48,10 @@ def prepare_machine(config: Machine) -> Machine:
     elif config.device == "gpu":
         raise UserError("--device gpu needs --engine jax: Aesara's C code runs on the CPU alone")
     config = dataclasses.replace(config, engine=engine)
+    if config.device == "gpu" and getattr(config, "coordinator", None) is None:  # said before any text is read
+        from theano_rnn.engine.devices import devices
+
+        devices("gpu", None)
     if isinstance(config, TrainingMachineConfig):
         return dataclasses.replace(config, num_devices=str(counted_devices(config)))
     return config
