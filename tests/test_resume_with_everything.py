@@ -20,7 +20,7 @@ from theano_rnn.scoring import Evaluation
 from theano_rnn.training import Progress, Run, Watcher, fit
 
 ENGINE = ENGINES[-1]
-IDS = np.random.default_rng(0).integers(9, size=60, dtype="int32")
+IDS = np.random.default_rng(0).integers(9, size=40, dtype="int32")
 CASES = list(zip(OPTIMIZERS, itertools.cycle(["plateau", *SCHEDULES])))
 TRAIN = ("optimizer", "clip_norm", "clip_value", "weight_decay", "average_decay", "seed")
 

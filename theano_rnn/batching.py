@@ -123,10 +123,10 @@ def padded_lengths(bptt_steps: int) -> list[int]:
     """The four lengths, at most, that windows of random lengths are padded to.
 
     >>> padded_lengths(70)
-    [35, 55, 70, 90]
+    [40, 70, 75, 85]
     """
-    middle, spread = bptt_steps, 4 * window_spread(bptt_steps)
-    return sorted({-(-middle // 2), max(middle - spread + window_spread(bptt_steps), 1), middle, middle + spread})
+    spread = window_spread(bptt_steps)
+    return sorted({bptt_steps // 2 + spread, bptt_steps, bptt_steps + spread, bptt_steps + 3 * spread})
 
 
 def window_spread(bptt_steps: int) -> int:
