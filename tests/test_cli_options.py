@@ -13,6 +13,10 @@ from theano_rnn.config import MachineConfig, UserError
 PROMISED = [
     "train", "valid", "test", "valid-fraction", "test-fraction", "unit", "sentences", "tokens", "lowercase",
     "vocab-size", "min-count", "batching", "batch-size", "bptt-steps", "cell", "embedding-size", "hidden-size",
+    "num-layers", "residual", "recurrent-init", "tie-weights", "dropout", "input-dropout", "layer-dropout",
+    "output-dropout", "variational", "embedding-dropout", "recurrent-dropout", "activation-penalty", "temporal-penalty",
+    "label-smoothing", "random-windows", "schedule", "schedule-steps", "warmup", "clip-value", "weight-decay",
+    "average-decay", "patience",
     "optimizer", "learning-rate", "clip-norm", "epochs", "max-seconds", "threads", "seed", "checkpoint", "resume",
     "log", "config", "engine", "device", "num-devices", "coordinator", "num-processes", "process-id",
 ]  # fmt: skip
@@ -84,7 +88,7 @@ def test_several_training_files_make_one_list():
         ("train", ["--res"]),
         ("train", ["--nonsense"]),
         ("train", ["extra"]),
-        ("train", ["--cell", "gru"]),
+        ("train", ["--cell", "gated"]),
         ("train", ["--epochs", "2.5"]),
         ("train", ["--epochs"]),
         ("generate", ["--temp", "1"]),

@@ -5,6 +5,7 @@ import aesara.tensor as T
 import numpy as np
 import pytest
 
+from theano_rnn.engine import compile_function
 from theano_rnn.optimizers import (
     OPTIMIZERS,
     RowGradient,
@@ -98,12 +99,15 @@ def test_clipping_by_value_moves_elements_to_the_limit(dtype):
         np.testing.assert_array_equal(after, values[name].clip(-1.5, 1.5))
 
 
-def test_clipping_by_value_adds_up_rows_of_one_id_before():
+def test_clipping_by_value_adds_up_rows_of_one_id_before(engine):
+    """By the engines, which leave out Aesara's rewrite that is wrong for ids that repeat."""
     rows = np.array([[3.0, 0.4], [-2.5, 0.4], [0.2, 9.0]])
     gradient = RowGradient(T.as_tensor_variable(rows), T.as_tensor_variable(np.array([2, 2, 0], "int32")), 4)
     after = clip_value({"embedding": gradient}, 0.7)["embedding"]
-    np.testing.assert_allclose(after.dense().eval(), [[0.2, 0.7], [0, 0], [0.5, 0.7], [0, 0]])
-    np.testing.assert_allclose(norm_of({"merged": after.merged().eval()}), norm_of({"dense": after.dense().eval()}))
+    outputs = [after.dense(), after.merged()]
+    dense, merged = map(np.asarray, compile_function([], outputs, engine=engine, name="clipped")())
+    np.testing.assert_allclose(dense, [[0.2, 0.7], [0, 0], [0.5, 0.7], [0, 0]])
+    np.testing.assert_allclose(norm_of({"merged": merged}), norm_of({"dense": dense}))
 
 
 @pytest.mark.parametrize("limit", [0, -1.0, float("nan")])
