@@ -24,6 +24,7 @@ pytest.importorskip("jax")
 
 ROOT = Path(__file__).parents[1]
 BOUND = 1e-4  # relative, of losses and scores
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "AESARA_FLAGS"} | {"PYTHONPATH": str(ROOT)}
 ARGUMENTS = [*TINY, "--learning-rate", "0.05", "--test", "text.txt"]
 both_engines = pytest.mark.skipif(len(ENGINES) < 2, reason="one engine only can run here")
 
@@ -31,13 +32,11 @@ both_engines = pytest.mark.skipif(len(ENGINES) < 2, reason="one engine only can 
 def by_xla(folder, *commands):
     """Standard output of each command, all at once, each a process with engine jax that must succeed."""
     flags = ["--engine", "jax", "--device", "cpu", "--threads", "1"]
-    environment = {name: value for name, value in os.environ.items() if name != "AESARA_FLAGS"}
-    environment["PYTHONPATH"] = str(ROOT)
 
     def output_of(command):
         name, *arguments = command
         line = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments, *flags]
-        done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True)
+        done = subprocess.run(line, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
         assert done.returncode == 0 and "Warning" not in done.stderr, done.stderr
         return done.stdout
 
@@ -153,6 +152,6 @@ def test_a_gpu_that_is_not_there_is_missed_before_any_text_is_read(tmp_path):
     if jax.default_backend() == "gpu":
         pytest.skip("there is a GPU")
     line = [sys.executable, str(ROOT / "scripts" / "train.py"), "--device", "gpu", "--train", "no_such_file.txt"]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(line, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 2 and "JAX sees no gpu" in done.stderr and done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())

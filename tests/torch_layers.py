@@ -1,7 +1,9 @@
 """Our parameters in PyTorch's recurrent layers, and its gradients under our names. Import torch first, or skip."""
 
 import numpy as np
-import torch
+import pytest
+
+torch = pytest.importorskip("torch")
 
 ORDER = {"tanh": "h", "relu": "h", "lstm": "ifog", "gru": "rzn"}  # of our columns
 THEIRS = {"tanh": "h", "relu": "h", "lstm": "ifgo", "gru": "rzn"}
