@@ -1,7 +1,8 @@
 """Aesara's traps around importing and compiling, each worked around here and nowhere else.
 
 `prepare()` runs before the first `import aesara` of this package; it adds a flag and takes nothing from the user,
-whose own ``AESARA_FLAGS`` wins, and one variable for OpenBLAS (`choose_blas_kernels`):
+whose own ``AESARA_FLAGS`` wins, and one variable for OpenBLAS (`choose_blas_kernels`); under NumPy 2, where no C code
+runs, it also silences a warning about its speed:
 
 - ``blas__ldflags``: without it Aesara 2.9.4 asks NumPy 1.26 for settings that are gone, then imports
   ``numpy.distutils``, which fails where setuptools is new, and at best ends without BLAS. We link the OpenBLAS inside
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import glob
 import importlib.util
+import logging
 import os
 import shlex
 import shutil
@@ -43,6 +45,7 @@ def prepare() -> None:
     if numpy2.is_numpy_2():
         numpy2.prepare()
         without_compiler()
+        logging.getLogger("aesara.tensor.blas").setLevel(logging.ERROR)  # it warns of slow C code, and there is none
     else:
         choose_blas_kernels()
     flags = os.environ.get("AESARA_FLAGS", "")
