@@ -42,7 +42,6 @@ MAY_IMPORT = {
     "regularization": {"config", "noise"},
     "model": {
         "config", "engine", "heads", "initializers", "layers", "losses", "noise", "optimizers", "regularization",
-        "unrolling",
     },
     # use
     "checkpoint": {"config", "model", "preprocessing"},

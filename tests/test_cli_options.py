@@ -4,11 +4,15 @@ import importlib
 
 import pytest
 
+from theano_rnn.cells import CELLS
+from theano_rnn.cells.cell import RECURRENT_INITS
 from theano_rnn.cli import machine
 from theano_rnn.cli.main import COMMANDS, command, main
 from theano_rnn.cli.options import given_settings, read_toml, sections_from, settings_of
 from theano_rnn.cli.train import SECTIONS, build
-from theano_rnn.config import MachineConfig, UserError
+from theano_rnn.config import DEFAULT_LEARNING_RATE, MachineConfig, UserError
+from theano_rnn.optimizers import OPTIMIZERS
+from theano_rnn.schedules import SCHEDULES
 
 PROMISED = [
     "train", "valid", "test", "valid-fraction", "test-fraction", "unit", "sentences", "tokens", "lowercase",
@@ -68,6 +72,14 @@ def test_every_setting_is_a_flag_with_its_default_in_the_help(capsys):
             assert item.name in helps
             if item.default not in (None, (), False):
                 assert f"(default: {item.default})" in helps[item.name]
+
+
+def test_every_name_that_can_be_chosen_exists():
+    choices = {item.name: item.metadata["choices"] for s in SECTIONS.values() for item in settings_of(s)}
+    assert set(choices["cell"]) == set(CELLS)
+    assert set(choices["recurrent_init"]) == set(RECURRENT_INITS)
+    assert set(choices["optimizer"]) == set(OPTIMIZERS) == set(DEFAULT_LEARNING_RATE)
+    assert set(choices["schedule"]) == {"plateau", *SCHEDULES}
 
 
 def test_a_flag_that_is_not_given_is_no_setting():

@@ -8,7 +8,7 @@ from aesara.scan.utils import until
 from both_modes import by_xla, check, check_with_gradients
 
 from theano_rnn.config import UserError
-from theano_rnn.model import unroll
+from theano_rnn.unrolling import unroll
 
 jax = pytest.importorskip("jax")
 

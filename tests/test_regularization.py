@@ -7,7 +7,6 @@ import functools
 
 import numpy as np
 import pytest
-from both_modes import by_python
 from conftest import ENGINES
 
 from theano_rnn.config import ModelConfig, RegularizationConfig, UserError
@@ -186,4 +185,3 @@ def test_without_noise_parts_come_back_as_they_are():
     x = T.dtensor3("x")
     dropout = Dropout(RegularizationConfig(dropout=0.5, embedding_dropout=0.5, recurrent_dropout=0.5), None)
     assert dropout.units(x, "input") is x and dropout.words(3) is None and dropout.recurrent("layer0.W_hh", x) is x
-    assert by_python([x], [x], np.ones((1, 1, 1)))

@@ -90,26 +90,22 @@ class Stream(BatchSequence):
         rng: np.random.Generator | None = None,
         dtype: str = "float32",
     ) -> None:
-        self.ids, self.batch_size, self.bptt_steps, self.dtype = ids, batch_size, bptt_steps, dtype
+        self.ids, self.batch_size, self.dtype = ids, batch_size, dtype
         self.start_id, self.pad_id = start_id, pad_id
         self.height = -(-len(ids) // batch_size)
-        self.lengths = None if rng is None else random_lengths(self.height, bptt_steps, rng=rng)
-        self.begins = None if self.lengths is None else np.cumsum(self.lengths) - self.lengths
+        if rng is None:
+            self.paddings, self.lengths = [bptt_steps], np.full(-(-self.height // bptt_steps), bptt_steps)
+        else:
+            self.paddings, self.lengths = padded_lengths(bptt_steps), random_lengths(self.height, bptt_steps, rng=rng)
+        self.begins = np.cumsum(self.lengths) - self.lengths
 
     def __len__(self) -> int:
-        return -(-self.height // self.bptt_steps) if self.lengths is None else len(self.lengths)
-
-    def window(self, number: int) -> tuple[int, int, int]:
-        """First row, number of rows, and number with padding of a window."""
-        if self.lengths is None or self.begins is None:
-            return number * self.bptt_steps, self.bptt_steps, self.bptt_steps
-        length = int(self.lengths[number])
-        return int(self.begins[number]), length, min(p for p in padded_lengths(self.bptt_steps) if p >= length)
+        return len(self.lengths)
 
     def batch(self, number: int) -> Batch:
-        first, length, padded = self.window(number)
-        step = np.arange(padded)[:, None]  # (time, 1)
-        row = first + step
+        length = int(self.lengths[number])
+        step = np.arange(min(p for p in self.paddings if p >= length))[:, None]  # (time, 1)
+        row = int(self.begins[number]) + step
         position = row + self.height * np.arange(self.batch_size)[None, :]  # (time, batch)
         is_real = (step < length) & (row < self.height) & (position < len(self.ids))
         inside = np.where(is_real, position, 0)

@@ -48,7 +48,7 @@ class Layers:
     ) -> None:
         sizes = [(input_size, input_scale), *[(hidden_size, 1.0)] * (num_layers - 1)]
         self.cells = [make_cell(kind, size, hidden_size, input_scale=scale, **options) for size, scale in sizes]
-        self.hidden_size, self.is_residual = hidden_size, is_residual
+        self.is_residual = is_residual
         self.params = {f"layer{i}.{name}": p for i, cell in enumerate(self.cells) for name, p in cell.params.items()}
         self.num_states = sum(cell.num_states for cell in self.cells)
 

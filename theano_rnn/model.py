@@ -1,6 +1,6 @@
 """The recurrent language model: forward pass, gradients, compiled functions.
 
-In reading order: `unroll` (in `unrolling`), the forward pass with ``aesara.scan``; `gradients`, the one ``T.grad``,
+In reading order: `unrolling.unroll`, the forward pass with ``aesara.scan``; `gradients`, the one ``T.grad``,
 which differentiates through the scan and so *is* backpropagation through time; `compile_functions`; then `RNNLM`, which
 joins embedding, layers and head into a model of the next token:
 
@@ -38,9 +38,6 @@ from theano_rnn.optimizers import (
 )
 from theano_rnn.optimizers import clip_value as clip_by_value
 from theano_rnn.regularization import Dropout, penalties
-from theano_rnn.unrolling import unroll
-
-__all__ = ["FUNCTION_NAMES", "RNNLM", "Functions", "compile_functions", "gradients", "unroll"]
 
 EMBEDDING_SCALE = 0.03  # small, so that a vector soon is what has been learned of its word, not where it began
 FEW_ROWS = 300  # of an embedding so small a batch names most, many times: it is projected and updated as a whole

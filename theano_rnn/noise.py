@@ -23,7 +23,7 @@ from aesara.tensor.var import TensorVariable
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = 0x1BD11BDA
-MAX_SITES, MAX_COLUMNS = 2**8, 2**24
+MAX_SITES = 2**8
 
 
 class Noise:

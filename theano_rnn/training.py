@@ -135,10 +135,7 @@ def fit(
                     measured = validate(run, evaluate)
                     save()
                     if measured is not None:
-                        watcher.on_epoch(
-                            record_of(progress, measured, rate_at(max(progress.step - 1, 0), progress, config, budget))
-                            | meter.record()
-                        )
+                        watcher.on_epoch(record_of(progress, measured, config, budget) | meter.record())
                 return "out of time"
             started = clock()
             loss, tokens = update(run, train, batches[progress.batch], config, budget)
@@ -246,7 +243,7 @@ def close_epoch(run: Run, measured: Evaluation, config: TrainingConfig, budget: 
     """Record the epoch, let the validation loss decide, and stand at the next epoch's start."""
     progress = run.progress
     progress.epoch += 1
-    progress.records.append(record_of(progress, measured, rate_at(max(progress.step - 1, 0), progress, config, budget)))
+    progress.records.append(record_of(progress, measured, config, budget))
     has_risen = progress.valid_loss is not None and measured.loss > progress.valid_loss
     if has_risen and config.schedule == "plateau" and config.optimizer != "asgd":
         progress.learning_rate /= 2
@@ -257,7 +254,7 @@ def close_epoch(run: Run, measured: Evaluation, config: TrainingConfig, budget: 
     run.carried = []
 
 
-def record_of(progress: Progress, measured: Evaluation, learning_rate: float) -> dict[str, Any]:
+def record_of(progress: Progress, measured: Evaluation, config: TrainingConfig, budget: int) -> dict[str, Any]:
     """What the log says of an epoch, or of the part of one that was trained; losses in nats per token."""
     return {
         "epoch": progress.epoch,
@@ -265,7 +262,7 @@ def record_of(progress: Progress, measured: Evaluation, learning_rate: float) ->
         "train_loss": progress.loss_sum / max(progress.token_count, 1),
         "valid_loss": measured.loss,
         "valid_perplexity": perplexity(measured.loss),
-        "learning_rate": learning_rate,
+        "learning_rate": rate_at(max(progress.step - 1, 0), progress, config, budget),  # of the last update
     }
 
 
