@@ -1,6 +1,6 @@
 """Cells: one time step of a recurrent layer, a file each.
 
-A cell knows nothing of sequences, masks, loss or text; `theano_rnn.model.unroll` repeats it over time. Conventions of
+A cell knows nothing of sequences, masks, loss or text; `theano_rnn.unrolling.unroll` repeats it. Conventions of
 the package: vectors are rows, time comes first, so that arrays are (time, batch, units) and a step is
 
     h_t = f(x_t W_xh + h_tm1 W_hh + b_h)
