@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "noise": set(),
     "losses": {"losses_c"},
     "optimizers": set(),
+    "updates": {"optimizers"},
     "schedules": {"config"},
     "cells": {"initializers"},
     "engine": {"aesara_flags", "config"},
@@ -42,6 +43,7 @@ MAY_IMPORT = {
     "regularization": {"config", "noise"},
     "model": {
         "config", "engine", "heads", "initializers", "layers", "losses", "noise", "optimizers", "regularization",
+        "updates",
     },
     # use
     "checkpoint": {"config", "model", "preprocessing"},

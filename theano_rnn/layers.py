@@ -35,6 +35,8 @@ class Layers:
         States of all layers, the first layer's first.
     """
 
+    sees_future = False
+
     def __init__(
         self,
         kind: str,
@@ -60,6 +62,10 @@ class Layers:
         """What the first layer makes of inputs before it looks at its state: (rows, input_size) -> (rows, units)."""
         projected: TensorVariable = self.cells[0].project(x, self.cells[0].params)
         return projected
+
+    def project_over_time(self, x: Any) -> Any:
+        """`project` of inputs at all time steps: (time, batch, input_size) -> (time, batch, units)."""
+        return projected_over_time(self.cells[0], x)
 
     def run(
         self,

@@ -1,8 +1,8 @@
 """The recurrent language model: forward pass, gradients, compiled functions.
 
 In reading order: `unrolling.unroll`, the forward pass with ``aesara.scan``; `gradients`, the one ``T.grad``,
-which differentiates through the scan and so *is* backpropagation through time; `compile_functions`; then `RNNLM`, which
-joins embedding, layers and head into a model of the next token:
+which differentiates through the scan and so *is* backpropagation through time; `compile_functions`; `WordModel`, what
+models of words share; then `RNNLM`, which joins embedding, layers and head into a model of the next token:
 
     x_t = embedding[token_t]
     h_t = f(x_t W_xh + h_tm1 W_hh + b_h)
@@ -28,20 +28,12 @@ from theano_rnn.initializers import normal
 from theano_rnn.layers import Layers
 from theano_rnn.losses import masked_mean
 from theano_rnn.noise import Noise
-from theano_rnn.optimizers import (
-    OPTIMIZERS,
-    RowGradient,
-    add_weight_decay,
-    averages,
-    clip_global_norm,
-    exponential_average,
-)
-from theano_rnn.optimizers import clip_value as clip_by_value
+from theano_rnn.optimizers import RowGradient
 from theano_rnn.regularization import Dropout, penalties
+from theano_rnn.updates import UpdateRule
 
 EMBEDDING_SCALE = 0.03  # small, so that a vector soon is what has been learned of its word, not where it began
 FEW_ROWS = 300  # of an embedding so small a batch names most, many times: it is projected and updated as a whole
-FUNCTION_NAMES = ("train", "predict", "loss", "step")
 
 
 def gradients(loss: TensorVariable, params: Mapping[str, Any]) -> dict[str, TensorVariable]:
@@ -61,6 +53,8 @@ class Functions(NamedTuple):
     loss(tokens, targets, mask, *state) -> [negative log-likelihood in nats (time, batch), 0 where masked, *state]
     step(tokens_t, *state) -> [log-probabilities (batch, vocab), *state]
         One token for each column: the cost of a token does not grow with what came before.
+
+    A model that sees the future has no `step`, and its `predict` takes targets too, of which it sees the others.
     """
 
     train: Callable[..., list[Any]] | None = None
@@ -93,19 +87,53 @@ def compile_functions(
     }
 
 
-class RNNLM:
-    """A recurrent model of the next token.
+def make_layers(config: ModelConfig, *, rng: np.random.Generator) -> Layers:
+    """The recurrent layers that `config` describes, the first one's ``W_xh`` made for a small embedding."""
+    return Layers(
+        config.cell, config.embedding_size, config.hidden_size, config.num_layers, is_residual=config.residual,
+        input_scale=EMBEDDING_SCALE, recurrent_init=config.recurrent_init, rng=rng, dtype=config.dtype,
+    )  # fmt: skip
+
+
+def run_layers(
+    layers: Layers, projected: Any, mask: Any, state: Sequence[Any], dropout: Dropout, *, backwards: bool = False
+) -> tuple[TensorVariable, list[TensorVariable]]:
+    """`Layers.run` with what `dropout` drops between layers and from recurrent matrices."""
+    return layers.run(
+        projected, mask, state, recurrent=dropout.recurrent, between=lambda x: dropout.units(x, "layer"),
+        backwards=backwards,
+    )  # fmt: skip
+
+
+class Hidden(NamedTuple):
+    """What a model makes of a batch, before its head.
+
+    `h`: (time, batch, units); `final`: the state after it; `x`: the embedding's rows for `ids`, (ids, embedding_size),
+    or the embedding itself where `ids` is None.
+    """
+
+    h: Any
+    final: list[Any]
+    x: Any
+    ids: Any
+
+
+class WordModel:
+    """What models that give probabilities to words share: an embedding, a head, and how an update is made.
+
+    Abstract: a model says in `hidden` what comes between the two.
 
     Parameters
     ----------
     config : ModelConfig
         ``vocab_size`` is the number of columns of the output; the embedding has two rows more, for padding and for
         the start of a sentence, which are never predicted.
+    layers : mapping
+        The `Layers` by the prefix of their parameters' names.
+    num_features : int
+        Units that the head sees.
     rng : np.random.Generator
-        Of the initial parameters: the embedding normal with standard deviation 0.03, the first layer's ``W_xh`` so
-        large that the units see the words all the same (else ``W_hh`` grows until they saturate), the output layer so
-        small that the first loss is ln(vocab_size). (Penn Treebank, validation perplexity after one epoch of the
-        default training: 216 from standard normal vectors, 171 from these.)
+        Of the initial embedding, normal with standard deviation 0.03, and of the head.
 
     Attributes
     ----------
@@ -115,92 +143,66 @@ class RNNLM:
         Of the parameters, where ``train`` keeps averages; part of `optimizer_state`.
     """
 
-    def __init__(self, config: ModelConfig, *, rng: np.random.Generator) -> None:
-        self.config = config
-        options: dict[str, Any] = {"rng": rng, "dtype": config.dtype}
-        self.layers = Layers(
-            config.cell, config.embedding_size, config.hidden_size, config.num_layers,
-            is_residual=config.residual, input_scale=EMBEDDING_SCALE, recurrent_init=config.recurrent_init, **options,
-        )  # fmt: skip
+    names: tuple[str, ...] = ("train", "predict", "loss")
+
+    def __init__(
+        self, config: ModelConfig, layers: Mapping[str, Layers], num_features: int, *, rng: np.random.Generator
+    ) -> None:
+        self.config, self.num_features = config, num_features
         values = EMBEDDING_SCALE * normal((config.vocab_size + 2, config.embedding_size), rng=rng)
         self.embedding = aesara.shared(values.astype(config.dtype), name="embedding")
         tied = self.embedding if config.tie_weights else None
-        self.head = SoftmaxHead(config.hidden_size, config.vocab_size, embedding=tied, **options)
-        self.params: dict[str, Any] = {"embedding": self.embedding, **self.layers.params, **self.head.params}
+        self.head = SoftmaxHead(num_features, config.vocab_size, embedding=tied, rng=rng, dtype=config.dtype)
+        named = {prefix + name: p for prefix, these in layers.items() for name, p in these.params.items()}
+        self.params: dict[str, Any] = {"embedding": self.embedding, **named, **self.head.params}
         self.optimizer_state: dict[str, Any] = {}
         self.averages: dict[str, Any] = {}
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
-        """Zeros, as NumPy arrays (batch_size, hidden_size), those of the first layer first."""
-        return self.layers.initial_state(batch_size)
+        """The state before the first batch of a text: NumPy arrays (batch_size, units)."""
+        raise NotImplementedError
 
-    def inputs(self, tokens: Any, dropout: Dropout) -> tuple[TensorVariable, TensorVariable]:
-        """Word vectors as they were looked up, and what the first layer makes of them (time, batch, units).
+    def hidden(self, tokens: Any, targets: Any, mask: Any, state: Sequence[Any], dropout: Dropout) -> Hidden:
+        """From ids (time, batch) to what the head sees of every time step."""
+        raise NotImplementedError
 
-        The vectors are those of all tokens (time * batch, embedding_size) or, of a vocabulary so small that a batch
-        repeats all of it, the embedding: ``(embedding W_xh + b_h)[tokens]`` needs fewer products than
-        ``embedding[tokens] W_xh + b_h``.
-        """
-        words, ids, num_rows = dropout.words(self.config.vocab_size + 2), tokens.flatten(), self.config.vocab_size + 2
-        if num_rows <= FEW_ROWS and not dropout.rate("input"):
-            x = self.embedding
-            projected = self.layers.project(x if words is None else x * words.dimshuffle(0, "x"))[ids]
-        else:
-            x = self.embedding[ids]
-            vectors = x if words is None else x * words[ids].dimshuffle(0, "x")
-            vectors = vectors.reshape((tokens.shape[0], tokens.shape[1], vectors.shape[1]))
-            vectors = dropout.units(vectors, "input")
-            projected = self.layers.project(vectors.reshape((ids.shape[0], vectors.shape[2])))
-        return x, projected.reshape((tokens.shape[0], tokens.shape[1], projected.shape[1]))
-
-    def outputs(
-        self, projected: Any, mask: Any, state: Sequence[Any], dropout: Dropout
-    ) -> tuple[TensorVariable, list[TensorVariable]]:
-        """What the last layer gives (time, batch, hidden_size), and the final state."""
-        return self.layers.run(
-            projected, mask, state, recurrent=dropout.recurrent, between=lambda x: dropout.units(x, "layer")
-        )
+    def looked_up(self, ids: Any, dropout: Dropout) -> tuple[TensorVariable, TensorVariable]:
+        """Word vectors of ids (time, batch): as they are (time * batch, size), and dropped (time, batch, size)."""
+        flat, words = ids.flatten(), dropout.words(self.config.vocab_size + 2)
+        x = self.embedding[flat]
+        vectors = x if words is None else x * words[flat].dimshuffle(0, "x")
+        return x, dropout.units(vectors.reshape((ids.shape[0], ids.shape[1], vectors.shape[1])), "input")
 
     def graph(
         self,
         name: str,
         *,
-        optimizer: str = "sgd",
-        clip_norm: float = 0.0,
-        clip_value: float = 0.0,
-        weight_decay: float = 0.0,
-        average_decay: float = 0.0,
         regularization: RegularizationConfig | None = None,
         seed: int = 1,
         is_divided: bool = False,
+        **rule: Any,
     ) -> tuple[list[Any], list[Any], dict[Any, Any]]:
         """Inputs, outputs and updates of one of the functions, before compilation.
 
-        `is_divided`: several devices will have a part of each batch.
+        `is_divided`: several devices will have a part of each batch. `rule`: as of `UpdateRule`.
         """
         dtype = self.config.dtype
         tokens, targets = in_batch(T.imatrix("tokens"), 1), in_batch(T.imatrix("targets"), 1)
-        tokens_t, mask = in_batch(T.ivector("tokens_t"), 0), in_batch(T.matrix("mask", dtype=dtype), 1)
-        learning_rate = T.scalar("learning_rate", dtype=dtype)
-        state = [in_batch(T.matrix(f"state{i}", dtype=dtype), 0) for i in range(self.layers.num_states)]
-        if name == "step":
-            h_t, final = self.layers.step(self.embedding[tokens_t], state)
-            outputs = [in_batch(new, 0) for new in (self.head.log_probabilities(h_t), *final)]
-            return [tokens_t, *state], outputs, {}
+        mask, learning_rate = in_batch(T.matrix("mask", dtype=dtype), 1), T.scalar("learning_rate", dtype=dtype)
+        state = self.symbolic_state()
         regularization = regularization or RegularizationConfig()
         count = aesara.shared(np.zeros((), "int32"), name="steps")
         first = first_column(mask.shape[1]) if is_divided else 0
         noise = Noise(seed, count, first=first, dtype=dtype) if name == "train" else None
         dropout = Dropout(regularization, noise)
-        x, projected = self.inputs(tokens, dropout)
-        h, final = self.outputs(projected, mask, state, dropout)
-        final = [in_batch(new, 0) for new in final]
-        dropped = dropout.units(h, "output")
-        rows = dropped.reshape((tokens.shape[0] * tokens.shape[1], self.config.hidden_size))
+        hidden = self.hidden(tokens, targets, mask, state, dropout)
+        final = [in_batch(new, 0) for new in hidden.final]
+        dropped = dropout.units(hidden.h, "output")
+        rows = dropped.reshape((tokens.shape[0] * tokens.shape[1], self.num_features))
         if name == "predict":
             log_p = self.head.log_probabilities(rows)
-            shape = (tokens.shape[0], tokens.shape[1], self.config.vocab_size)
-            return [tokens, mask, *state], [in_batch(log_p.reshape(shape), 1), *final], {}
+            log_p = in_batch(log_p.reshape((tokens.shape[0], tokens.shape[1], self.config.vocab_size)), 1)
+            return [*self.seen(tokens, targets), mask, *state], [log_p, *final], {}
         if name == "loss":
             losses = self.head.losses(rows, targets.flatten()).reshape(mask.shape)
             return [tokens, targets, mask, *state], [in_batch(losses * mask, 1), *final], {}
@@ -209,37 +211,34 @@ class RNNLM:
             losses, objective = (values.reshape(mask.shape) for values in pair)
         else:
             losses = objective = self.head.losses(rows, targets.flatten()).reshape(mask.shape)
-        added = penalties(regularization, dropped, h, mask)
+        added = penalties(regularization, dropped, hidden.h, mask)
         summed = sum_over_devices if is_divided else None
         loss = masked_mean(losses, mask, summed=summed)
         minimized = masked_mean(objective if added is None else objective + added, mask, summed=summed)
-        grads = self.gradients(minimized, x, tokens, is_divided=is_divided)
-        if clip_value > 0:
-            grads = clip_by_value(grads, clip_value)
-        if clip_norm > 0:
-            grads = clip_global_norm(grads, clip_norm)
-        options: dict[str, Any] = {"weight_decay": weight_decay} if optimizer == "adamw" else {}
-        if weight_decay > 0 and not options:
-            grads = add_weight_decay(self.params, grads, weight_decay)
-        updates, self.optimizer_state = OPTIMIZERS[optimizer](self.params, grads, learning_rate, **options)
-        self.averages = averages(self.optimizer_state, "mean")  # asgd's
-        if average_decay > 0:
-            more, state_of_averages = exponential_average(self.params, updates, average_decay)
-            updates, self.optimizer_state = updates | more, self.optimizer_state | state_of_averages
-            self.averages = averages(state_of_averages, "ema")
+        grads = self.gradients(minimized, hidden.x, hidden.ids, is_divided=is_divided)
+        updates, self.optimizer_state, self.averages = UpdateRule(**rule).apply(self.params, grads, learning_rate)
         if noise is not None and noise.num_sites:
             updates[count] = count + np.int32(1)
             self.optimizer_state["steps"] = count
         return [tokens, targets, mask, *state, learning_rate], [loss, *final], updates
 
-    def gradients(self, loss: Any, x: Any, tokens: Any, *, is_divided: bool) -> dict[str, Any]:
+    def seen(self, tokens: Any, targets: Any) -> list[Any]:
+        """What ``predict`` takes of the two."""
+        return [tokens]
+
+    def symbolic_state(self) -> list[Any]:
+        """Variables for `initial_state`."""
+        dtype = self.config.dtype
+        return [in_batch(T.matrix(f"state{i}", dtype=dtype), 0) for i in range(len(self.initial_state(1)))]
+
+    def gradients(self, loss: Any, x: Any, ids: Any, *, is_divided: bool) -> dict[str, Any]:
         """The gradient of every parameter, the embedding's by rows where `x` is rows of it and that is all of it."""
         if is_divided:
             return {role: sum_over_devices(g) for role, g in gradients(loss, self.params).items()}
-        if x is self.embedding or self.config.tie_weights:
+        if ids is None or self.config.tie_weights:
             return gradients(loss, self.params)
         grads: dict[str, Any] = gradients(loss, self.params | {"embedding": x})
-        grads["embedding"] = RowGradient(grads["embedding"], tokens.flatten(), self.config.vocab_size + 2)
+        grads["embedding"] = RowGradient(grads["embedding"], ids.flatten(), self.config.vocab_size + 2)
         return grads
 
     def compile(
@@ -251,7 +250,7 @@ class RNNLM:
         progress: CompileProgress | None = None,
         **training: Any,
     ) -> Functions:
-        """Compile the named functions, all four where none is named; this takes seconds, the first time more.
+        """Compile the named functions, all where none is named; this takes seconds, the first time more.
 
         Parameters
         ----------
@@ -266,11 +265,70 @@ class RNNLM:
         UserError
             The engine cannot run here; the message says what to install.
         """
-        unknown = [name for name in names if name not in FUNCTION_NAMES]
+        unknown = [name for name in names if name not in self.names]
         if unknown:
-            raise ValueError(f"functions are {', '.join(FUNCTION_NAMES)}, got {unknown[0]!r}")
+            raise ValueError(f"functions are {', '.join(self.names)}, got {unknown[0]!r}")
         options = {"is_divided": num_devices != 1, **training}
-        graphs = {name: self.graph(name, **options) for name in names or FUNCTION_NAMES}
+        graphs = {name: self.graph(name, **options) for name in names or self.names}
         return Functions(
             **compile_functions(graphs, engine=engine, device=device, num_devices=num_devices, progress=progress)
         )
+
+
+class RNNLM(WordModel):
+    """A recurrent model of the next token.
+
+    Parameters
+    ----------
+    config, rng
+        As of `WordModel`. The first layer's ``W_xh`` is so large that the units see the words though the embedding is
+        small (else ``W_hh`` grows until they saturate), the output layer so small that the first loss is
+        ln(vocab_size). (Penn Treebank, validation perplexity after one epoch of the default training: 216 from standard
+        normal vectors, 171 from these.)
+    layers : optional
+        In place of `Layers` that `config` describes.
+
+    Raises
+    ------
+    ValueError
+        `layers` see the future: such a model would read the token that it is to predict.
+    """
+
+    names = ("train", "predict", "loss", "step")
+
+    def __init__(self, config: ModelConfig, *, rng: np.random.Generator, layers: Any = None) -> None:
+        self.layers = layers or make_layers(config, rng=rng)
+        if self.layers.sees_future:
+            raise ValueError(
+                "a model of the next token cannot have layers that see the future: it would read its target"
+            )
+        super().__init__(config, {"": self.layers}, config.hidden_size, rng=rng)
+
+    def initial_state(self, batch_size: int) -> tuple[Any, ...]:
+        """Zeros, as NumPy arrays (batch_size, hidden_size), those of the first layer first."""
+        return self.layers.initial_state(batch_size)
+
+    def hidden(self, tokens: Any, targets: Any, mask: Any, state: Sequence[Any], dropout: Dropout) -> Hidden:
+        """Outputs of the last layer; the layers see `tokens` alone.
+
+        Of a vocabulary so small that a batch repeats all of it, the whole embedding is projected:
+        ``(embedding W_xh + b_h)[tokens]`` needs fewer products than ``embedding[tokens] W_xh + b_h``.
+        """
+        if self.config.vocab_size + 2 <= FEW_ROWS and not dropout.rate("input"):
+            words = dropout.words(self.config.vocab_size + 2)
+            table = self.embedding if words is None else self.embedding * words.dimshuffle(0, "x")
+            x, ids, projected = self.embedding, None, self.layers.project(table)[tokens.flatten()]
+            projected = projected.reshape((tokens.shape[0], tokens.shape[1], projected.shape[1]))
+        else:
+            ids = tokens
+            x, vectors = self.looked_up(tokens, dropout)
+            projected = self.layers.project_over_time(vectors)
+        return Hidden(*run_layers(self.layers, projected, mask, state, dropout), x, ids)
+
+    def graph(self, name: str, **options: Any) -> tuple[list[Any], list[Any], dict[Any, Any]]:
+        """As of every `WordModel`, and of ``step``, one token for each column."""
+        if name != "step":
+            return super().graph(name, **options)
+        tokens_t, state = in_batch(T.ivector("tokens_t"), 0), self.symbolic_state()
+        h_t, final = self.layers.step(self.embedding[tokens_t], state)
+        return [tokens_t, *state], [in_batch(new, 0) for new in (self.head.log_probabilities(h_t), *final)], {}
