@@ -45,6 +45,8 @@ MAY_IMPORT = {
         "config", "engine", "heads", "initializers", "layers", "losses", "noise", "optimizers", "regularization",
         "updates",
     },
+    "encoder": {"layers"},
+    "cloze": {"batching", "config", "initializers", "layers", "model", "preprocessing", "regularization"},
     # use
     "checkpoint": {"config", "model", "preprocessing"},
     "generation": {"preprocessing"},
@@ -56,7 +58,8 @@ MAY_IMPORT = {
 # Packages from elsewhere, and the modules that may import them; NumPy is for all.
 OUTSIDE = {
     "aesara": {
-        "cells", "engine", "heads", "layers", "losses", "model", "noise", "optimizers", "regularization", "unrolling",
+        "cells", "cloze", "encoder", "engine", "heads", "layers", "losses", "model", "noise", "optimizers",
+        "regularization", "unrolling",
     },
     "jax": {"engine"},
     "nltk": {"preprocessing"},

@@ -22,7 +22,7 @@ PROMISED = [
     "label-smoothing", "random-windows", "schedule", "schedule-steps", "warmup", "clip-value", "weight-decay",
     "average-decay", "patience",
     "optimizer", "learning-rate", "clip-norm", "epochs", "max-seconds", "threads", "seed", "checkpoint", "resume",
-    "log", "config", "engine", "device", "num-devices", "coordinator", "num-processes", "process-id",
+    "log", "task", "config", "engine", "device", "num-devices", "coordinator", "num-processes", "process-id",
 ]  # fmt: skip
 
 

@@ -124,8 +124,12 @@ class CorpusConfig(Section):
 
 @dataclass(frozen=True)
 class ModelConfig(Section):
-    """Sizes of the network."""
+    """What the network is for, and its sizes."""
 
+    task: str = setting(
+        "next", "what is learned: the next token, or to fill in a missing word from those on both sides",
+        choices=("next", "fill"),
+    )  # fmt: skip
     cell: str = setting(
         "tanh",
         "a recurrent layer's kind: vanilla with tanh or relu, LSTM, GRU, or LSTM with gated inputs",

@@ -14,7 +14,7 @@ from theano_rnn.batching import start_id
 from theano_rnn.checkpoint import Checkpoint, assign, save, values_of, write_atomically
 from theano_rnn.cli.console import Bar, TrainingDisplay, say, tokenizing_progress
 from theano_rnn.cli.train import Interruption, Settings, log_path
-from theano_rnn.cli.trained import batches_of, compile_showing, samples
+from theano_rnn.cli.trained import KINDS, batches_of, compile_showing, filled, make_model, samples
 from theano_rnn.config import CorpusConfig, ModelConfig, UserError, to_mapping
 from theano_rnn.corpus import load_corpus
 from theano_rnn.scoring import Evaluation, evaluate, perplexity
@@ -46,11 +46,9 @@ class Session(Watcher):
         self.functions: dict[str, Any] = {}
 
     def run(self) -> int:
-        from theano_rnn.model import RNNLM
-
         settings, training = self.settings, self.settings.training
         model_config = ModelConfig(**{**to_mapping(settings.model), "vocab_size": self.vocabulary.vocab_size})
-        self.model = RNNLM(model_config, rng=np.random.default_rng(training.seed))
+        self.model = make_model(model_config, rng=np.random.default_rng(training.seed))
         self.describe()
         names = ("optimizer", "clip_norm", "clip_value", "weight_decay", "average_decay", "seed")
         options = {name: getattr(training, name) for name in names} | {"regularization": training}
@@ -119,7 +117,8 @@ class Session(Watcher):
             f"{self.vocabulary.vocab_size:,} {unit} in the vocabulary, {numbers:,} parameters")  # fmt: skip
 
     def batches(self, ids: Any, epoch: int | None = None) -> Any:
-        return batches_of(ids, self.vocabulary, self.settings.training, dtype=self.model.config.dtype, epoch=epoch)
+        return batches_of(ids, self.vocabulary, self.settings.training, dtype=self.model.config.dtype, epoch=epoch,
+                          task=self.settings.model.task)  # fmt: skip
 
     def function(self, name: str) -> Any:
         """A compiled function other than ``train``, made when first needed."""
@@ -149,14 +148,20 @@ class Session(Watcher):
         say(f"epoch {record['epoch']}: train {record['train_loss']:.4f}, validation {record['valid_loss']:.4f} nats, "
             f"perplexity {record['valid_perplexity']:.2f}, learning rate {record['learning_rate']:g}, "
             f"{record['tokens_per_second']:,.0f} tokens/s, {record['seconds']:.0f} s")  # fmt: skip
+        for text in self.examples():
+            say("  | " + text.replace("\n", "\n  | "))
+        self.display.begin()
+
+    def examples(self) -> list[str]:
+        """What the model can do by now: sentences that it writes, or that it fills in."""
         training, step = self.settings.training, self.state.progress.step
-        texts = samples(
+        if self.settings.model.task == "fill":
+            return filled(self.function("predict"), self.model, self.vocabulary, self.corpus.valid,
+                          num_sentences=NUM_SAMPLES, seed=[training.seed, step])  # fmt: skip
+        return samples(
             self.function("step"), self.model, self.vocabulary, start=start_id(self.vocabulary, training.batching),
             num_samples=NUM_SAMPLES, max_tokens=None, temperature=0.8, seed=[training.seed, step],
         )  # fmt: skip
-        for text in texts:
-            say("  | " + text.replace("\n", "\n  | "))
-        self.display.begin()
 
     def should_stop(self) -> bool:
         is_stopped = self.interruption.signal is not None
@@ -183,6 +188,7 @@ class Session(Watcher):
                 best=self.state.best,
                 optimizer=values_of(self.model.optimizer_state),
                 carried=self.state.carried,
+                kind=KINDS[self.settings.model.task],
             ),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import signal
 import tempfile
@@ -40,6 +41,7 @@ def build(prog: str) -> argparse.ArgumentParser:
         f"  {prog} --train mybook.txt --epochs 10 --checkpoint runs/mybook.safetensors\n"
         f"  {prog} --train comments.csv --lowercase --batching sentences\n"
         f"  {prog} --train input.txt --unit char --hidden-size 256 --test-fraction 0\n"
+        f"  {prog} --task fill --cell lstm --checkpoint runs/fill.safetensors    then fill.py\n"
         f"  {prog} --resume                    go on after Ctrl-C, a crash or --max-seconds",
     )
     for name, section in SECTIONS.items():
@@ -72,8 +74,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         checkpoint = load(run_settings.checkpoint, resume=True)
         stored = resumed(given, checkpoint, run_settings.checkpoint)
     settings = Settings(**{**sections_from({**stored, **given}, SECTIONS), "machine": machine}, given=given)
-    if settings.text.unit == "char" and settings.training.batching == "sentences":
-        raise UserError("--batching sentences needs --unit word: characters are one stream without sentences")
+    settings = checked(settings)
     if checkpoint is not None and checkpoint.progress["is_finished"]:
         from theano_rnn.cli.session import complete_log
 
@@ -88,6 +89,21 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         from theano_rnn.cli.session import Session
 
         return Session(settings, checkpoint, default_corpus(settings.corpus, root), interruption).run()
+
+
+def checked(settings: Settings) -> Settings:
+    """`settings` if they go together; those of the text's order as the task needs them."""
+    training = settings.training
+    if settings.model.task == "fill":
+        if settings.given.get("batching") == "stream":
+            raise UserError("--batching stream is for --task next: a word is filled in from the sentence it stands in")
+        training = dataclasses.replace(training, batching="sentences")
+    if training.batching == "sentences" and settings.text.unit == "char":
+        what = "--task fill" if settings.model.task == "fill" else "--batching sentences"
+        raise UserError(f"{what} needs --unit word: characters are one stream without sentences")
+    if training.batching == "sentences" and training.random_windows:
+        raise UserError("--random-windows needs --batching stream: a sentence is read as a whole")
+    return dataclasses.replace(settings, training=training)
 
 
 def check_devices(settings: Settings) -> None:

@@ -11,17 +11,35 @@ import numpy as np
 from theano_rnn.batching import BatchSequence, Sentences, Stream, sentence_lengths, start_id
 from theano_rnn.checkpoint import assign, load
 from theano_rnn.cli.console import compiling_progress
-from theano_rnn.config import MachineConfig, ModelConfig, TrainingConfig, from_mapping
+from theano_rnn.config import MachineConfig, ModelConfig, TrainingConfig, UserError, from_mapping
 from theano_rnn.generation import generate
 from theano_rnn.preprocessing import Vocabulary, detokenize, sentence_splitter, word_tokenizer
 
 SAMPLE_TOKENS = {"word": 60, "char": 300}  # the most tokens of one sample unless asked otherwise
 
 
+KINDS = {"next": "language model", "fill": "fill-in model"}  # of checkpoints, by task
+
+
+def make_model(config: ModelConfig, *, rng: np.random.Generator) -> Any:
+    """A new model for the task that `config` names."""
+    from theano_rnn.cloze import Cloze
+    from theano_rnn.model import RNNLM
+
+    return (Cloze if config.task == "fill" else RNNLM)(config, rng=rng)
+
+
 def batches_of(
-    ids: Any, vocabulary: Vocabulary, config: TrainingConfig, *, dtype: str, epoch: int | None = None
+    ids: Any,
+    vocabulary: Vocabulary,
+    config: TrainingConfig,
+    *,
+    dtype: str,
+    epoch: int | None = None,
+    task: str = "next",
 ) -> BatchSequence:
     """Batches of `ids` as `config` wants them; with `epoch` in that epoch's order, else in the order of the text."""
+    rng = None if epoch is None else np.random.default_rng([config.seed, epoch])
     common: dict[str, Any] = {
         "batch_size": config.batch_size,
         "start_id": start_id(vocabulary, config.batching),
@@ -29,11 +47,13 @@ def batches_of(
         "dtype": dtype,
     }
     if config.batching == "stream":
-        cuts = np.random.default_rng([config.seed, epoch]) if config.random_windows and epoch is not None else None
-        return Stream(ids, bptt_steps=config.bptt_steps, rng=cuts, **common)
+        return Stream(ids, bptt_steps=config.bptt_steps, rng=rng if config.random_windows else None, **common)
     if epoch is None:
         common["batch_size"] *= -(-32 // config.batch_size)  # a sentence's loss does not depend on its neighbours
-    rng = None if epoch is None else np.random.default_rng([config.seed, epoch])
+    if task == "fill":
+        from theano_rnn.cloze import batches
+
+        return batches(ids, vocabulary, batch_size=common["batch_size"], rng=rng, dtype=dtype)
     return Sentences(ids, lengths=sentence_lengths(ids, vocabulary.eos_id), rng=rng, **common)
 
 
@@ -51,16 +71,24 @@ def compile_showing(model: Any, name: str, machine: MachineConfig, **options: An
 
 
 class Trained:
-    """The best parameters of a checkpoint, its vocabulary and its settings."""
+    """The best parameters of a checkpoint, its vocabulary and its settings.
 
-    def __init__(self, path: str | os.PathLike[str], machine: MachineConfig) -> None:
-        from theano_rnn.model import RNNLM
+    Raises
+    ------
+    UserError
+        The checkpoint was trained for another task.
+    """
 
+    def __init__(self, path: str | os.PathLike[str], machine: MachineConfig, *, task: str = "next") -> None:
         self.machine = machine
         self.checkpoint = load(path)
+        config = from_mapping(ModelConfig, self.checkpoint.settings["model"])
+        if config.task != task:
+            raise UserError(f"{path} is a {KINDS[config.task]}, this needs a {KINDS[task]}: "
+                            f"train one with --task {task}")  # fmt: skip
         self.vocabulary = self.checkpoint.vocabulary
         self.training = from_mapping(TrainingConfig, self.checkpoint.settings["training"])
-        self.model = RNNLM(from_mapping(ModelConfig, self.checkpoint.settings["model"]), rng=np.random.default_rng(0))
+        self.model = make_model(config, rng=np.random.default_rng(0))
         assign(self.model.params, self.checkpoint.best)
 
     def compiled(self, name: str) -> Any:
@@ -106,3 +134,24 @@ def samples(
         banned=[vocabulary.unk_id] if unit == "word" else [vocabulary.unk_id, vocabulary.eos_id],
     )
     return [detokenize(vocabulary.decode([*prompt, *ids]), vocabulary.text) for ids in texts]
+
+
+def filled(
+    predict: Any, model: Any, vocabulary: Vocabulary, ids: Any, *, num_sentences: int, seed: Sequence[int]
+) -> list[str]:
+    """Sentences of a text, one word of each left out, and what the model would fill in; which ones is random."""
+    from theano_rnn.cloze import fill
+
+    rng = np.random.default_rng(seed)
+    lengths = sentence_lengths(ids, vocabulary.eos_id)
+    begins = np.cumsum(lengths) - lengths
+    readable = np.flatnonzero((lengths >= 6) & (lengths <= 25))
+    texts = []
+    for number in rng.choice(readable, min(num_sentences, len(readable)), replace=False):
+        tokens = vocabulary.decode(ids[begins[number] : begins[number] + lengths[number] - 1])
+        place = int(rng.integers(len(tokens)))
+        word, tokens[place] = tokens[place], "___"
+        (best,) = fill(predict, model.initial_state, vocabulary, tokens, num_words=3, dtype=model.config.dtype)
+        guesses = ", ".join(f"{guess} {p:.2f}" for guess, p in best)
+        texts.append(f"{detokenize(tokens, vocabulary.text)}   ({word}: {guesses})")
+    return texts
