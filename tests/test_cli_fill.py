@@ -55,7 +55,8 @@ def test_examples_are_shown_after_each_epoch(folder):
 
 
 def test_each_blank_has_its_likeliest_words_one_a_line(folder):
-    done = run(folder, "fill", "whole.safetensors", "--num-words", "3", text="Emma saw the ___.\n\n ___ met the ball.\n")
+    text = "Emma saw the ___.\n\n ___ met the ball.\n"
+    done = run(folder, "fill", "whole.safetensors", "--num-words", "3", text=text)
     assert done.returncode == 0, done.stderr
     blanks = [[line.split("\t") for line in blank.splitlines()] for blank in done.stdout.rstrip("\n").split("\n\n")]
     assert [len(blank) for blank in blanks] == [3, 3]

@@ -33,10 +33,18 @@ def settings_of(section: type[Section]) -> list[dataclasses.Field[Any]]:
     return [item for item in dataclasses.fields(section) if item.metadata]
 
 
-def add_flags(parser: argparse.ArgumentParser, title: str, section: type[Section]) -> None:
-    """One flag for each setting, its help with the default; a flag that is not given leaves no attribute."""
+def add_flags(
+    parser: argparse.ArgumentParser, title: str, section: type[Section], *, but: type[Section] | None = None
+) -> None:
+    """One flag for each setting, its help with the default; a flag that is not given leaves no attribute.
+
+    `but`: leave out the settings that `section` has from this one.
+    """
     group = parser.add_argument_group(title)
+    left_out = {item.name for item in dataclasses.fields(but)} if but else set()
     for item in settings_of(section):
+        if item.name in left_out:
+            continue
         rules = item.metadata
         text = rules["help"].replace("%", "%%")
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}

@@ -17,6 +17,7 @@ from theano_rnn.cli.options import Parser, add_flags, flag, given_settings, sect
 from theano_rnn.config import (
     CorpusConfig,
     ModelConfig,
+    RegularizationConfig,
     RunConfig,
     TextConfig,
     TrainingConfig,
@@ -35,6 +36,7 @@ FILES = ("train", "valid", "test")
 def build(prog: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
+        usage=f"{prog} [FLAG ...]",
         description="Train a recurrent language model. Without arguments: on six novels by Jane Austen.",
         epilog="examples:\n"
         f"  {prog}\n"
@@ -45,7 +47,9 @@ def build(prog: str) -> argparse.ArgumentParser:
         f"  {prog} --resume                    go on after Ctrl-C, a crash or --max-seconds",
     )
     for name, section in SECTIONS.items():
-        add_flags(parser, TITLES[name], section)
+        if section is TrainingConfig:
+            add_flags(parser, "regularization, at work in training alone", RegularizationConfig)
+        add_flags(parser, TITLES[name], section, but=RegularizationConfig)
     parser.add_argument("--config", metavar="FILE.toml", help="settings by the names of the flags; flags win")
     return parser
 

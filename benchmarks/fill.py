@@ -1,0 +1,102 @@
+"""How often the first guess is right: a model that fills in words, and one of the next token, on the same words.
+
+Both checkpoints must come from the same text and cuts; the words are those of its test cut, ends of sentences left out.
+The model of the next token reads the text as one stream, with all that came before; the other reads a sentence. Neither
+may guess `</s>`; of the words that the vocabulary knows a second figure is given, where neither may guess `<unk>`.
+
+    python scripts/train.py --task fill --cell lstm --checkpoint runs/fill.safetensors --max-seconds 480
+    python scripts/train.py --cell lstm --checkpoint runs/next.safetensors --max-seconds 480
+    python benchmarks/fill.py runs/fill.safetensors runs/next.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+from theano_rnn.cli.machine import prepare_machine
+from theano_rnn.config import CorpusConfig, MachineConfig, from_mapping
+
+MACHINE = prepare_machine(MachineConfig())  # before numpy
+
+import numpy as np  # noqa: E402
+
+from theano_rnn.batching import sentence_lengths  # noqa: E402
+from theano_rnn.cli.train import default_corpus  # noqa: E402
+from theano_rnn.cli.trained import Trained, batches_of  # noqa: E402
+from theano_rnn.cloze import fill  # noqa: E402
+from theano_rnn.corpus import load_corpus  # noqa: E402
+from theano_rnn.preprocessing import detokenize  # noqa: E402
+
+
+def guesses(trained: Trained, ids: Any, task: str) -> tuple[Any, Any, Any]:
+    """(words, first guesses, first guesses among known words) in the order of the batches."""
+    training = dataclasses.replace(trained.training, batching="sentences" if task == "fill" else "stream")
+    predict, vocabulary = trained.compiled("predict"), trained.vocabulary
+    found, state = [], ()
+    for batch in batches_of(ids, vocabulary, training, dtype=trained.model.config.dtype, task=task):
+        state = trained.model.initial_state(batch.tokens.shape[1]) if batch.is_start else state
+        seen = (batch.tokens, batch.targets) if task == "fill" else (batch.tokens,)
+        log_p, *state = predict(*seen, batch.mask, *state)
+        counted = (batch.mask > 0) & (batch.targets != vocabulary.eos_id)
+        log_p = np.array(log_p)[counted]
+        log_p[:, vocabulary.eos_id] = -np.inf
+        any_word = log_p.argmax(axis=1)
+        log_p[:, vocabulary.unk_id] = -np.inf
+        found.append((batch.targets[counted], any_word, log_p.argmax(axis=1)))
+    return tuple(map(np.concatenate, zip(*found)))
+
+
+def report(name: str, words: Any, any_word: Any, known_word: Any, unk_id: int) -> None:
+    is_known = words != unk_id
+    share, known = np.mean(words == any_word), np.mean(words[is_known] == known_word[is_known])
+    print(f"{name}: {share:.2%} of {len(words):,} words; {known:.2%} of the {is_known.sum():,} known ones", flush=True)
+
+
+def examples(trained: Trained, ids: Any, count: int, seed: int) -> None:
+    """Sentences of `ids`, drawn at random, one known word with letters of each left out, and five guesses."""
+    vocabulary, rng = trained.vocabulary, np.random.default_rng(seed)
+    predict = trained.compiled("predict")
+    lengths = sentence_lengths(ids, vocabulary.eos_id)
+    begins = np.cumsum(lengths) - lengths
+    for number in rng.permutation(np.flatnonzero((lengths > 8) & (lengths < 25))):
+        sentence = ids[begins[number] : begins[number] + lengths[number] - 1]
+        tokens = vocabulary.decode(sentence)
+        places = [i for i, token in enumerate(tokens) if token.isalpha() and len(token) > 3]
+        if vocabulary.unk_id in sentence or not places:
+            continue
+        place = int(rng.choice(places))
+        word, tokens[place] = tokens[place], "___"
+        (best,) = fill(predict, trained.model.initial_state, vocabulary, tokens)
+        print(f"- {detokenize(tokens, vocabulary.text)}\n  {word}: {', '.join(f'{g} {p:.2f}' for g, p in best)}")
+        count -= 1
+        if not count:
+            break
+
+
+def main() -> None:
+    summary, _, details = __doc__.partition("\n")
+    parser = argparse.ArgumentParser(
+        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("fill", metavar="CHECKPOINT", help="trained with --task fill")
+    parser.add_argument("next", metavar="CHECKPOINT", help="trained with --task next, on the same text")
+    parser.add_argument("--examples", type=int, default=10, metavar="N", help="how many (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the examples (default: %(default)s)")
+    args = parser.parse_args()
+    both = {task: Trained(getattr(args, task), MACHINE, task=task) for task in ("fill", "next")}
+    first = both["fill"]
+    files = default_corpus(from_mapping(CorpusConfig, first.checkpoint.settings["corpus"]), None)
+    corpus = load_corpus(files, first.vocabulary.text)
+    if {trained.checkpoint.fingerprint for trained in both.values()} != {corpus.fingerprint}:
+        raise SystemExit("the checkpoints come from different texts, or the text has changed")
+    if corpus.test is None:
+        raise SystemExit("the checkpoints were made without a test cut")
+    for task, trained in both.items():
+        report(task, *guesses(trained, corpus.test, task), trained.vocabulary.unk_id)
+    examples(first, corpus.test, args.examples, args.seed)
+
+
+if __name__ == "__main__":
+    main()
