@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from theano_rnn.cli.machine import prepare_machine
-from theano_rnn.cli.options import Parser, add_flags, flag, given_settings, sections_from, settings_of
+from theano_rnn.cli.options import Parser, add_flags, flag, given_settings, naming_flag, sections_from, settings_of
 from theano_rnn.config import (
     CorpusConfig,
     ModelConfig,
@@ -21,6 +21,7 @@ from theano_rnn.config import (
     TrainingConfig,
     TrainingMachineConfig,
     UserError,
+    check_head,
     to_mapping,
 )
 
@@ -93,6 +94,10 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
 def check_devices(settings: Settings) -> None:
     """Raise `UserError` where the devices, or the processes, cannot share the work."""
     count, batch_size = int(settings.machine.num_devices), settings.training.batch_size
+    try:
+        check_head(settings.model, settings.training, count)
+    except UserError as error:
+        raise naming_flag(error) from None
     if batch_size % count:
         raise UserError(f"--batch-size must be a multiple of the {count} devices, got {batch_size}")
     if settings.machine.num_processes not in (None, 1) and settings.run.max_seconds is not None:

@@ -43,7 +43,8 @@ QUERY = RewriteDatabaseQuery(
         "local_adv_sub1_adv_inc_sub1",  # wrong where indices repeat, and fails without ShapeOpt
     ],
 )  # fmt: skip
-MANY_SHAPES = 12  # compilations of one function after which something is wrong
+MANY_SHAPES = 48  # compilations of one function after which something is wrong: 11 lengths of sentences, each with some
+# numbers of slots of an adaptive head
 
 
 def x64() -> Any:
