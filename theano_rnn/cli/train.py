@@ -22,6 +22,7 @@ from theano_rnn.config import (
     TrainingMachineConfig,
     UserError,
     check_head,
+    from_mapping,
     to_mapping,
 )
 
@@ -105,11 +106,14 @@ def check_devices(settings: Settings) -> None:
 
 
 def resumed(given: Mapping[str, Any], checkpoint: Any, path: str) -> dict[str, Any]:
-    """The checkpoint's settings; a flag that says otherwise is an error, but files are compared by content later."""
+    """The checkpoint's settings; a flag that says otherwise is an error, but files are compared by content later.
+
+    A setting that an older checkpoint does not know is as it was then, which is the default.
+    """
     stored = {
         name: value
         for section in ("model", "text", "training", "corpus")  # the corpus has the last word on
-        for name, value in checkpoint.settings[section].items()
+        for name, value in to_mapping(from_mapping(STORED[section], checkpoint.settings[section])).items()
     }  # vocab_size: what was asked for
     own = {item.name for section in STORED.values() for item in settings_of(section)}
     for name, value in given.items():
