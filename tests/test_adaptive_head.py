@@ -179,6 +179,19 @@ def test_empty_slots_change_nothing(adaptive, monkeypatch):
         np.testing.assert_allclose(many[name], gradient, rtol=1e-9, atol=1e-15, err_msg=name)
 
 
+def test_a_target_that_is_no_word_is_not_scored_as_one(adaptive, engine):
+    """As of the soft-max: C raises, XLA cannot and gives nan."""
+    _, functions, _ = adaptive
+    tokens, targets, mask, state = batch("every cluster")
+    targets[1, 2] = VOCAB
+    if engine == "c":
+        with pytest.raises(IndexError, match="targets must be in 0 .. 24"):
+            functions.loss(tokens, targets, mask, state)
+    else:
+        losses = np.asarray(functions.loss(tokens, targets, mask, state)[0])
+        assert np.argwhere(np.isnan(losses)).tolist() == [[1, 2]]
+
+
 def test_losses_and_gradients_are_those_of_pytorch():
     """PyTorch's tails have no biases: ours are zero, as in a fresh model."""
     torch = pytest.importorskip("torch")

@@ -19,8 +19,8 @@ PROMISED = [
     "vocab-size", "min-count", "batching", "batch-size", "bptt-steps", "cell", "embedding-size", "hidden-size",
     "num-layers", "residual", "recurrent-init", "tie-weights", "head", "cutoffs", "dropout", "input-dropout",
     "layer-dropout", "output-dropout", "variational", "embedding-dropout", "recurrent-dropout", "activation-penalty",
-    "temporal-penalty", "label-smoothing", "random-windows", "schedule", "schedule-steps", "warmup", "clip-value", "weight-decay",
-    "average-decay", "patience",
+    "temporal-penalty", "label-smoothing", "random-windows", "schedule", "schedule-steps", "warmup", "clip-value",
+    "weight-decay", "average-decay", "patience",
     "optimizer", "learning-rate", "clip-norm", "epochs", "max-seconds", "threads", "seed", "checkpoint", "resume",
     "log", "config", "engine", "device", "num-devices", "coordinator", "num-processes", "process-id",
 ]  # fmt: skip

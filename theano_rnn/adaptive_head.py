@@ -1,8 +1,8 @@
-"""The adaptive soft-max: a head whose cost hardly grows with the vocabulary, since it treats rare words together.
+"""The adaptive soft-max: a head for large vocabularies, which computes scores of rare words where they are needed.
 
 A vocabulary is ordered by frequency. Its first words, and one column for each cluster of rarer ones, are the columns of
-a soft-max of every row; a cluster's own soft-max is computed for the few rows whose target is in it, of fewer numbers
-than the hidden vector has:
+a soft-max of every row. A cluster's own soft-max, of a projection of h to fewer numbers, is computed in training for
+the rows alone whose target is in it:
 
     P(v) = softmax(h W_hy + b_y)_v                                                  for v < cutoffs[0], else
     P(v) = softmax(h W_hy + b_y)_{cutoffs[0] + i} softmax(h W_down_i W_up_i + b_i)_v    v in cluster i
@@ -30,7 +30,7 @@ from theano_rnn.losses import cross_entropy
 REDUCTION = 4  # each cluster's vectors have this many times fewer numbers than those of the one before
 LEAST_SIZE = 8  # numbers of the shortest such vectors
 SHARES = (1, 2, 3, 4, 6, 8, 12, 16)  # sixteenths of a batch's rows that a cluster may have slots for
-FEWEST_SLOTS = 64  # of a cluster: with fewer a step is hardly faster, and more shapes are compiled
+FEWEST_SLOTS = 64  # of a cluster: with fewer a step is little faster, and more shapes are compiled
 
 
 class AdaptiveHead:
@@ -91,7 +91,7 @@ class AdaptiveHead:
         for i, cutoff in enumerate(self.cutoffs):
             rows = np.flatnonzero(clusters == i + 1)
             slots = np.zeros((3, num_slots(len(rows), flat.size)), "int32")
-            slots[:, : len(rows)] = rows, flat[rows] - cutoff, np.ones(len(rows))
+            slots[:, : len(rows)] = rows, flat[rows] - cutoff, np.ones_like(rows)
             arrays.append(slots)
         return arrays
 
