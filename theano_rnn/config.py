@@ -176,6 +176,9 @@ class ModelConfig(Section):
 def default_cutoffs(vocab_size: int) -> tuple[int, ...]:
     """Where the clusters of an adaptive head begin: at a fiftieth and a tenth of the vocabulary.
 
+    Of 100,000 words (benchmarks/adaptive.py), steps with 1,000 or 4,000 in place of 2,000 and 20,000 in place of 10,000
+    were up to 9 % faster; with 4,000 and 20,000 the loss after equal seconds of training was higher.
+
     >>> default_cutoffs(100_000), default_cutoffs(2)
     ((2000, 10000), (1,))
     """
