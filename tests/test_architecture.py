@@ -40,10 +40,11 @@ MAY_IMPORT = {
     "unrolling": set(),
     "layers": {"cells", "unrolling"},
     "heads": {"initializers", "losses"},
+    "adaptive_head": {"initializers", "losses"},
     "regularization": {"config", "noise"},
     "model": {
-        "config", "engine", "heads", "initializers", "layers", "losses", "noise", "optimizers", "regularization",
-        "updates",
+        "adaptive_head", "config", "engine", "heads", "initializers", "layers", "losses", "noise", "optimizers",
+        "regularization", "updates",
     },
     "encoder": {"layers"},
     "cloze": {"batching", "config", "initializers", "layers", "model", "preprocessing", "regularization"},
@@ -58,8 +59,8 @@ MAY_IMPORT = {
 # Packages from elsewhere, and the modules that may import them; NumPy is for all.
 OUTSIDE = {
     "aesara": {
-        "cells", "cloze", "encoder", "engine", "heads", "layers", "losses", "model", "noise", "optimizers",
-        "regularization", "unrolling",
+        "adaptive_head", "cells", "cloze", "encoder", "engine", "heads", "layers", "losses", "model", "noise",
+        "optimizers", "regularization", "unrolling",
     },
     "jax": {"engine"},
     "nltk": {"preprocessing"},

@@ -17,10 +17,10 @@ from theano_rnn.schedules import SCHEDULES
 PROMISED = [
     "train", "valid", "test", "valid-fraction", "test-fraction", "unit", "sentences", "tokens", "lowercase",
     "vocab-size", "min-count", "batching", "batch-size", "bptt-steps", "cell", "embedding-size", "hidden-size",
-    "num-layers", "residual", "recurrent-init", "tie-weights", "dropout", "input-dropout", "layer-dropout",
-    "output-dropout", "variational", "embedding-dropout", "recurrent-dropout", "activation-penalty", "temporal-penalty",
-    "label-smoothing", "random-windows", "schedule", "schedule-steps", "warmup", "clip-value", "weight-decay",
-    "average-decay", "patience",
+    "num-layers", "residual", "recurrent-init", "tie-weights", "head", "cutoffs", "dropout", "input-dropout",
+    "layer-dropout", "output-dropout", "variational", "embedding-dropout", "recurrent-dropout", "activation-penalty",
+    "temporal-penalty", "label-smoothing", "random-windows", "schedule", "schedule-steps", "warmup", "clip-value",
+    "weight-decay", "average-decay", "patience",
     "optimizer", "learning-rate", "clip-norm", "epochs", "max-seconds", "threads", "seed", "checkpoint", "resume",
     "log", "task", "config", "engine", "device", "num-devices", "coordinator", "num-processes", "process-id",
 ]  # fmt: skip
@@ -85,6 +85,11 @@ def test_every_name_that_can_be_chosen_exists():
 def test_a_flag_that_is_not_given_is_no_setting():
     assert given() == {}
     assert given("--hidden-size", "4", "--lowercase") == {"hidden_size": 4, "lowercase": True}
+
+
+def test_several_numbers_make_one_list():
+    assert given("--head", "adaptive", "--cutoffs", "5", "9") == {"head": "adaptive", "cutoffs": [5, 9]}
+    assert sections_from(given("--head", "adaptive", "--cutoffs", "5", "9"), SECTIONS)["model"].cutoffs == (5, 9)
 
 
 def test_several_training_files_make_one_list():
@@ -152,6 +157,10 @@ def test_a_file_that_is_not_toml_is_refused_in_one_line(toml, text):
         ("hidden_size = '4'", "--hidden-size must be a whole number, got '4'"),
         ("hidden_size = true", "--hidden-size must be a whole number, got True"),
         ("train = 'a.txt'", "--train must be a list of file names"),
+        ("train = [1]", "--train must be a list of file names"),
+        ("head = 'adaptive'\ncutoffs = 5", "--cutoffs must be a list of whole numbers, got 5"),
+        ("head = 'adaptive'\ncutoffs = [5.5]", "--cutoffs must be a list of whole numbers"),
+        ("cutoffs = [5]", "--cutoffs needs head adaptive"),
         ("learning_rate = nan", "--learning-rate must be a finite number"),
         ("unit = 'syllable'", "--unit must be one of word, char"),
         ("resume = 1", "--resume must be true or false"),

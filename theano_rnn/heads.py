@@ -1,6 +1,7 @@
 """Heads: from hidden vectors to the probabilities of the next token.
 
-A head has `params`, `losses(h, targets)` and `log_probabilities(h)`; h is (rows, hidden).
+A head has `params`, `losses(h, targets)` and `log_probabilities(h)`; h is (rows, hidden). What `losses` needs besides
+are the variables `inputs`, for which `prepare(targets, mask)` makes arrays from a batch's, (time, batch).
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class SoftmaxHead:
         ln(vocab_size); or, tied, ``W_he`` (hidden_size, embedding_size) where sizes differ; and ``b_y``, zero.
     """
 
+    inputs: tuple[Any, ...] = ()
+
     def __init__(
         self, hidden_size: int, vocab_size: int, *, embedding: Any = None, rng: np.random.Generator, dtype: str
     ) -> None:
@@ -45,6 +48,10 @@ class SoftmaxHead:
             values["W_he"] = uniform((hidden_size, embedding.get_value(borrow=True).shape[1]), rng=rng)
         values["b_y"] = np.zeros(vocab_size)
         self.params = {name: aesara.shared(value.astype(dtype), name=name) for name, value in values.items()}
+
+    def prepare(self, targets: Any, mask: Any) -> list[Any]:
+        """Nothing."""
+        return []
 
     def weights(self) -> Any:
         """The matrix (hidden or embedding size, vocab_size)."""

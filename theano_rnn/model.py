@@ -13,6 +13,7 @@ models of words share; then `RNNLM`, which joins embedding, layers and head into
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,7 +22,8 @@ import aesara.tensor as T
 import numpy as np
 from aesara.tensor.var import TensorVariable
 
-from theano_rnn.config import ModelConfig, RegularizationConfig
+from theano_rnn.adaptive_head import AdaptiveHead
+from theano_rnn.config import ModelConfig, RegularizationConfig, check_head, default_cutoffs
 from theano_rnn.engine import CompileProgress, compile_function, first_column, in_batch, sum_over_devices
 from theano_rnn.heads import SoftmaxHead
 from theano_rnn.initializers import normal
@@ -148,15 +150,24 @@ class WordModel:
     def __init__(
         self, config: ModelConfig, layers: Mapping[str, Layers], num_features: int, *, rng: np.random.Generator
     ) -> None:
+        if config.head == "adaptive":
+            config = dataclasses.replace(config, cutoffs=config.cutoffs or default_cutoffs(config.vocab_size))
         self.config, self.num_features = config, num_features
         values = EMBEDDING_SCALE * normal((config.vocab_size + 2, config.embedding_size), rng=rng)
         self.embedding = aesara.shared(values.astype(config.dtype), name="embedding")
-        tied = self.embedding if config.tie_weights else None
-        self.head = SoftmaxHead(num_features, config.vocab_size, embedding=tied, rng=rng, dtype=config.dtype)
+        self.head = self.make_head(rng)
         named = {prefix + name: p for prefix, these in layers.items() for name, p in these.params.items()}
         self.params: dict[str, Any] = {"embedding": self.embedding, **named, **self.head.params}
         self.optimizer_state: dict[str, Any] = {}
         self.averages: dict[str, Any] = {}
+
+    def make_head(self, rng: np.random.Generator) -> Any:
+        """The head that the config describes."""
+        config = self.config
+        if config.head == "adaptive":
+            return AdaptiveHead(self.num_features, config.vocab_size, config.cutoffs, rng=rng, dtype=config.dtype)
+        tied = self.embedding if config.tie_weights else None
+        return SoftmaxHead(self.num_features, config.vocab_size, embedding=tied, rng=rng, dtype=config.dtype)
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
         """The state before the first batch of a text: NumPy arrays (batch_size, units)."""
@@ -184,6 +195,7 @@ class WordModel:
     ) -> tuple[list[Any], list[Any], dict[Any, Any]]:
         """Inputs, outputs and updates of one of the functions, before compilation.
 
+        The last inputs of ``train`` and ``loss`` are those of the head.
         `is_divided`: several devices will have a part of each batch. `rule`: as of `UpdateRule`.
         """
         dtype = self.config.dtype
@@ -205,7 +217,7 @@ class WordModel:
             return [*self.seen(tokens, targets), mask, *state], [log_p, *final], {}
         if name == "loss":
             losses = self.head.losses(rows, targets.flatten()).reshape(mask.shape)
-            return [tokens, targets, mask, *state], [in_batch(losses * mask, 1), *final], {}
+            return [tokens, targets, mask, *state, *self.head.inputs], [in_batch(losses * mask, 1), *final], {}
         if regularization.label_smoothing:
             pair = self.head.smoothed_losses(rows, targets.flatten(), regularization.label_smoothing)
             losses, objective = (values.reshape(mask.shape) for values in pair)
@@ -220,7 +232,7 @@ class WordModel:
         if noise is not None and noise.num_sites:
             updates[count] = count + np.int32(1)
             self.optimizer_state["steps"] = count
-        return [tokens, targets, mask, *state, learning_rate], [loss, *final], updates
+        return [tokens, targets, mask, *state, learning_rate, *self.head.inputs], [loss, *final], updates
 
     def seen(self, tokens: Any, targets: Any) -> list[Any]:
         """What ``predict`` takes of the two."""
@@ -263,16 +275,27 @@ class WordModel:
         ValueError
             An unknown name.
         UserError
-            The engine cannot run here; the message says what to install.
+            The engine cannot run here; the message says what to install. Or the head cannot do what is asked.
         """
         unknown = [name for name in names if name not in self.names]
         if unknown:
             raise ValueError(f"functions are {', '.join(self.names)}, got {unknown[0]!r}")
+        check_head(self.config, training.get("regularization") or RegularizationConfig(), num_devices)
         options = {"is_divided": num_devices != 1, **training}
         graphs = {name: self.graph(name, **options) for name in names or self.names}
-        return Functions(
-            **compile_functions(graphs, engine=engine, device=device, num_devices=num_devices, progress=progress)
-        )
+        functions = compile_functions(graphs, engine=engine, device=device, num_devices=num_devices, progress=progress)
+        if self.head.inputs:
+            for name in functions.keys() & {"train", "loss"}:
+                functions[name] = self.preparing(functions[name])
+        return Functions(**functions)
+
+    def preparing(self, function: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+        """A compiled function that is given, after its arguments, what the head makes of targets and mask."""
+
+        def prepared(tokens: Any, targets: Any, mask: Any, *rest: Any) -> list[Any]:
+            return function(tokens, targets, mask, *rest, *self.head.prepare(targets, mask))
+
+        return prepared
 
 
 class RNNLM(WordModel):

@@ -60,7 +60,7 @@ def add_flags(
         else:
             options["metavar"] = {int: "N", float: "X"}.get(rules["kind"], "TEXT")
         if rules["kind"] is tuple:
-            options["nargs"] = "+"
+            options |= {"nargs": "+", "type": rules["of"]}
         elif rules["kind"] in (int, float):
             options["type"] = rules["kind"]
         group.add_argument(flag(item.name), **options)
@@ -108,6 +108,11 @@ def sections_from(values: Mapping[str, Any], sections: Mapping[str, type[Section
         try:
             made[key] = from_mapping(section, values)
         except UserError as error:
-            name, _, rest = str(error).partition(" ")
-            raise UserError(f"{flag(name)} {rest}") from None
+            raise naming_flag(error) from None
     return made
+
+
+def naming_flag(error: UserError) -> UserError:
+    """An error whose message begins with a setting's name, with the flag in its place."""
+    name, _, rest = str(error).partition(" ")
+    return UserError(f"{flag(name)} {rest}")

@@ -13,6 +13,7 @@ import numpy as np
 from theano_rnn.batching import start_id
 from theano_rnn.checkpoint import Checkpoint, assign, save, values_of, write_atomically
 from theano_rnn.cli.console import Bar, TrainingDisplay, say, tokenizing_progress
+from theano_rnn.cli.options import sections_from
 from theano_rnn.cli.train import Interruption, Settings, log_path
 from theano_rnn.cli.trained import KINDS, batches_of, compile_showing, filled, make_model, samples
 from theano_rnn.config import CorpusConfig, ModelConfig, UserError, to_mapping
@@ -47,7 +48,8 @@ class Session(Watcher):
 
     def run(self) -> int:
         settings, training = self.settings, self.settings.training
-        model_config = ModelConfig(**{**to_mapping(settings.model), "vocab_size": self.vocabulary.vocab_size})
+        counted = {**to_mapping(settings.model), "vocab_size": self.vocabulary.vocab_size}
+        model_config = sections_from(counted, {"model": ModelConfig})["model"]
         self.model = make_model(model_config, rng=np.random.default_rng(training.seed))
         self.describe()
         names = ("optimizer", "clip_norm", "clip_value", "weight_decay", "average_decay", "seed")
@@ -175,8 +177,8 @@ class Session(Watcher):
         """Write the checkpoint."""
         if not self.writes:
             return
-        settings = {name: to_mapping(getattr(self.settings, name)) for name in ("corpus", "text", "model", "training")}
-        settings["model"]["vocab_size"] = self.vocabulary.vocab_size
+        settings = {name: to_mapping(getattr(self.settings, name)) for name in ("corpus", "text", "training")}
+        settings["model"] = to_mapping(self.model.config)
         save(
             self.path,
             Checkpoint(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from theano_rnn.cli.machine import prepare_machine
-from theano_rnn.cli.options import Parser, add_flags, flag, given_settings, sections_from, settings_of
+from theano_rnn.cli.options import Parser, add_flags, flag, given_settings, naming_flag, sections_from, settings_of
 from theano_rnn.config import (
     CorpusConfig,
     ModelConfig,
@@ -23,6 +23,8 @@ from theano_rnn.config import (
     TrainingConfig,
     TrainingMachineConfig,
     UserError,
+    check_head,
+    from_mapping,
     to_mapping,
 )
 
@@ -113,6 +115,10 @@ def checked(settings: Settings) -> Settings:
 def check_devices(settings: Settings) -> None:
     """Raise `UserError` where the devices, or the processes, cannot share the work."""
     count, batch_size = int(settings.machine.num_devices), settings.training.batch_size
+    try:
+        check_head(settings.model, settings.training, count)
+    except UserError as error:
+        raise naming_flag(error) from None
     if batch_size % count:
         raise UserError(f"--batch-size must be a multiple of the {count} devices, got {batch_size}")
     if settings.machine.num_processes not in (None, 1) and settings.run.max_seconds is not None:
@@ -120,11 +126,14 @@ def check_devices(settings: Settings) -> None:
 
 
 def resumed(given: Mapping[str, Any], checkpoint: Any, path: str) -> dict[str, Any]:
-    """The checkpoint's settings; a flag that says otherwise is an error, but files are compared by content later."""
+    """The checkpoint's settings; a flag that says otherwise is an error, but files are compared by content later.
+
+    A setting that an older checkpoint does not know is as it was then, which is the default.
+    """
     stored = {
         name: value
         for section in ("model", "text", "training", "corpus")  # the corpus has the last word on
-        for name, value in checkpoint.settings[section].items()
+        for name, value in to_mapping(from_mapping(STORED[section], checkpoint.settings[section])).items()
     }  # vocab_size: what was asked for
     own = {item.name for section in STORED.values() for item in settings_of(section)}
     for name, value in given.items():

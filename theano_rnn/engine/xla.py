@@ -43,7 +43,7 @@ QUERY = RewriteDatabaseQuery(
         "local_adv_sub1_adv_inc_sub1",  # wrong where indices repeat, and fails without ShapeOpt
     ],
 )  # fmt: skip
-MANY_SHAPES = 12  # compilations of one function after which something is wrong
+MANY_SHAPES = 48  # compilations of one function after which something is wrong; an adaptive head has several a length
 
 
 def x64() -> Any:
