@@ -57,6 +57,20 @@ def test_device_arrays_are_taken_as_they_are_and_checked_too():
             double(wrong)
 
 
+def test_xla_compiles_once_for_arrays_of_numpy_and_for_its_own(caplog):
+    """A run begins with a state from the host and goes on with one from the device."""
+    model = RNNLM(ModelConfig(embedding_size=3, hidden_size=4, vocab_size=7), rng=np.random.default_rng(0))
+    train = model.compile("train", engine="jax").train
+    tokens, state = np.zeros((2, 3), "int32"), model.initial_state(3)
+    counts = []
+    with jax.log_compiles():
+        for _ in range(3):
+            caplog.clear()
+            _, *state = train(tokens, tokens, np.ones((2, 3), "float32"), *state, np.float32(0.1))
+            counts.append(sum("Finished XLA compilation of jit(traced)" in message for message in caplog.messages))
+    assert counts == [1, 0, 0]
+
+
 def test_a_kind_of_device_that_jax_does_not_see_is_refused_in_one_line():
     seen = {device.platform for device in jax.devices()}
     missing = "gpu" if "gpu" not in seen else "rocm"

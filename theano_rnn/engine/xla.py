@@ -25,7 +25,7 @@ from aesara.graph.basic import graph_inputs
 from aesara.graph.rewriting.db import RewriteDatabaseQuery
 from aesara.link.basic import Container, LocalLinker
 from aesara.link.utils import map_storage
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from theano_rnn.config import UserError
 from theano_rnn.engine.devices import devices, is_ours
@@ -87,6 +87,10 @@ class Place:
         outputs = self.outputs + [None] * (num_outputs - len(self.outputs))
         function: Callable[..., Any] = divided(compute, self.mesh, inputs, outputs)
         return function
+
+    def for_arguments(self) -> dict[str, Any]:
+        """Options of ``jax.jit``: one device is named, else XLA compiles twice, for NumPy's arrays and for its own."""
+        return {} if self.mesh is not None else {"in_shardings": SingleDeviceSharding(self.device)}
 
     def at_hand(self, value: Any) -> Any:
         """The value where this function runs: of an array that other processes hold too, one device's copy."""
@@ -152,7 +156,9 @@ class Runner:
             results: list[Any] = compute(*arguments)
             return results
 
-        self.function = jax.jit(traced, donate_argnums=tuple(sorted(target for _, target in self.updates)))
+        self.function = jax.jit(
+            traced, donate_argnums=tuple(sorted(target for _, target in self.updates)), **place.for_arguments()
+        )
         self.shared = [cell for variable, cell in zip(graph.inputs, inputs) if isinstance(variable, SharedVariable)]
 
     def count_compilation(self) -> None:
