@@ -11,15 +11,16 @@ if __name__ == "__main__":  # not where pytest looks for doctests: other program
 
 import numpy as np
 
+from theano_rnn.cloze import Cloze
 from theano_rnn.config import ModelConfig
 from theano_rnn.model import RNNLM
 
 VOCAB, TIME, BATCH, STEPS = 1100, 5, 8, 100
 
 
-def losses(cell, dtype, num_devices):
+def losses(cell, dtype, num_devices, task="next"):
     config = ModelConfig(cell=cell, vocab_size=VOCAB, embedding_size=6, hidden_size=7, dtype=dtype)
-    model = RNNLM(config, rng=np.random.default_rng(0))
+    model = {"next": RNNLM, "fill": Cloze}[task](config, rng=np.random.default_rng(0))
     options = {"optimizer": "adam", "clip_norm": 0.5, "engine": "jax", "device": "cpu", "num_devices": num_devices}
     functions = model.compile("train", "loss", **options)
     rng, state, found = np.random.default_rng(1), model.initial_state(BATCH), []
@@ -35,4 +36,4 @@ def losses(cell, dtype, num_devices):
 
 if __name__ == "__main__":
     wanted = json.loads(sys.argv[1])
-    print(json.dumps([losses(cell, dtype, num_devices) for cell, dtype, num_devices in wanted]))
+    print(json.dumps([losses(*one) for one in wanted]))

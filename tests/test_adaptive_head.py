@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 from conftest import ENGINES
-from tiny_runs import TINY, log_of, sentences
+from tiny_runs import TINY, Stopping, log_of, sentences
 
 from theano_rnn import adaptive_head
 from theano_rnn.adaptive_head import SHARES, AdaptiveHead, num_slots
@@ -28,7 +28,7 @@ from theano_rnn.config import (
 from theano_rnn.engine import compile_function
 from theano_rnn.model import RNNLM, gradients
 from theano_rnn.scoring import Evaluation
-from theano_rnn.training import Progress, Run, Watcher, fit
+from theano_rnn.training import Progress, Run, fit
 
 TIME, BATCH, VOCAB, EMBEDDING, HIDDEN = 5, 32, 40, 3, 12
 CUTOFFS = (6, 15)
@@ -229,7 +229,7 @@ def test_losses_and_gradients_are_those_of_pytorch():
 # What is found on the host
 
 
-def slots_of(cutoffs, vocab_size, targets, mask):
+def slots_of(cutoffs, targets, mask):
     head = types.SimpleNamespace(cutoffs=np.array(cutoffs, "int32"))
     return AdaptiveHead.prepare(head, targets, mask)
 
@@ -238,13 +238,13 @@ def slots_of(cutoffs, vocab_size, targets, mask):
 @pytest.mark.parametrize("shape", [(35, 20), (7, 3), (1, 1), (256, 40)])
 def test_every_target_of_a_cluster_that_is_not_masked_has_one_slot(shape, share):
     rng = np.random.default_rng(int(100 * share))
-    cutoffs, vocab_size = (20, 100, 300), 1000
+    cutoffs = (20, 100, 300)
     rare = rng.random(shape) < share
     targets = np.where(rare, rng.integers(20, 1000, size=shape), rng.integers(20, size=shape)).astype("int32")
     mask = (rng.random(shape) < 0.8).astype("float32")
-    arrays, flat = slots_of(cutoffs, vocab_size, targets, mask), targets.ravel()
+    arrays, flat = slots_of(cutoffs, targets, mask), targets.ravel()
     taken = []
-    for array, begin, end in zip(arrays, cutoffs, (*cutoffs[1:], vocab_size)):
+    for array, begin, end in zip(arrays, cutoffs, (*cutoffs[1:], 1000)):
         rows, words, is_used = array
         assert array.dtype == "int32" and set(np.unique(is_used)) <= {0, 1}
         used = is_used == 1
@@ -318,17 +318,6 @@ def test_what_it_cannot_be_trained_with_is_refused_before_anything_is_compiled()
 
 
 # Runs
-
-
-class Stopping(Watcher):
-    def __init__(self, at_step):
-        self.at_step, self.step = at_step, 0
-
-    def on_step(self, progress, loss, tokens, batches):
-        self.step = progress.step
-
-    def should_stop(self):
-        return self.step == self.at_step
 
 
 def test_a_run_resumed_in_the_middle_ends_with_the_same_bytes():

@@ -27,7 +27,7 @@ def run(folder, name, *arguments, text=None):
 def folder(tmp_path_factory):
     """A whole run, and one cut short after its first step and resumed."""
     folder = tmp_path_factory.mktemp("fill")
-    (folder / "text.txt").write_text(" ".join(sentences(200)))
+    (folder / "text.txt").write_text(" ".join([*sentences(200), *["Emma met Mr. ____ in ____ again."] * 9]))
     train = ["train", *ARGUMENTS, "--checkpoint"]
     for arguments in (
         [*train, "whole.safetensors"],
@@ -50,12 +50,12 @@ def test_a_run_cut_short_and_resumed_ends_with_the_same_bytes(folder):
 
 def test_examples_are_shown_after_each_epoch(folder):
     shown = [line for line in (folder / "said.txt").read_text().splitlines() if line.startswith("  | ")]
-    assert shown
+    assert len(shown) == 3 * 3  # of the resumed run: three epochs
     assert all("___" in line and line.endswith(")") for line in shown)
 
 
 def test_each_blank_has_its_likeliest_words_one_a_line(folder):
-    text = "Emma saw the ___.\n\n ___ met the ball.\n"
+    text = "Emma saw the ___. Anne left the ball.\n\n ___ met the ball.\n"
     done = run(folder, "fill", "whole.safetensors", "--num-words", "3", text=text)
     assert done.returncode == 0, done.stderr
     blanks = [[line.split("\t") for line in blank.splitlines()] for blank in done.stdout.rstrip("\n").split("\n\n")]

@@ -8,8 +8,8 @@ import reference_cells
 from conftest import ENGINES
 
 from theano_rnn import cloze
-from theano_rnn.cloze import Cloze, batches, fill
-from theano_rnn.config import ModelConfig, RegularizationConfig
+from theano_rnn.cloze import Cloze, batches, fill, read_blanks
+from theano_rnn.config import ModelConfig, RegularizationConfig, TextConfig, UserError
 from theano_rnn.preprocessing import Vocabulary
 
 TIME, BATCH, VOCAB, EMBEDDING, HIDDEN = 6, 3, 9, 4, 5
@@ -215,27 +215,80 @@ def fake_predict(tokens, targets, mask):
     return [np.log(p)]
 
 
-def filled(*tokens, **options):
-    return fill(fake_predict, lambda count: (), vocabulary(), tokens, **options)
+def filled(*tokens, places, **options):
+    return fill(fake_predict, lambda count: (), vocabulary(), tokens, places, **options)
 
 
-def test_each_blank_gets_its_own_words_with_the_probabilities_of_the_model():
-    blanks = filled("a", "___", "c", "__", num_words=2)
+def test_each_place_gets_its_own_words_with_the_probabilities_of_the_model():
+    blanks = filled("a", "___", "c", "c", places=[1, 3], num_words=2)
     assert [[word for word, _ in best] for best in blanks] == [["b", "a"], ["d", "a"]]
     np.testing.assert_allclose([[p for _, p in best] for best in blanks], [[0.3, 0.02]] * 2)
 
 
 def test_unknown_words_and_ends_of_sentences_are_never_filled_in():
-    (best,) = filled("___", num_words=50)
+    (best,) = filled("a", places=[0], num_words=50)
     assert {word for word, _ in best} == {"a", "b", "c", "d"}
 
 
 def test_a_sentence_longer_than_any_window_is_filled_in_too():
-    tokens = ["a"] * 700
-    tokens[650] = "_____"
-    (best,) = filled(*tokens, num_words=1)
-    assert best[0][0] == "abcd"[(650 - 512) % 4]
+    blanks = filled(*["a"] * 700, places=[3, 650], num_words=1)
+    assert [best[0][0] for best in blanks] == ["d", "abcd"[(650 - 512) % 4]]
 
 
-def test_what_is_no_blank():
-    assert filled("a", "_", "-", "a___") == []
+def test_a_word_at_a_place_to_fill_is_not_looked_at():
+    seen = []
+
+    def predict(tokens, targets, mask):
+        seen.append((tokens[:4, 0].tolist(), targets[:4, 0].tolist()))
+        return fake_predict(tokens, targets, mask)
+
+    words = vocabulary()
+    fill(predict, lambda count: (), words, ["a", "b", "c", "d"], [1, 2])
+    assert seen == [([words.bos_id, 2, 0, 0], [2, 0, 0, 5])]
+
+
+NLTK = TextConfig()
+BLANKS = [
+    ("Emma was at ___. He left.", NLTK, [(["Emma", "was", "at", "___", "."], [3])]),
+    ("She ___. He ____ the __.", NLTK, [(["She", "___", "."], [1]), (["He", "___", "the", "___", "."], [1, 3])]),
+    ('"___," said _she_.', NLTK, [(["``", "___", ",", "''", "said", "_she_", "."], [1])]),
+    ("a blank ___ blankk", NLTK, [(["a", "blank", "___", "blankk"], [2])]),
+    ("___", NLTK, [(["___"], [0])]),
+    ("THE ___ .", TextConfig(lowercase=True, tokens="whitespace", sentences="line"), [(["the", "___", "."], [1])]),
+]
+
+
+@pytest.mark.parametrize(("line", "text", "expected"), BLANKS)
+def test_blanks_are_found_as_a_reader_would(line, text, expected):
+    assert read_blanks(line, text) == expected
+
+
+@pytest.mark.parametrize("line", ["none", "_italics_", "half___", "___half", "one _", "the ___."])
+def test_a_line_without_a_blank_of_its_own_is_refused(line):
+    with pytest.raises(UserError, match="write ___ between spaces"):
+        read_blanks(line, TextConfig(tokens="whitespace", sentences="line"))
+
+
+def test_examples_are_sentences_that_a_reader_can_judge():
+    words = Vocabulary(("long", "words", "here", "____", ".", "and"))
+    sentences = [["long", "words", "and", "____", "here", "."], ["long", "."], ["rare"] * 7, ["and", ".", "____"] * 3]
+    ids = np.concatenate([[*words.encode(sentence), 1] for sentence in sentences]).astype("int32")
+
+    def predict(tokens, targets, mask):
+        return [np.zeros((*tokens.shape, len(words)))]
+
+    found = list(cloze.examples(predict, lambda count: (), words, ids, rng=np.random.default_rng(0), num_words=2))
+    assert len(found) == 1
+    assert found[0].word in ("long", "words", "here") and found[0].tokens.count("___") == 1
+    assert found[0].tokens.count("____") == 1 and len(found[0].guesses) == 2
+
+
+@pytest.mark.skipif("jax" not in ENGINES, reason="needs jax")
+def test_an_adaptive_head_fills_in_too():
+    model = model_of("tanh", 1, head="adaptive", cutoffs=(3, 6))
+    functions = model.compile("predict", "loss", engine="jax")
+    tokens, targets, mask = batch()
+    log_p = np.asarray(functions.predict(tokens, targets, mask, *model.initial_state(BATCH))[0])
+    losses = -np.take_along_axis(log_p, targets[:, :, None], axis=2)[:, :, 0] * mask
+    actual = functions.loss(tokens, targets, mask, *model.initial_state(BATCH))[0]
+    np.testing.assert_allclose(actual, losses, atol=1e-12)

@@ -10,7 +10,7 @@ from theano_rnn.engine import compile_function
 from theano_rnn.model import RNNLM, gradients
 
 TIME, BATCH, INPUT, HIDDEN = 5, 3, 4, 6
-CASES = [("jax", "tanh", 1), ("jax", "lstm", 2), ("jax", "gru", 3), ("c", "lstm", 2)]
+CASES = [("jax", "tanh", 1), ("jax", "relu", 1), ("jax", "lstm", 2), ("jax", "gru", 3), ("c", "lstm", 2)]
 
 
 def encoder(kind, num_layers):
@@ -39,7 +39,9 @@ def test_pytorch_gives_the_same_outputs_final_states_and_gradients(engine, kind,
     made = encoder(kind, num_layers)
     x, mask, state, weights = inputs(made)
     symbols = [T.dtensor3(), T.dmatrix(), *(T.dmatrix() for _ in state)]
-    h, final = made.run(symbols[0], symbols[1], symbols[2:])
+    used = []
+    h, final = made.run(symbols[0], symbols[1], symbols[2:], recurrent=lambda name, p: used.append((name, p)) or p)
+    assert dict(used) == made.params
     loss = T.sum(h * symbols[1].dimshuffle(0, 1, "x") * weights)
     slopes = gradients(loss, made.params | {"x": symbols[0]})
     function = compile_function(symbols, [h, *final, *slopes.values()], engine=engine)

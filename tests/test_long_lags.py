@@ -70,3 +70,10 @@ def test_an_explosion_kills_the_run_that_is_not_clipped(clip_norm):
         assert np.isfinite(losses).all() and losses[-1] < losses[0] / 2
     else:
         assert not np.isfinite(losses[-1])
+
+
+if __name__ == "__main__":  # the figures of BENCHMARKS.md
+    for cell in ("tanh", "lstm", "gru"):
+        for rate in RATES:
+            share = accuracy_after_training(cell, rate)
+            print(f"{cell:5} {rate:5}: {share:6.1%} of questions after {LAG} steps", flush=True)

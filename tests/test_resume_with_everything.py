@@ -9,19 +9,22 @@ import itertools
 import numpy as np
 import pytest
 from conftest import ENGINES
+from tiny_runs import Stopping
 
 from theano_rnn.batching import Stream
 from theano_rnn.checkpoint import assign, values_of
+from theano_rnn.cloze import Cloze
 from theano_rnn.config import ModelConfig, TrainingConfig
 from theano_rnn.model import RNNLM
 from theano_rnn.optimizers import OPTIMIZERS
 from theano_rnn.schedules import SCHEDULES
 from theano_rnn.scoring import Evaluation
-from theano_rnn.training import Progress, Run, Watcher, fit
+from theano_rnn.training import Progress, Run, fit
 
 ENGINE = ENGINES[-1]
 IDS = np.random.default_rng(0).integers(9, size=40, dtype="int32")
-CASES = list(zip(OPTIMIZERS, itertools.cycle(["plateau", *SCHEDULES])))
+CASES = [("next", *case) for case in zip(OPTIMIZERS, itertools.cycle(["plateau", *SCHEDULES]))]
+CASES.append(("fill", "adam", "linear"))
 TRAIN = ("optimizer", "clip_norm", "clip_value", "weight_decay", "average_decay", "seed")
 
 
@@ -34,28 +37,17 @@ def config_of(optimizer, schedule):
     )  # fmt: skip
 
 
-class Stopping(Watcher):
-    def __init__(self, at_step):
-        self.at_step, self.step = at_step, 0
-
-    def on_step(self, progress, loss, tokens, batches):
-        self.step = progress.step
-
-    def should_stop(self):
-        return self.step == self.at_step
-
-
 def batches_of(config, epoch):
     rng = np.random.default_rng([config.seed, epoch])
     return Stream(IDS, batch_size=config.batch_size, bptt_steps=config.bptt_steps, start_id=9, pad_id=10, rng=rng)
 
 
-def begun(config):
+def begun(task, config):
     """A run at its beginning, and its compiled function."""
     model_config = ModelConfig(
         cell="tanh", vocab_size=9, embedding_size=4, hidden_size=5, num_layers=2, residual=True, tie_weights=True
     )
-    model = RNNLM(model_config, rng=np.random.default_rng(1))
+    model = {"next": RNNLM, "fill": Cloze}[task](model_config, rng=np.random.default_rng(1))
     options = {name: getattr(config, name) for name in TRAIN} | {"regularization": config, "engine": ENGINE}
     train = model.compile("train", **options).train
     return Run(model, Progress(learning_rate=config.learning_rate), values_of(model.params)), train
@@ -78,10 +70,10 @@ def everything(run):
     return {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
 
 
-@pytest.mark.parametrize(("optimizer", "schedule"), CASES)
-def test_a_run_resumed_twice_ends_with_the_same_bytes(optimizer, schedule):
+@pytest.mark.parametrize(("task", "optimizer", "schedule"), CASES)
+def test_a_run_resumed_twice_ends_with_the_same_bytes(task, optimizer, schedule):
     config = config_of(optimizer, schedule)
-    run, train = begun(config)
+    run, train = begun(task, config)
     model = run.model
     beginning = values_of(model.params), values_of(model.optimizer_state)
     go_on(run, train, config)

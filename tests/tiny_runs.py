@@ -14,6 +14,7 @@ import numpy as np
 import theano_rnn.model
 from theano_rnn.checkpoint import assign, values_of
 from theano_rnn.cli.main import command
+from theano_rnn.training import Watcher
 
 ENGINE = ["--engine", "c"]  # copies of a process in which JAX has threads may hang
 SIZES = ["--embedding-size", "3", "--hidden-size", "4"]
@@ -60,6 +61,19 @@ def run(name, *arguments):
     """The exit status of a command, with engine c."""
     flags = [] if name == "info" else ENGINE
     return command(name, [*map(str, arguments), *flags], prog=f"theano-rnn {name}")
+
+
+class Stopping(Watcher):
+    """Stops `fit` after a step."""
+
+    def __init__(self, at_step):
+        self.at_step, self.step = at_step, 0
+
+    def on_step(self, progress, loss, tokens, batches):
+        self.step = progress.step
+
+    def should_stop(self):
+        return self.step == self.at_step
 
 
 class Result(NamedTuple):

@@ -54,7 +54,9 @@ def start_id(vocabulary: Vocabulary, batching: str) -> int:
 
 
 class BatchSequence(Sequence[Batch]):
-    """What both sources share: numbered batches, made when asked for."""
+    """What both sources share: numbered batches, made when asked for, with `num_tokens` targets in all."""
+
+    num_tokens: int
 
     def batch(self, number: int) -> Batch:
         raise NotImplementedError
@@ -92,7 +94,7 @@ class Stream(BatchSequence):
     ) -> None:
         self.ids, self.batch_size, self.dtype = ids, batch_size, dtype
         self.start_id, self.pad_id = start_id, pad_id
-        self.height = -(-len(ids) // batch_size)
+        self.height, self.num_tokens = -(-len(ids) // batch_size), len(ids)
         if rng is None:
             self.paddings, self.lengths = [bptt_steps], np.full(-(-self.height // bptt_steps), bptt_steps)
         else:
@@ -181,7 +183,7 @@ class Sentences(BatchSequence):
     ) -> None:
         self.ids, self.batch_size, self.dtype = ids, batch_size, dtype
         self.start_id, self.pad_id = start_id, pad_id
-        self.lengths, self.begins = lengths, np.cumsum(lengths) - lengths
+        self.lengths, self.begins, self.num_tokens = lengths, np.cumsum(lengths) - lengths, int(np.sum(lengths))
         self.plan = self.planned(np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths)), rng)
 
     def planned(self, order: Any, rng: np.random.Generator | None) -> list[tuple[Any, int, int]]:

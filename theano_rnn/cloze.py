@@ -14,22 +14,23 @@ what each side alone says.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import aesara
 import aesara.tensor as T
 import numpy as np
 
 from theano_rnn.batching import Ids, Sentences, sentence_lengths
-from theano_rnn.config import ModelConfig
+from theano_rnn.config import ModelConfig, TextConfig, UserError
 from theano_rnn.initializers import uniform
 from theano_rnn.layers import Layers
 from theano_rnn.model import Hidden, WordModel, make_layers, run_layers
-from theano_rnn.preprocessing import Vocabulary
+from theano_rnn.preprocessing import Vocabulary, sentence_splitter, word_tokenizer
 from theano_rnn.regularization import Dropout
 
-BLANK = re.compile("_{2,}")
+BLANK = re.compile(r"(?<!\w)_{2,}(?!\w)")  # not _italics_, nor half a word
+BLANK_TOKEN = "___"
 
 
 class Cloze(WordModel):
@@ -103,9 +104,32 @@ def batches(
     )  # fmt: skip
 
 
-def is_blank(token: str) -> bool:
-    """Whether a token stands for a missing word."""
-    return BLANK.fullmatch(token) is not None
+def read_blanks(line: str, text: TextConfig) -> list[tuple[list[str], list[int]]]:
+    """The sentences of a line that have blanks, two or more underscores, as tokens, and the places of their blanks.
+
+    Raises
+    ------
+    UserError
+        There is no blank, or one that is part of a token.
+
+    Examples
+    --------
+    >>> read_blanks('He left. "Is it ___?" asked ____.', TextConfig())
+    [(['``', 'Is', 'it', '___', '?', "''"], [3]), (['asked', '___', '.'], [1])]
+    """
+    word = "blank"  # in place of each: a word is split from what is around it as words are
+    while word in line.lower():
+        word += "k"
+    marked, count = BLANK.subn(word, line)
+    tokenize, found = word_tokenizer(text), []
+    for sentence in sentence_splitter(text)(marked):
+        tokens = tokenize(sentence)
+        places = [place for place, token in enumerate(tokens) if token == word]
+        if places:
+            found.append(([BLANK_TOKEN if token == word else token for token in tokens], places))
+    if not count or count != sum(len(places) for _, places in found):
+        raise UserError(f"no blank in {line[:60]!r}: write ___ between spaces where a word is missing")
+    return found
 
 
 def fill(
@@ -113,40 +137,77 @@ def fill(
     initial_state: Callable[[int], tuple[Any, ...]],
     vocabulary: Vocabulary,
     tokens: Sequence[str],
+    places: Sequence[int],
     *,
     num_words: int = 5,
     dtype: str = "float32",
 ) -> list[list[tuple[str, float]]]:
-    """The likeliest words of each blank (two or more underscores) of a sentence, with their probabilities.
+    """The likeliest words for each of some places of a sentence, with their probabilities.
 
-    `<unk>` is not among them; the other probabilities are as they are. With several blanks each is filled for itself,
+    `<unk>` is not among them; the other probabilities are as they are. With several places each is filled for itself,
     the others being unknown words.
 
     Parameters
     ----------
     predict : as of `Cloze`
     tokens : the sentence, split as the training text was
+    places : in increasing order
 
     Returns
     -------
-    list of (word, probability), the likeliest first, for each blank
+    list of (word, probability), the likeliest first, for each place
     """
-    blanks = [place for place, token in enumerate(tokens) if is_blank(token)]
     ids = vocabulary.encode(tokens)
+    ids[list(places)] = vocabulary.unk_id
     source = Sentences(
         ids, batch_size=1, start_id=vocabulary.bos_id, pad_id=vocabulary.pad_id, lengths=np.array([len(ids)]),
         dtype=dtype,
     )  # fmt: skip
-    rows: list[Any] = []
-    state: Any = ()
+    found: list[list[tuple[str, float]]] = []
+    first, state = 0, list(initial_state(1))
     for batch in source:
-        state = initial_state(1) if batch.is_start else state
         log_p, *state = predict(batch.tokens, batch.targets, batch.mask, *state)
-        rows.extend(np.asarray(log_p)[: int(batch.mask.sum()), 0])
-    found = []
-    for place in blanks:
-        p = np.exp(np.asarray(rows[place], np.float64))
-        p[[vocabulary.unk_id, vocabulary.eos_id]] = -1
-        best = np.argsort(-p, kind="stable")[: min(num_words, len(p) - 2)]
-        found.append([(vocabulary.id_to_token(i), float(p[i])) for i in best])
+        for place in places:
+            if first <= place < first + len(batch.tokens):
+                p = np.exp(np.asarray(log_p[place - first, 0], np.float64))
+                p[[vocabulary.unk_id, vocabulary.eos_id]] = -1
+                best = np.argsort(-p, kind="stable")[: min(num_words, len(p) - 2)]
+                found.append([(vocabulary.id_to_token(i), float(p[i])) for i in best])
+        first += len(batch.tokens)
     return found
+
+
+class Example(NamedTuple):
+    """A sentence with a blank, the word that stood there, and what a model would fill in."""
+
+    tokens: list[str]
+    word: str
+    guesses: list[tuple[str, float]]
+
+
+def examples(
+    predict: Callable[..., list[Any]],
+    initial_state: Callable[[int], tuple[Any, ...]],
+    vocabulary: Vocabulary,
+    ids: Ids,
+    *,
+    rng: np.random.Generator,
+    num_words: int = 5,
+    dtype: str = "float32",
+) -> Iterator[Example]:
+    """Sentences of `ids` in a random order, one word of four letters or more left out of each.
+
+    Only sentences of 5 to 24 tokens that are all in the vocabulary, so that a reader can judge.
+    """
+    lengths = sentence_lengths(ids, vocabulary.eos_id)
+    begins = np.cumsum(lengths) - lengths
+    for number in rng.permutation(np.flatnonzero((lengths > 5) & (lengths <= 25))):
+        sentence = ids[begins[number] : begins[number] + lengths[number] - 1]
+        tokens = vocabulary.decode(sentence)
+        places = [i for i, token in enumerate(tokens) if token.isalpha() and len(token) > 3]
+        if vocabulary.unk_id in sentence or not places:
+            continue
+        place = int(rng.choice(places))
+        word, tokens[place] = tokens[place], BLANK_TOKEN
+        (guesses,) = fill(predict, initial_state, vocabulary, tokens, [place], num_words=num_words, dtype=dtype)
+        yield Example(tokens, word, guesses)

@@ -307,7 +307,8 @@ class RunConfig(Section):
     log: str | None = setting(None, "log of JSON lines (default: beside the checkpoint, .jsonl)", metavar="FILE")
     resume: bool = setting(False, "go on from the checkpoint as if never interrupted", kind=bool)
     max_seconds: float | None = setting(
-        None, "stop after this many seconds of training; compiling, tokenizing and evaluating are not counted",
+        None, "stop after this many seconds of training; tokenizing and evaluating are not counted, but what XLA "
+        "compiles on the way is",
         kind=float, above=0,
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -76,17 +77,22 @@ class Encoder:
         state : as in `initial_state`
             What each direction begins with, at its own end.
         recurrent, between
-            As of `Layers.run`.
+            As of `Layers.run`; names are those of `params`.
         """
         final: list[TensorVariable] = []
+        named = iter(self.named_layers())
         for i, level in enumerate(self.levels):
             below = between(x) if i else x
             outputs = []
-            for is_backward, layer in enumerate(level):
+            for prefix, layer in itertools.islice(named, len(level)):
+
+                def used(name: str, param: Any, prefix: str = prefix) -> Any:
+                    return recurrent(prefix + name.removeprefix("layer0."), param)
+
                 start = len(final)
                 h, after = layer.run(
                     layer.project_over_time(below), mask, state[start : start + layer.num_states],
-                    recurrent=recurrent, backwards=bool(is_backward),
+                    recurrent=used, backwards=prefix.startswith("backward"),
                 )  # fmt: skip
                 outputs.append(h)
                 final += after

@@ -14,7 +14,7 @@ from theano_rnn.config import MachineConfig, UserError
 def build(prog: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
-        description="Fill in the missing words: every line is a sentence with a blank, ___, or several. For each blank "
+        description="Fill in the missing words: every line has a blank, ___, or several. For each blank "
         "the likeliest words, one a line: probability TAB word; an empty line after each blank.",
         epilog=f'examples:\n  echo "It is a truth ___ acknowledged." | {prog} runs/fill.safetensors\n'
         f"  {prog} runs/fill.safetensors questions.txt --num-words 1\n"
@@ -22,7 +22,7 @@ def build(prog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a model trained with --task fill")
     parser.add_argument("file", nargs="?", default="-", metavar="FILE",
-                        help="sentences, one a line (default: standard input)")  # fmt: skip
+                        help="lines of text with blanks (default: standard input)")  # fmt: skip
     parser.add_argument("--num-words", type=int, default=5, metavar="N",
                         help="how many words for each blank (default: %(default)s)")  # fmt: skip
     add_flags(parser, "this machine", MachineConfig)
@@ -34,21 +34,16 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         raise UserError(f"--num-words must be at least 1, got {args.num_words}")
     machine = prepare_machine(sections_from(vars(args), {"machine": MachineConfig})["machine"])
     from theano_rnn.cli.trained import Trained
-    from theano_rnn.cloze import fill, is_blank
+    from theano_rnn.cloze import fill, read_blanks
     from theano_rnn.corpus import read_sentences
-    from theano_rnn.preprocessing import word_tokenizer
 
     trained = Trained(args.checkpoint, machine, task="fill")
     vocabulary, model = trained.vocabulary, trained.model
-    tokenize = word_tokenizer(vocabulary.text)
     predict = None
     for line in read_sentences(args.file, dataclasses.replace(vocabulary.text, sentences="line")):
-        tokens = tokenize(line)
-        if not any(map(is_blank, tokens)):
-            raise UserError(f"no blank in {line[:60]!r}: write ___ between spaces where a word is missing")
-        predict = predict or trained.compiled("predict")
-        blanks = fill(predict, model.initial_state, vocabulary, tokens, num_words=args.num_words,
-                      dtype=model.config.dtype)  # fmt: skip
-        for best in blanks:
-            print("".join(f"{p:.6f}\t{word}\n" for word, p in best), flush=True)
+        for tokens, places in read_blanks(line, vocabulary.text):
+            predict = predict or trained.compiled("predict")
+            for best in fill(predict, model.initial_state, vocabulary, tokens, places, num_words=args.num_words,
+                             dtype=model.config.dtype):  # fmt: skip
+                print("".join(f"{p:.6f}\t{word}\n" for word, p in best), flush=True)
     return 0

@@ -130,14 +130,15 @@ class Session(Watcher):
 
     def evaluate(self, ids: Any, title: str) -> Evaluation | None:
         loss = self.function("loss")
-        bar = Bar(title, unit=" tokens", total=len(ids), delay=2.0, unit_scale=True)
+        batches = self.batches(ids)
+        bar = Bar(title, unit=" tokens", total=batches.num_tokens, delay=2.0, unit_scale=True)
 
         def on_batch(tokens: int) -> bool:
             bar.to(tokens)
             return self.should_stop()
 
         try:
-            return evaluate(loss, self.batches(ids), self.model.initial_state, on_batch=on_batch)
+            return evaluate(loss, batches, self.model.initial_state, on_batch=on_batch)
         finally:
             bar.close()
 
@@ -204,7 +205,7 @@ class Session(Watcher):
                 measured = self.evaluate(self.corpus.test, "testing")
                 if measured is None:
                     return False
-                unknown = float(np.mean(self.corpus.test == self.vocabulary.unk_id))
+                unknown = int(np.count_nonzero(self.corpus.test == self.vocabulary.unk_id)) / measured.tokens
                 record |= {"test_loss": measured.loss, "test_perplexity": perplexity(measured.loss),
                            "tokens": measured.tokens, "unk_rate": unknown}  # fmt: skip
                 say(f"test: {measured.loss:.4f} nats, perplexity {perplexity(measured.loss):.2f} over "

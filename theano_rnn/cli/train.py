@@ -107,7 +107,7 @@ def checked(settings: Settings) -> Settings:
     if training.batching == "sentences" and settings.text.unit == "char":
         what = "--task fill" if settings.model.task == "fill" else "--batching sentences"
         raise UserError(f"{what} needs --unit word: characters are one stream without sentences")
-    if training.batching == "sentences" and training.random_windows:
+    if training.batching == "sentences" and settings.given.get("random_windows"):
         raise UserError("--random-windows needs --batching stream: a sentence is read as a whole")
     return dataclasses.replace(settings, training=training)
 

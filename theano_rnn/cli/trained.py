@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -140,18 +141,11 @@ def filled(
     predict: Any, model: Any, vocabulary: Vocabulary, ids: Any, *, num_sentences: int, seed: Sequence[int]
 ) -> list[str]:
     """Sentences of a text, one word of each left out, and what the model would fill in; which ones is random."""
-    from theano_rnn.cloze import fill
+    from theano_rnn.cloze import examples
 
-    rng = np.random.default_rng(seed)
-    lengths = sentence_lengths(ids, vocabulary.eos_id)
-    begins = np.cumsum(lengths) - lengths
-    readable = np.flatnonzero((lengths >= 6) & (lengths <= 25))
-    texts = []
-    for number in rng.choice(readable, min(num_sentences, len(readable)), replace=False):
-        tokens = vocabulary.decode(ids[begins[number] : begins[number] + lengths[number] - 1])
-        place = int(rng.integers(len(tokens)))
-        word, tokens[place] = tokens[place], "___"
-        (best,) = fill(predict, model.initial_state, vocabulary, tokens, num_words=3, dtype=model.config.dtype)
-        guesses = ", ".join(f"{guess} {p:.2f}" for guess, p in best)
-        texts.append(f"{detokenize(tokens, vocabulary.text)}   ({word}: {guesses})")
-    return texts
+    found = examples(predict, model.initial_state, vocabulary, ids, rng=np.random.default_rng(seed), num_words=3,
+                     dtype=model.config.dtype)  # fmt: skip
+    return [
+        f"{detokenize(tokens, vocabulary.text)}   ({word}: {', '.join(f'{guess} {p:.2f}' for guess, p in guesses)})"
+        for tokens, word, guesses in itertools.islice(found, num_sentences)
+    ]
