@@ -22,8 +22,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from theano_rnn.aesara_flags import set_threads, without_compiler
-from theano_rnn.freed_memory import keep_freed_memory
+from theano_rnn.cli.machine import prepare_machine
+from theano_rnn.config import MachineConfig
 
 FULL = "full soft-max"
 ROUND_SECONDS = 3.0  # about
@@ -191,12 +191,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.seconds and not args.train:
         parser.error("--seconds needs --train")
-    set_threads(args.threads)
-    if args.engine == "jax":
-        without_compiler()
-        if hasattr(os, "sched_setaffinity"):  # XLA starts a thread for each core it may use
-            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
-        keep_freed_memory()
+    prepare_machine(MachineConfig(engine=args.engine, device="cpu", threads=args.threads))
+    if args.engine == "jax" and hasattr(os, "sched_setaffinity"):  # XLA starts a thread for each core it may use
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
     if args.train:
         train, valid, num_words = text_batches(args)
         args.vocab_size = max(args.vocab_size, num_words)

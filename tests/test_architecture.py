@@ -46,7 +46,7 @@ MAY_IMPORT = {
         "adaptive_head", "config", "engine", "heads", "initializers", "layers", "losses", "noise", "optimizers",
         "regularization", "updates",
     },
-    "encoder": {"layers"},
+    "encoder": {"cells", "layers", "unrolling"},
     "cloze": {"batching", "config", "initializers", "layers", "model", "preprocessing", "regularization"},
     # use
     "checkpoint": {"config", "model", "preprocessing"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +9,11 @@ import aesara.tensor as T
 import numpy as np
 from aesara.tensor.var import TensorVariable
 
-from theano_rnn.layers import Layers
+from theano_rnn.cells import make_cell
+from theano_rnn.layers import projected_over_time
+from theano_rnn.unrolling import unroll
+
+DIRECTIONS = "forward", "backward"
 
 
 class Encoder:
@@ -43,20 +46,18 @@ class Encoder:
 
     def __init__(self, kind: str, input_size: int, hidden_size: int, num_layers: int, **options: Any) -> None:
         sizes = [input_size, *[2 * hidden_size] * (num_layers - 1)]
-        self.levels = [[Layers(kind, size, hidden_size, 1, **options) for _ in ("forward", "backward")]
-                       for size in sizes]  # fmt: skip
-        self.params = {f"{prefix}{name.removeprefix('layer0.')}": p
-                       for prefix, layer in self.named_layers() for name, p in layer.params.items()}  # fmt: skip
-        self.num_states = sum(layer.num_states for _, layer in self.named_layers())
-
-    def named_layers(self) -> list[tuple[str, Layers]]:
-        """Every layer with the prefix of its parameters' names."""
-        directions = ("forward", "backward")
-        return [(f"{name}{i}.", layer) for i, level in enumerate(self.levels) for name, layer in zip(directions, level)]
+        self.cells = {
+            f"{direction}{level}": make_cell(kind, size, hidden_size, **options)
+            for level, size in enumerate(sizes)
+            for direction in DIRECTIONS
+        }
+        self.num_layers = num_layers
+        self.params = {f"{place}.{name}": p for place, cell in self.cells.items() for name, p in cell.params.items()}
+        self.num_states = sum(cell.num_states for cell in self.cells.values())
 
     def initial_state(self, batch_size: int) -> tuple[np.ndarray[Any, Any], ...]:
         """Zeros, one NumPy array (batch_size, units) for each state."""
-        return tuple(array for _, layer in self.named_layers() for array in layer.initial_state(batch_size))
+        return tuple(array for cell in self.cells.values() for array in cell.initial_state(batch_size))
 
     def run(
         self,
@@ -80,19 +81,16 @@ class Encoder:
             As of `Layers.run`; names are those of `params`.
         """
         final: list[TensorVariable] = []
-        named = iter(self.named_layers())
-        for i, level in enumerate(self.levels):
-            below = between(x) if i else x
+        for level in range(self.num_layers):
+            below = between(x) if level else x
             outputs = []
-            for prefix, layer in itertools.islice(named, len(level)):
-
-                def used(name: str, param: Any, prefix: str = prefix) -> Any:
-                    return recurrent(prefix + name.removeprefix("layer0."), param)
-
-                start = len(final)
-                h, after = layer.run(
-                    layer.project_over_time(below), mask, state[start : start + layer.num_states],
-                    recurrent=used, backwards=prefix.startswith("backward"),
+            for direction in DIRECTIONS:
+                place = f"{direction}{level}"
+                cell = self.cells[place]
+                h, after = unroll(
+                    cell, projected_over_time(cell, below), mask, state[len(final) : len(final) + cell.num_states],
+                    params={name: recurrent(f"{place}.{name}", p) for name, p in cell.params.items()},
+                    backwards=direction == "backward",
                 )  # fmt: skip
                 outputs.append(h)
                 final += after
