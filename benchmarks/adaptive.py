@@ -41,7 +41,7 @@ class Contender:
 
         head = "softmax" if name == FULL else "adaptive"
         config = ModelConfig(cell=args.cell, hidden_size=args.hidden_size, embedding_size=args.hidden_size,
-                             vocab_size=vocab_size, head=head, cutoffs=tuple(cutoffs))  # fmt: skip
+                             vocab_size=vocab_size, tie_weights=False, head=head, cutoffs=tuple(cutoffs))  # fmt: skip
         self.name, self.args = name, args
         self.model = RNNLM(config, rng=np.random.default_rng(1))
         names = ("train", "loss") if args.seconds else ("train",)

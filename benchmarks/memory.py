@@ -19,12 +19,12 @@ from typing import Any
 SETTINGS: dict[str, dict[str, Any]] = {
     "ptb-medium": {
         "num_layers": 2, "hidden_size": 650, "embedding_size": 650, "batch_size": 20, "bptt_steps": 35,
-        "optimizer": "sgd", "dropout": 0.5,
+        "tie_weights": False, "head": "softmax", "optimizer": "sgd", "dropout": 0.5,
     },
     "awd": {
         "num_layers": 3, "hidden_size": 1150, "embedding_size": 400, "batch_size": 80, "bptt_steps": 70,
-        "tie_weights": True, "optimizer": "asgd", "dropout": 0.4, "variational": True, "embedding_dropout": 0.1,
-        "recurrent_dropout": 0.5, "activation_penalty": 2.0, "temporal_penalty": 1.0,
+        "tie_weights": True, "head": "softmax", "optimizer": "asgd", "dropout": 0.4, "variational": True,
+        "embedding_dropout": 0.1, "recurrent_dropout": 0.5, "activation_penalty": 2.0, "temporal_penalty": 1.0,
     },
 }  # fmt: skip
 VOCAB_SIZE, NUM_STEPS = 10_000, 3

@@ -116,7 +116,7 @@ def model_config(spec: dict[str, Any]) -> Any:
     from theano_rnn.config import ModelConfig
 
     names = ("cell", "num_layers", "vocab_size", "embedding_size", "hidden_size")
-    return ModelConfig(**{name: spec[name] for name in names})
+    return ModelConfig(**{name: spec[name] for name in names}, tie_weights=False, head="softmax")
 
 
 def load_weights(spec: dict[str, Any]) -> Any:

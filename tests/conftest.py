@@ -66,7 +66,8 @@ class Compiled:
         self, cell: str, *names: str, hidden_size: int = HIDDEN, dtype: str = "float64", **options: Any
     ) -> None:
         config = ModelConfig(
-            cell=cell, embedding_size=EMBEDDING, hidden_size=hidden_size, vocab_size=VOCAB, dtype=dtype
+            cell=cell, embedding_size=EMBEDDING, hidden_size=hidden_size, vocab_size=VOCAB,
+            tie_weights=False, dtype=dtype,
         )
         rng = np.random.default_rng(20)
         self.cell = cell

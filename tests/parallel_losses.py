@@ -19,7 +19,8 @@ VOCAB, TIME, BATCH, STEPS = 1100, 5, 8, 100
 
 
 def losses(cell, dtype, num_devices, task="next"):
-    config = ModelConfig(cell=cell, vocab_size=VOCAB, embedding_size=6, hidden_size=7, dtype=dtype)
+    config = ModelConfig(cell=cell, vocab_size=VOCAB, embedding_size=6, hidden_size=7, tie_weights=False,
+                         dtype=dtype)  # fmt: skip
     model = {"next": RNNLM, "fill": Cloze}[task](config, rng=np.random.default_rng(0))
     options = {"optimizer": "adam", "clip_norm": 0.5, "engine": "jax", "device": "cpu", "num_devices": num_devices}
     functions = model.compile("train", "loss", **options)

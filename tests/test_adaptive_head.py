@@ -22,7 +22,7 @@ from theano_rnn.config import (
     TrainingConfig,
     UserError,
     default_cutoffs,
-    from_mapping,
+    from_checkpoint,
     to_mapping,
 )
 from theano_rnn.engine import compile_function
@@ -45,24 +45,34 @@ SLOTS = {"every cluster": (80, 120), "no cluster": (80, 80), "the first cluster 
 
 def config_of(**changes):
     settings = {"cell": "tanh", "vocab_size": VOCAB, "embedding_size": EMBEDDING, "hidden_size": HIDDEN,
-                "head": "adaptive", "cutoffs": CUTOFFS, "dtype": "float64"}  # fmt: skip
+                "head": "adaptive", "cutoffs": CUTOFFS, "tie_weights": False, "dtype": "float64"}  # fmt: skip
     return ModelConfig(**(settings | changes))
 
 
 @functools.cache
-def built(engine, dtype="float64"):
+def built(engine, dtype="float64", *, tied=False):
     """A model with large parameters, its functions and these parameters; `train` is gradient descent."""
     rng = np.random.default_rng(2)
-    model = RNNLM(config_of(dtype=dtype), rng=rng)
+    model = RNNLM(config_of(dtype=dtype, tie_weights=tied), rng=rng)
     functions = model.compile("train", "predict", "loss", engine=engine)
     for parameter in model.params.values():
         parameter.set_value(rng.normal(0, 0.7, parameter.get_value().shape).astype(dtype))
     return model, functions, values_of(model.params)
 
 
+@pytest.fixture(params=[*((engine, False) for engine in ENGINES), (ENGINE, True)], ids=[*ENGINES, f"{ENGINE} tied"])
+def case(request):
+    return request.param
+
+
 @pytest.fixture
-def adaptive(engine):
-    model, functions, params = built(engine)
+def engine(case):
+    return case[0]
+
+
+@pytest.fixture
+def adaptive(case):
+    model, functions, params = built(case[0], tied=case[1])
     assign(model.params, params)
     return model, functions, params
 
@@ -90,10 +100,17 @@ def test_its_distribution_is_the_papers(adaptive):
     _, functions, params = adaptive
     tokens, _, mask, state = batch("every cluster")
     log_p, final = map(np.asarray, functions.predict(tokens, mask, state))
-    first = log_softmax(final @ params["W_hy"] + params["b_y"])
+    is_tied = "W_cluster" in params
+    if is_tied:
+        words = params["embedding"]
+        final = final @ params["W_he"]
+        first = log_softmax(final @ np.vstack([words[: CUTOFFS[0]], params["W_cluster"].T]).T + params["b_y"])
+    else:
+        first = log_softmax(final @ params["W_hy"] + params["b_y"])
     columns = [*first[:, : CUTOFFS[0]].T]
     for i, (begin, end) in enumerate(zip(CUTOFFS, (*CUTOFFS[1:], VOCAB))):
-        scores = final @ params[f"tail{i}.W_down"] @ params[f"tail{i}.W_up"] + params[f"tail{i}.b_y"]
+        matrix = words[begin:end].T if is_tied else params[f"tail{i}.W_down"] @ params[f"tail{i}.W_up"]
+        scores = final @ matrix + params[f"tail{i}.b_y"]
         assert scores.shape == (BATCH, end - begin)
         columns.extend((first[:, CUTOFFS[0] + i] + log_softmax(scores).T[v]) for v in range(end - begin))
     np.testing.assert_allclose(log_p[-1], np.stack(columns, axis=1), rtol=1e-10)
@@ -127,13 +144,14 @@ def test_in_float32_it_sums_to_1_and_gives_the_same_losses():
 
 def test_a_fresh_model_finds_all_words_equally_likely(adaptive):
     model, functions, _ = adaptive
-    assign(model.params, values_of(RNNLM(config_of(), rng=np.random.default_rng(4)).params))
+    fresh = RNNLM(config_of(tie_weights=model.config.tie_weights), rng=np.random.default_rng(4))
+    assign(model.params, values_of(fresh.params))
     tokens, targets, mask, state = batch("every cluster")
     losses, _ = functions.loss(tokens, targets, mask, 0 * state)
-    np.testing.assert_allclose(losses, np.log(VOCAB), rtol=0.01)
-    model.params["W_hy"].set_value(0 * model.params["W_hy"].get_value())
-    for i in range(2):
-        model.params[f"tail{i}.W_up"].set_value(0 * model.params[f"tail{i}.W_up"].get_value())
+    np.testing.assert_allclose(losses, np.log(VOCAB), rtol=0.1 if model.config.tie_weights else 0.01)
+    for name in {"W_hy", "tail0.W_up", "tail1.W_up", "embedding", "W_cluster"} & model.params.keys():
+        if name != "embedding" or model.config.tie_weights:
+            model.params[name].set_value(0 * model.params[name].get_value())
     np.testing.assert_allclose(functions.predict(tokens, mask, state)[0], -np.log(VOCAB), rtol=1e-12)
 
 
@@ -300,8 +318,7 @@ def test_a_tiny_vocabulary_works(vocab_size):
         ({"cutoffs": (6.0,)}, r"cutoffs must be a list of whole numbers, got \(6.0,\)"),
         ({"cutoffs": (True,)}, "cutoffs must be a list of whole numbers"),
         ({"head": "softmax"}, "cutoffs needs head adaptive"),
-        ({"tie_weights": True}, "tie_weights cannot be used with head adaptive"),
-        ({"head": "hierarchical"}, "head must be one of softmax, adaptive"),
+        ({"head": "hierarchical"}, "head must be one of auto, softmax, adaptive"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(changes, message):
@@ -384,7 +401,7 @@ def test_the_commands_train_score_and_generate(run, folder):
     step, predict = trained.compiled("step"), trained.compiled("predict")
     ids = [trained.start_id, *trained.vocabulary.encode(["Emma", "saw"])]
     state, tokens = trained.model.initial_state(1), np.array(ids, "int32")[:, None]
-    whole, _ = predict(tokens, np.ones(tokens.shape, "float32"), *state)
+    whole, *_ = predict(tokens, np.ones(tokens.shape, "float32"), *state)
     for token, expected in zip(tokens, np.asarray(whole)):
         log_p, *state = step(token, *state)
         np.testing.assert_allclose(log_p, expected, rtol=1e-4)
@@ -399,7 +416,6 @@ def test_the_commands_train_score_and_generate(run, folder):
         (["--cutoffs", "5", "9999"], "--cutoffs must increase, from 1 to"),  # of the words that the text has
         (["--cutoffs", "5.5"], "argument --cutoffs: invalid int value: '5.5'"),
         (["--head", "softmax", "--cutoffs", "5"], "--cutoffs needs head adaptive"),
-        (["--tie-weights"], "--tie-weights cannot be used with head adaptive"),
         (["--label-smoothing", "0.1"], "--label-smoothing cannot be used with head adaptive"),
     ],
 )
@@ -421,8 +437,8 @@ def test_several_devices_are_refused_in_one_line(run, monkeypatch):
 def test_a_checkpoint_from_before_there_was_a_choice_has_a_softmax(folder):
     """Also on the way back to a run: what it does not say is what was the only way then."""
     settings = to_mapping(config_of(head="softmax", cutoffs=()))
-    del settings["head"], settings["cutoffs"]
-    config = from_mapping(ModelConfig, settings)
+    del settings["head"], settings["cutoffs"], settings["tie_weights"]
+    config = from_checkpoint(ModelConfig, settings)
     assert config == config_of(head="softmax", cutoffs=())
     assert set(RNNLM(config, rng=np.random.default_rng(0)).params) >= {"W_hy", "b_y"}
 

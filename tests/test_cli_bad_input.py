@@ -244,6 +244,6 @@ def test_a_checkpoint_whose_tensors_do_not_fit(commands):
     with safetensors.safe_open(MODEL, "np") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
         metadata = file.metadata()
-    tensors["last/W_hy"] = np.zeros((2, 2), "float32")
+    tensors["last/W_he"] = np.zeros((2, 2), "float32")
     safetensors.numpy.save_file(tensors, "other.safetensors", metadata)
-    refused(commands, "W_hy must be float32", "train", "--resume", "--checkpoint", "other.safetensors")
+    refused(commands, "W_he must be float32", "train", "--resume", "--checkpoint", "other.safetensors")

@@ -16,13 +16,14 @@ from theano_rnn.schedules import SCHEDULES
 
 PROMISED = [
     "train", "valid", "test", "valid-fraction", "test-fraction", "unit", "sentences", "tokens", "lowercase",
-    "vocab-size", "min-count", "batching", "batch-size", "bptt-steps", "cell", "embedding-size", "hidden-size",
-    "num-layers", "residual", "recurrent-init", "tie-weights", "head", "cutoffs", "dropout", "input-dropout",
-    "layer-dropout", "output-dropout", "variational", "embedding-dropout", "recurrent-dropout", "activation-penalty",
-    "temporal-penalty", "label-smoothing", "random-windows", "schedule", "schedule-steps", "warmup", "clip-value",
-    "weight-decay", "average-decay", "patience",
-    "optimizer", "learning-rate", "clip-norm", "epochs", "max-seconds", "threads", "seed", "checkpoint", "resume",
-    "log", "task", "config", "engine", "device", "num-devices", "coordinator", "num-processes", "process-id",
+    "vocab-size", "min-count", "batching", "batch-size", "bptt-steps", "cell", "embedding-size",
+    "hidden-size", "num-layers", "residual", "recurrent-init", "tie-weights", "no-tie-weights", "head",
+    "cutoffs", "dropout", "input-dropout", "layer-dropout", "output-dropout", "variational",
+    "embedding-dropout", "recurrent-dropout", "activation-penalty", "temporal-penalty", "label-smoothing",
+    "random-windows", "schedule", "schedule-steps", "warmup", "clip-value", "weight-decay", "average-decay",
+    "patience", "optimizer", "learning-rate", "clip-norm", "epochs", "max-seconds", "threads", "seed",
+    "checkpoint", "resume", "log", "task", "config", "engine", "device", "num-devices", "coordinator",
+    "num-processes", "process-id",
 ]  # fmt: skip
 
 
@@ -71,7 +72,8 @@ def test_every_setting_is_a_flag_with_its_default_in_the_help(capsys):
         for item in settings_of(section):
             assert item.name in helps
             if item.default not in (None, (), False):
-                assert f"(default: {item.default})" in helps[item.name]
+                default = "yes" if item.default is True else item.default
+                assert f"(default: {default})" in helps[item.name]
 
 
 def test_every_name_that_can_be_chosen_exists():

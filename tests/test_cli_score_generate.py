@@ -134,7 +134,7 @@ def test_info_shows_what_is_in_a_checkpoint(commands):
     parts = ["step 10, 2 epochs done", "test_loss", "hidden_size 4", "19 columns", "embedding        float32 (21, 3)"]
     for part in parts:
         assert part in result.out
-    assert f"parameters: {21 * 3 + 3 * 4 + 4 * 4 + 4 + 4 * 19 + 19:,}" in result.out
+    assert f"parameters: {21 * 3 + 4 * (3 * 4 + 4 * 4 + 4) + 4 * 3 + 19:,}" in result.out
 
 
 def test_a_reader_that_goes_away_is_no_error(prepared):

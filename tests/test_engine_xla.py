@@ -59,7 +59,7 @@ def test_device_arrays_are_taken_as_they_are_and_checked_too():
 
 def test_xla_compiles_once_for_arrays_of_numpy_and_for_its_own(caplog):
     """A run begins with a state from the host and goes on with one from the device."""
-    model = RNNLM(ModelConfig(embedding_size=3, hidden_size=4, vocab_size=7), rng=np.random.default_rng(0))
+    model = RNNLM(ModelConfig(cell="tanh", embedding_size=3, hidden_size=4, vocab_size=7), rng=np.random.default_rng(0))
     train = model.compile("train", engine="jax").train
     tokens, state = np.zeros((2, 3), "int32"), model.initial_state(3)
     counts = []
@@ -154,7 +154,7 @@ def test_each_scan_takes_one_product_a_step(model, request):
 @functools.cache
 def model_and_train(engine):
     """A fresh float32 model."""
-    config = ModelConfig(cell="tanh", embedding_size=5, hidden_size=6, vocab_size=7, dtype="float32")
+    config = ModelConfig(cell="tanh", embedding_size=5, hidden_size=6, vocab_size=7, tie_weights=False)
     model = RNNLM(config, rng=np.random.default_rng(0))
     return model, model.compile("train", engine=engine).train
 

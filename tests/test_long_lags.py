@@ -30,7 +30,8 @@ def batch(rng, lag=None):
 
 
 def model_of(cell, *names, **options):
-    config = ModelConfig(cell=cell, vocab_size=SYMBOLS + 2, embedding_size=UNITS, hidden_size=UNITS)
+    config = ModelConfig(cell=cell, vocab_size=SYMBOLS + 2, embedding_size=UNITS, hidden_size=UNITS,
+                         tie_weights=False)  # fmt: skip
     model = RNNLM(config, rng=np.random.default_rng(0))
     return model, model.compile(*names, engine=ENGINE, **options), model.initial_state(BATCH)
 

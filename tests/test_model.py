@@ -220,7 +220,7 @@ def test_loss_at_zero_weights_is_the_log_of_the_vocabulary(tanh):
 
 
 def test_a_fresh_model_knows_nothing(python_mode):
-    config = ModelConfig(vocab_size=8000)
+    config = ModelConfig(cell="tanh", vocab_size=8000, tie_weights=False, head="softmax")
     model = RNNLM(config, rng=np.random.default_rng(1))
     inputs, outputs, _ = model.graph("loss", optimizer="adam", clip_norm=0)
     loss = aesara.function(inputs, outputs)
@@ -305,7 +305,7 @@ def test_adam_training_learns_the_batch(adam):
 
 def test_same_seed_same_parameters():
     def draw(seed):
-        model = RNNLM(ModelConfig(vocab_size=VOCAB), rng=np.random.default_rng(seed))
+        model = RNNLM(ModelConfig(cell="tanh", vocab_size=VOCAB, tie_weights=False), rng=np.random.default_rng(seed))
         return {name: np.array(parameter.get_value()) for name, parameter in model.params.items()}
 
     first, again, other = draw(1), draw(1), draw(2)
@@ -317,7 +317,7 @@ def test_same_seed_same_parameters():
 
 
 def test_parameters_have_the_documented_shapes():
-    config = ModelConfig(embedding_size=5, hidden_size=HIDDEN, vocab_size=VOCAB)
+    config = ModelConfig(cell="tanh", embedding_size=5, hidden_size=HIDDEN, vocab_size=VOCAB, tie_weights=False)
     model = RNNLM(config, rng=np.random.default_rng(0))
     assert {name: np.array(parameter.get_value()).shape for name, parameter in model.params.items()} == {
         "embedding": (VOCAB + 2, 5),
@@ -435,7 +435,7 @@ def test_unroll_refuses_another_number_of_states(python_mode):
 
 def test_units_are_neither_idle_nor_saturated_before_training():
     """Small embeddings were a bug: the recurrent matrices grew instead, and validation perplexity doubled."""
-    model = RNNLM(ModelConfig(vocab_size=1000), rng=np.random.default_rng(1))
+    model = RNNLM(ModelConfig(cell="tanh", vocab_size=1000), rng=np.random.default_rng(1))
     params = {name: p.get_value() for name, p in model.params.items()}
     projected = params["embedding"] @ params["layer0.W_xh"]
     assert 0.3 < projected.std() < 0.9

@@ -82,7 +82,7 @@ def start():
 def trained(run, watcher=None, epochs=3, validation=(3.0, 2.0, 2.5, 2.4), settings=None, **options):
     watcher = watcher or Recorder()
     watcher.run = run
-    config = TrainingConfig(epochs=epochs, **(settings or {}))
+    config = TrainingConfig(**{"epochs": epochs, "schedule": "plateau"} | (settings or {}))
 
     def evaluate():
         return Evaluation(10 * validation[run.progress.epoch], 10)
@@ -275,7 +275,7 @@ def test_a_shorter_window_has_a_smaller_rate():
         whole = batches_of_epoch(epoch)[0]
         return [whole._replace(mask=np.array([[1.0, 1, 1], [0, 0, 0]])), whole]
 
-    config = TrainingConfig(epochs=1, random_windows=True, bptt_steps=2)
+    config = TrainingConfig(epochs=1, schedule="constant", random_windows=True, bptt_steps=2)
     fit(run, run.model.train, batches, lambda: Evaluation(1.0, 1), config, watcher=Watcher())
     assert rates == [0.05, 0.1]
 

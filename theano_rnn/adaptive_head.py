@@ -9,6 +9,11 @@ the rows alone whose target is in it:
 
 Which rows these are is known before a batch is computed: `AdaptiveHead.prepare` finds them.
 
+With tied weights (Press & Wolf 2017) the columns of words are rows of the embedding, none of them reduced, and clusters
+alone have columns of their own:
+
+    W_hy = [embedding_{v < cutoffs[0]}^T, W_cluster],    W_down_i W_up_i = embedding_{v in cluster i}^T
+
 References
 ----------
 Grave, Joulin, Cissé, Grangier & Jégou (2017), Efficient softmax approximation for GPUs.
@@ -41,6 +46,8 @@ class AdaptiveHead:
     hidden_size, vocab_size : int
     cutoffs : ints, increasing, in 1 .. vocab_size - 1
         The first word of each cluster, which ends where the next one begins.
+    embedding : shared variable (at least vocab_size rows, embedding_size), optional
+        The matrix to share. Where hidden_size is another size, h is projected first: ``h W_he`` in its place.
     rng : np.random.Generator
     dtype : {"float32", "float64"}
 
@@ -50,26 +57,41 @@ class AdaptiveHead:
         ``W_hy`` (hidden_size, cutoffs[0] + clusters) and ``b_y``; of cluster i, counted from 0, ``tail{i}.W_down``
         (hidden_size, hidden_size / 4^(i + 1), at least 8), ``tail{i}.W_up`` (these, words) and ``tail{i}.b_y``. Scores
         begin near zero and biases at zero, but those of the clusters' columns at the logarithm of their sizes, so that
-        all words are about as likely and the first loss is ln(vocab_size).
+        all words are about as likely and the first loss is ln(vocab_size). Tied, ``W_cluster`` (embedding_size,
+        clusters) in place of ``W_hy``, no ``W_down`` and ``W_up``, and ``W_he`` as of `SoftmaxHead`.
     inputs : list
         What `losses` needs of `prepare`: of each cluster int32 (3, slots), namely the row of the batch, the word's
         place in the cluster, and 1, or 0 where the slot is empty.
     """
 
     def __init__(
-        self, hidden_size: int, vocab_size: int, cutoffs: Sequence[int], *, rng: np.random.Generator, dtype: str
+        self,
+        hidden_size: int,
+        vocab_size: int,
+        cutoffs: Sequence[int],
+        *,
+        embedding: Any = None,
+        rng: np.random.Generator,
+        dtype: str,
     ) -> None:
-        self.cutoffs, self.dtype = np.array(cutoffs, "int32"), dtype
+        self.cutoffs, self.embedding, self.dtype = np.array(cutoffs, "int32"), embedding, dtype
+        self.ends = [*cutoffs[1:], vocab_size]
         sizes = np.diff([*cutoffs, vocab_size])
         self.shortlist, self.num_clusters = int(cutoffs[0]), len(sizes)
-        values = {
-            "W_hy": 0.01 * uniform((hidden_size, self.shortlist + self.num_clusters), rng=rng),
-            "b_y": np.concatenate([np.zeros(self.shortlist), np.log(sizes)]),
-        }
+        values = {}
+        if embedding is None:
+            values["W_hy"] = 0.01 * uniform((hidden_size, self.shortlist + self.num_clusters), rng=rng)
+        else:
+            shared_size = embedding.get_value(borrow=True).shape[1]
+            if shared_size != hidden_size:
+                values["W_he"] = uniform((hidden_size, shared_size), rng=rng)
+            values["W_cluster"] = 0.01 * uniform((shared_size, self.num_clusters), rng=rng)
+        values["b_y"] = np.concatenate([np.zeros(self.shortlist), np.log(sizes)])
         for i, size in enumerate(sizes):
-            reduced = min(max(hidden_size // REDUCTION ** (i + 1), LEAST_SIZE), hidden_size)
-            values[f"tail{i}.W_down"] = uniform((hidden_size, reduced), rng=rng)
-            values[f"tail{i}.W_up"] = 0.01 * uniform((reduced, size), rng=rng)
+            if embedding is None:
+                reduced = min(max(hidden_size // REDUCTION ** (i + 1), LEAST_SIZE), hidden_size)
+                values[f"tail{i}.W_down"] = uniform((hidden_size, reduced), rng=rng)
+                values[f"tail{i}.W_up"] = 0.01 * uniform((reduced, size), rng=rng)
             values[f"tail{i}.b_y"] = np.zeros(size)
         self.params = {name: aesara.shared(value.astype(dtype), name=name) for name, value in values.items()}
         self.inputs = [T.imatrix(f"slots{i}") for i in range(self.num_clusters)]
@@ -100,7 +122,8 @@ class AdaptiveHead:
         column = T.minimum(targets, self.cutoffs[0])
         for cutoff in self.cutoffs[1:]:
             column = column + T.cast(T.ge(targets, cutoff), "int32")
-        losses = cross_entropy(T.dot(h, self.params["W_hy"]), self.params["b_y"], column)
+        h = self.projected(h)
+        losses = cross_entropy(T.dot(h, self.weights()), self.params["b_y"], column)
         rows, begin, of_words = T.concatenate([slots[0] for slots in self.inputs]), 0, []
         taken = h[rows]  # all at once: Aesara fails to add up the gradients of several
         for i, slots in enumerate(self.inputs):
@@ -111,13 +134,26 @@ class AdaptiveHead:
             begin = end
         return T.inc_subtensor(losses[rows], T.concatenate(of_words))
 
+    def projected(self, h: Any) -> Any:
+        """What `weights` and the clusters' matrices multiply."""
+        return T.dot(h, self.params["W_he"]) if "W_he" in self.params else h
+
+    def weights(self) -> Any:
+        """The matrix (hidden or embedding size, cutoffs[0] + clusters)."""
+        if self.embedding is None:
+            return self.params["W_hy"]
+        return T.concatenate([self.embedding[: self.shortlist], self.params["W_cluster"].T]).T
+
     def tail_scores(self, i: int, h: Any) -> TensorVariable:
-        """(rows, hidden) -> (rows, words of cluster i), without the bias."""
+        """From what is `projected` to (rows, words of cluster i), without the bias."""
+        if self.embedding is not None:
+            return T.dot(h, self.embedding[int(self.cutoffs[i]) : self.ends[i]].T)
         return T.dot(T.dot(h, self.params[f"tail{i}.W_down"]), self.params[f"tail{i}.W_up"])
 
     def log_probabilities(self, h: Any) -> TensorVariable:
         """Of every next token: (rows, hidden) -> (rows, vocab)."""
-        log_p = T.special.log_softmax(T.dot(h, self.params["W_hy"]) + self.params["b_y"], axis=-1)
+        h = self.projected(h)
+        log_p = T.special.log_softmax(T.dot(h, self.weights()) + self.params["b_y"], axis=-1)
         parts = [log_p[:, : self.shortlist]]
         for i in range(self.num_clusters):
             of_words = T.special.log_softmax(self.tail_scores(i, h) + self.params[f"tail{i}.b_y"], axis=-1)

@@ -133,7 +133,7 @@ class ModelConfig(Section):
         choices=("next", "fill"),
     )  # fmt: skip
     cell: str = setting(
-        "tanh",
+        "lstm",
         "a recurrent layer's kind: vanilla with tanh or relu, LSTM, GRU, or LSTM with gated inputs",
         choices=("tanh", "relu", "lstm", "gru", "mogrifier"),
     )
@@ -145,16 +145,18 @@ class ModelConfig(Section):
         "uniform", "how W_hh starts: uniform in +-1/sqrt(hidden_size), or orthogonal", choices=("uniform", "orthogonal")
     )
     tie_weights: bool = setting(
-        False, "use the embedding as the output layer's matrix too, after a projection where sizes differ", kind=bool
+        True, "use the embedding as the output layer's matrix too, after a projection where sizes differ", kind=bool
     )
     head: str = setting(
-        "softmax",
-        "output layer: a soft-max of all words, or, for large vocabularies, of the commonest and of clusters of others",
-        choices=("softmax", "adaptive"),
+        "auto",
+        "output layer: a soft-max of all words, or, twice as fast and more, of the commonest and of clusters of the "
+        "others; auto: adaptive from 5,000 words on, where nothing is set that it cannot do",
+        choices=("auto", "softmax", "adaptive"),
     )
     cutoffs: tuple[int, ...] = setting(
         (),
-        "where the clusters of --head adaptive begin, in words from the commonest (default: 1/50 and 1/10 of all)",
+        "where the clusters of --head adaptive begin, in words from the commonest (default: 1/10 and 2/5 of "
+        "all; of very many fewer)",
         kind=tuple,
         of=int,
         metavar="N",
@@ -170,28 +172,31 @@ class ModelConfig(Section):
             return
         if self.vocab_size < 2:
             raise UserError(f"head adaptive needs a vocabulary of at least 2 columns, got {self.vocab_size}")
-        if self.tie_weights:
-            raise UserError("tie_weights cannot be used with head adaptive, whose matrices are of other shapes")
         if any(b <= a for a, b in zip((0, *self.cutoffs), (*self.cutoffs, self.vocab_size))):
             given = " ".join(map(str, self.cutoffs))
             raise UserError(f"cutoffs must increase, from 1 to {self.vocab_size - 1} at most, got {given}")
 
 
+ADAPTIVE_FROM = 5_000  # words: with fewer the soft-max of all is little slower
+
+
 def default_cutoffs(vocab_size: int) -> tuple[int, ...]:
-    """Where the clusters of an adaptive head begin: at a fiftieth and a tenth of the vocabulary.
+    """Where the clusters of an adaptive head begin: after 1/10 and 2/5 of the words, at most 2,000 and 10,000.
 
     Of 100,000 words (benchmarks/adaptive.py), steps with 1,000 or 4,000 in place of 2,000 and 20,000 in place of 10,000
-    were up to 9 % faster; with 4,000 and 20,000 the loss after equal seconds of training was higher.
+    were up to 9 % faster; with 4,000 and 20,000 the loss after equal seconds of training was higher. Of more words it
+    is a fiftieth and a tenth.
 
-    >>> default_cutoffs(100_000), default_cutoffs(2)
-    ((2000, 10000), (1,))
+    >>> default_cutoffs(10_000), default_cutoffs(100_000), default_cutoffs(2)
+    ((1000, 4000), (2000, 10000), (1,))
     """
-    found = {max(1, vocab_size // 50), max(2, vocab_size // 10)}
-    return tuple(sorted(cutoff for cutoff in found if cutoff < vocab_size))
+    first = max(min(vocab_size // 10, 2_000), vocab_size // 50, 1)
+    second = max(min(2 * vocab_size // 5, 10_000), vocab_size // 10)
+    return (first, second) if second > first else (first,)
 
 
 DEFAULT_LEARNING_RATE = {
-    "sgd": 1.0, "asgd": 1.0, "nesterov": 0.1, "adagrad": 0.1, "rmsprop": 0.001, "adam": 0.001, "adamw": 0.001,
+    "sgd": 1.0, "asgd": 1.0, "nesterov": 0.1, "adagrad": 0.1, "rmsprop": 0.001, "adam": 0.003, "adamw": 0.003,
 }  # fmt: skip
 
 
@@ -239,10 +244,24 @@ def check_head(model: ModelConfig, regularization: RegularizationConfig, num_dev
         raise UserError("num_devices must be 1 with head adaptive, whose rows are not divided among devices")
 
 
+def resolved_head(
+    model: ModelConfig, training: RegularizationConfig | None = None, num_devices: int = 1
+) -> ModelConfig:
+    """`model` with the head that ``auto`` stands for, and the cutoffs that are its default."""
+    if model.head == "auto":
+        is_large = model.vocab_size >= ADAPTIVE_FROM
+        can_be = num_devices == 1 and not (training and training.label_smoothing)
+        model = dataclasses.replace(model, head="adaptive" if is_large and can_be else "softmax")
+    if model.head == "adaptive" and not model.cutoffs:
+        model = dataclasses.replace(model, cutoffs=default_cutoffs(model.vocab_size))
+    return model
+
+
 @dataclass(frozen=True)
 class TrainingConfig(RegularizationConfig):
     """What decides the trained parameters besides text and network; stored in the checkpoint."""
 
+    dropout: float = field(default=0.4, metadata=RegularizationConfig.__dataclass_fields__["dropout"].metadata)
     batching: str = setting(
         "stream", "one long text with carried state, or sentences each from a zero state",
         choices=("stream", "sentences"),
@@ -257,11 +276,11 @@ class TrainingConfig(RegularizationConfig):
         choices=("sgd", "nesterov", "asgd", "adagrad", "rmsprop", "adam", "adamw"),
     )  # fmt: skip
     learning_rate: float | None = setting(
-        None, "base learning rate (default: 0.001 for adam, adamw and rmsprop, 0.1 for nesterov and adagrad, 1 for sgd "
-        "and asgd)", kind=float, above=0,
+        None, "base learning rate (default: 0.003 for adam and adamw, 0.001 for rmsprop, 0.1 for nesterov and adagrad, "
+        "1 for sgd and asgd)", kind=float, above=0,
     )  # fmt: skip
     schedule: str = setting(
-        "plateau", "what becomes of the learning rate: halved when validation loss rises (plateau), or a function of "
+        "linear", "what becomes of the learning rate: halved when validation loss rises (plateau), or a function of "
         "the step", choices=("plateau", "constant", "steps", "linear", "cosine", "one_cycle"),
     )  # fmt: skip
     schedule_steps: int | None = setting(
@@ -281,7 +300,7 @@ class TrainingConfig(RegularizationConfig):
         0.0, "validate and keep an exponential average of the parameters, of which each step keeps this share; 0 for "
         "none", kind=float, at_least=0, below=1,
     )  # fmt: skip
-    epochs: int = setting(3, "passes over the training text", kind=int, at_least=1)
+    epochs: int = setting(12, "passes over the training text", kind=int, at_least=1)
     patience: int | None = setting(
         None, "stop after this many epochs without a better validation loss", kind=int, at_least=1
     )
@@ -348,6 +367,17 @@ def from_mapping(section: type[S], values: Mapping[str, Any]) -> S:
     """The section made of those of `values` that it knows; lists, as TOML and JSON have them, become tuples."""
     names = {item.name for item in dataclasses.fields(section)}
     return section(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in names})
+
+
+FORMER_DEFAULTS: dict[type[Section], dict[str, Any]] = {
+    ModelConfig: {"tie_weights": False, "head": "softmax"},
+    TrainingConfig: {"dropout": 0.0, "schedule": "plateau"},
+}
+
+
+def from_checkpoint(section: type[S], values: Mapping[str, Any]) -> S:
+    """As `from_mapping`, of a checkpoint: what it does not name is as it was before there was a choice."""
+    return from_mapping(section, FORMER_DEFAULTS.get(section, {}) | dict(values))
 
 
 def to_mapping(section: Section) -> dict[str, Any]:

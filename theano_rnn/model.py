@@ -13,7 +13,6 @@ models of words share; then `RNNLM`, which joins embedding, layers and head into
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -23,7 +22,7 @@ import numpy as np
 from aesara.tensor.var import TensorVariable
 
 from theano_rnn.adaptive_head import AdaptiveHead
-from theano_rnn.config import ModelConfig, RegularizationConfig, check_head, default_cutoffs
+from theano_rnn.config import ModelConfig, RegularizationConfig, check_head, resolved_head
 from theano_rnn.engine import CompileProgress, compile_function, first_column, in_batch, sum_over_devices
 from theano_rnn.heads import SoftmaxHead
 from theano_rnn.initializers import normal
@@ -34,7 +33,7 @@ from theano_rnn.optimizers import RowGradient
 from theano_rnn.regularization import Dropout, penalties
 from theano_rnn.updates import UpdateRule
 
-EMBEDDING_SCALE = 0.03  # small, so that a vector soon is what has been learned of its word, not where it began
+EMBEDDING_SCALE = 0.1  # small, so that a vector soon is what has been learned of its word, not where it began
 FEW_ROWS = 300  # of an embedding so small a batch names most, many times: it is projected and updated as a whole
 
 
@@ -135,7 +134,7 @@ class WordModel:
     num_features : int
         Units that the head sees.
     rng : np.random.Generator
-        Of the initial embedding, normal with standard deviation 0.03, and of the head.
+        Of the initial embedding, normal with standard deviation 0.1, and of the head.
 
     Attributes
     ----------
@@ -150,8 +149,7 @@ class WordModel:
     def __init__(
         self, config: ModelConfig, layers: Mapping[str, Layers], num_features: int, *, rng: np.random.Generator
     ) -> None:
-        if config.head == "adaptive":
-            config = dataclasses.replace(config, cutoffs=config.cutoffs or default_cutoffs(config.vocab_size))
+        config = resolved_head(config)
         self.config, self.num_features = config, num_features
         values = EMBEDDING_SCALE * normal((config.vocab_size + 2, config.embedding_size), rng=rng)
         self.embedding = aesara.shared(values.astype(config.dtype), name="embedding")
@@ -164,10 +162,11 @@ class WordModel:
     def make_head(self, rng: np.random.Generator) -> Any:
         """The head that the config describes."""
         config = self.config
+        options: dict[str, Any] = {"embedding": self.embedding if config.tie_weights else None}
+        options |= {"rng": rng, "dtype": config.dtype}
         if config.head == "adaptive":
-            return AdaptiveHead(self.num_features, config.vocab_size, config.cutoffs, rng=rng, dtype=config.dtype)
-        tied = self.embedding if config.tie_weights else None
-        return SoftmaxHead(self.num_features, config.vocab_size, embedding=tied, rng=rng, dtype=config.dtype)
+            return AdaptiveHead(self.num_features, config.vocab_size, config.cutoffs, **options)
+        return SoftmaxHead(self.num_features, config.vocab_size, **options)
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
         """The state before the first batch of a text: NumPy arrays (batch_size, units)."""

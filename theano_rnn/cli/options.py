@@ -34,22 +34,30 @@ def settings_of(section: type[Section]) -> list[dataclasses.Field[Any]]:
 
 
 def add_flags(
-    parser: argparse.ArgumentParser, title: str, section: type[Section], *, but: type[Section] | None = None
+    parser: argparse.ArgumentParser,
+    title: str,
+    section: type[Section],
+    *,
+    only: type[Section] | None = None,
+    but: type[Section] | None = None,
 ) -> None:
     """One flag for each setting, its help with the default; a flag that is not given leaves no attribute.
 
-    `but`: leave out the settings that `section` has from this one.
+    `only`, `but`: of the settings those that `section` has from this one, or all others.
     """
     group = parser.add_argument_group(title)
-    left_out = {item.name for item in dataclasses.fields(but)} if but else set()
+    names = {item.name for item in dataclasses.fields(only or section)}
+    names -= {item.name for item in dataclasses.fields(but)} if but else set()
     for item in settings_of(section):
-        if item.name in left_out:
+        if item.name not in names:
             continue
         rules = item.metadata
         text = rules["help"].replace("%", "%%")
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
         if rules["kind"] is bool:
-            group.add_argument(flag(item.name), action="store_true", **options)
+            options["action"] = argparse.BooleanOptionalAction if item.default else "store_true"
+            options["help"] += " (default: yes)" if item.default else ""
+            group.add_argument(flag(item.name), **options)
             continue
         if item.default is not None and rules["kind"] is not tuple:
             options["help"] += f" (default: {item.default})"

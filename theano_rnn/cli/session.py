@@ -16,7 +16,7 @@ from theano_rnn.cli.console import Bar, TrainingDisplay, say, tokenizing_progres
 from theano_rnn.cli.options import sections_from
 from theano_rnn.cli.train import Interruption, Settings, log_path
 from theano_rnn.cli.trained import KINDS, batches_of, compile_showing, filled, make_model, samples
-from theano_rnn.config import CorpusConfig, ModelConfig, UserError, to_mapping
+from theano_rnn.config import CorpusConfig, ModelConfig, UserError, resolved_head, to_mapping
 from theano_rnn.corpus import load_corpus
 from theano_rnn.scoring import Evaluation, evaluate, perplexity
 from theano_rnn.training import Progress, Run, Watcher, fit
@@ -50,6 +50,7 @@ class Session(Watcher):
         settings, training = self.settings, self.settings.training
         counted = {**to_mapping(settings.model), "vocab_size": self.vocabulary.vocab_size}
         model_config = sections_from(counted, {"model": ModelConfig})["model"]
+        model_config = resolved_head(model_config, training, int(settings.machine.num_devices))
         self.model = make_model(model_config, rng=np.random.default_rng(training.seed))
         self.describe()
         names = ("optimizer", "clip_norm", "clip_value", "weight_decay", "average_decay", "seed")

@@ -24,7 +24,7 @@ from theano_rnn.config import (
     TrainingMachineConfig,
     UserError,
     check_head,
-    from_mapping,
+    from_checkpoint,
     to_mapping,
 )
 
@@ -50,7 +50,7 @@ def build(prog: str) -> argparse.ArgumentParser:
     )
     for name, section in SECTIONS.items():
         if section is TrainingConfig:
-            add_flags(parser, "regularization, at work in training alone", RegularizationConfig)
+            add_flags(parser, "regularization, at work in training alone", section, only=RegularizationConfig)
         add_flags(parser, TITLES[name], section, but=RegularizationConfig)
     parser.add_argument("--config", metavar="FILE.toml", help="settings by the names of the flags; flags win")
     return parser
@@ -128,12 +128,12 @@ def check_devices(settings: Settings) -> None:
 def resumed(given: Mapping[str, Any], checkpoint: Any, path: str) -> dict[str, Any]:
     """The checkpoint's settings; a flag that says otherwise is an error, but files are compared by content later.
 
-    A setting that an older checkpoint does not know is as it was then, which is the default.
+    A setting that an older checkpoint does not know is as it was then.
     """
     stored = {
         name: value
         for section in ("model", "text", "training", "corpus")  # the corpus has the last word on
-        for name, value in to_mapping(from_mapping(STORED[section], checkpoint.settings[section])).items()
+        for name, value in to_mapping(from_checkpoint(STORED[section], checkpoint.settings[section])).items()
     }  # vocab_size: what was asked for
     own = {item.name for section in STORED.values() for item in settings_of(section)}
     for name, value in given.items():

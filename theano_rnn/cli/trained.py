@@ -12,7 +12,7 @@ import numpy as np
 from theano_rnn.batching import BatchSequence, Sentences, Stream, sentence_lengths, start_id
 from theano_rnn.checkpoint import assign, load
 from theano_rnn.cli.console import compiling_progress
-from theano_rnn.config import MachineConfig, ModelConfig, TrainingConfig, UserError, from_mapping
+from theano_rnn.config import MachineConfig, ModelConfig, TrainingConfig, UserError, from_checkpoint
 from theano_rnn.generation import generate
 from theano_rnn.preprocessing import Vocabulary, detokenize, sentence_splitter, word_tokenizer
 
@@ -83,12 +83,12 @@ class Trained:
     def __init__(self, path: str | os.PathLike[str], machine: MachineConfig, *, task: str = "next") -> None:
         self.machine = machine
         self.checkpoint = load(path)
-        config = from_mapping(ModelConfig, self.checkpoint.settings["model"])
+        config = from_checkpoint(ModelConfig, self.checkpoint.settings["model"])
         if config.task != task:
             raise UserError(f"{path} is a {KINDS[config.task]}, this needs a {KINDS[task]}: "
                             f"train one with --task {task}")  # fmt: skip
         self.vocabulary = self.checkpoint.vocabulary
-        self.training = from_mapping(TrainingConfig, self.checkpoint.settings["training"])
+        self.training = from_checkpoint(TrainingConfig, self.checkpoint.settings["training"])
         self.model = make_model(config, rng=np.random.default_rng(0))
         assign(self.model.params, self.checkpoint.best)
 

@@ -1,0 +1,60 @@
+"""Recipes: complete, no other than the flags allow, the defaults in one of them, and the same bytes twice."""
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+from conftest import ENGINES
+from tiny_runs import SIZES, sentences
+
+from theano_rnn.cli.main import command
+from theano_rnn.cli.options import given_settings, sections_from
+from theano_rnn.cli.train import SECTIONS
+from theano_rnn.config import resolved_head
+
+RECIPES = {path.stem: path for path in sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))}
+NAMES = {"austen", "ptb-cpu-15min", "ptb-small", "ptb-medium", "ptb-awd", "char-cpu-30min", "char-shakespeare"}
+
+
+def sections_of(name):
+    return sections_from(given_settings(argparse.Namespace(config=str(RECIPES[name])), SECTIONS), SECTIONS)
+
+
+def test_these_are_the_recipes():
+    assert set(RECIPES) == NAMES
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_says_what_it_is_for(name):
+    text = RECIPES[name].read_text()
+    assert all(f"\n# {title}  " in text for title in ("Corpus", "Published", "Reached"))
+    assert f"--config recipes/{name}.toml" in text
+    assert sections_of(name)["training"].seed == 1
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_only_a_recipe_named_by_minutes_depends_on_the_clock(name):
+    minutes = re.search(r"(\d+)min", name)
+    assert sections_of(name)["run"].max_seconds == (60 * int(minutes[1]) if minutes else None)
+
+
+def test_the_defaults_are_the_recipe_for_the_novels():
+    defaults, recipe = sections_from({}, SECTIONS), sections_of("austen")
+    assert recipe | {"model": None} == defaults | {"model": None}
+    assert recipe["model"] == resolved_head(recipe["model"]) == resolved_head(defaults["model"])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_run_twice_gives_the_same_bytes(name, tmp_path, monkeypatch, capsys):
+    """A small network on a small text, with all other settings of the recipe."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    monkeypatch.chdir(tmp_path)
+    Path("text.txt").write_text("\n".join(sentences(40)))
+    head = ["--cutoffs", "5"] if sections_of(name)["model"].cutoffs else []
+    line = ["--config", str(RECIPES[name]), *SIZES, *head, "--batch-size", "4", "--bptt-steps", "10", "--epochs", "1",
+            "--train", "text.txt", "--valid", "text.txt", "--engine", ENGINES[-1]]  # fmt: skip
+    for run in ("first", "second"):
+        status = command("train", [*line, "--checkpoint", f"{run}.safetensors"], prog="train")
+        assert status == 0, capsys.readouterr().err
+    assert Path("first.safetensors").read_bytes() == Path("second.safetensors").read_bytes()
