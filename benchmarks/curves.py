@@ -20,7 +20,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 
-HIGHEST = 2.5  # of what is shown, times the best value: a first epoch is far above all others
+HIGHEST = {"word": 2.5, "char": 1.5}  # of what is shown, times the lowest: a first epoch is far above all others
 
 
 def epochs_of(log: Path) -> list[dict[str, Any]]:
@@ -31,21 +31,20 @@ def epochs_of(log: Path) -> list[dict[str, Any]]:
 def draw(logs: list[Path], unit: str, published: list[tuple[float, str]]) -> Any:
     """A figure of all logs; horizontal lines are what others reached."""
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    shown, best = (math.exp if unit == "word" else float), math.inf
+    shown, lowest = (math.exp if unit == "word" else float), min((value for value, _ in published), default=math.inf)
     for number, log in enumerate(logs):
         records, color = epochs_of(log), f"C{number}"
         epochs = range(1, len(records) + 1)
         valid = [shown(record["valid_loss"]) for record in records]
-        best = min(best, *valid)
+        train = [shown(record["train_loss"]) for record in records]
+        lowest = min(lowest, *valid, *train)
         name = f"{log.stem}: " if len(logs) > 1 else ""
         axes.plot(epochs, valid, color=color, marker=".", label=f"{name}validation, best {min(valid):.4g}")
-        axes.plot(epochs, [shown(record["train_loss"]) for record in records], color=color, linestyle=":",
-                  label=f"{name}training, with dropout")  # fmt: skip
+        axes.plot(epochs, train, color=color, linestyle=":", label=f"{name}training, with dropout")
     for number, (value, title) in enumerate(published):
         style = ("--", "-.", ":")[number % 3]
         axes.axhline(value, color="black", linestyle=style, linewidth=1, label=f"{title}: {value:g}")
-    lowest = min([best, *(value for value, _ in published)])
-    axes.set_ylim(0.9 * lowest, HIGHEST * lowest if unit == "word" else 1.4 * lowest)
+    axes.set_ylim(0.95 * lowest, HIGHEST[unit] * lowest)
     axes.set_xlabel("epoch")
     axes.set_ylabel("perplexity" if unit == "word" else "nats per character")
     axes.grid(alpha=0.3)

@@ -23,6 +23,7 @@ from theano_rnn.config import (
     UserError,
     default_cutoffs,
     from_checkpoint,
+    resolved_head,
     to_mapping,
 )
 from theano_rnn.engine import compile_function
@@ -454,3 +455,20 @@ def test_the_head_of_an_older_run_cannot_be_changed_on_the_way(run, folder):
     assert (status, err.count("\n")) == (2, 1) and "--head adaptive conflicts with older.safetensors" in err
     status, _, err = run(*line)
     assert status == 0, err
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "training", "num_devices", "head"),
+    [
+        (10_000, {}, 1, "adaptive"),
+        (4_999, {}, 1, "softmax"),
+        (10_000, {}, 2, "softmax"),
+        (10_000, {"label_smoothing": 0.1}, 1, "softmax"),
+        (10_000, {"batching": "sentences"}, 1, "softmax"),
+    ],
+)
+def test_auto_is_adaptive_where_that_is_faster_and_can_be(vocab_size, training, num_devices, head):
+    found = resolved_head(ModelConfig(vocab_size=vocab_size), TrainingConfig(**training), num_devices)
+    assert (found.head, found.cutoffs) == (head, default_cutoffs(vocab_size) if head == "adaptive" else ())
+    chosen = ModelConfig(vocab_size=vocab_size, head="softmax")
+    assert resolved_head(chosen, TrainingConfig(**training), num_devices) == chosen

@@ -15,7 +15,7 @@ from theano_rnn.model import RNNLM
 ENGINE = ENGINES[-1]  # XLA where it is installed: minutes are too long for the C engine to compile five models
 SYMBOLS, LAG, BATCH, UNITS = 8, 50, 32, 32
 BLANK, QUESTION = SYMBOLS, SYMBOLS + 1
-STEPS, RATES = 750, (0.01, 0.03)
+STEPS, RATES = 750, (0.03, 0.1)
 MASK = np.ones((LAG + 1, BATCH), "float32")
 
 

@@ -150,7 +150,7 @@ class ModelConfig(Section):
     head: str = setting(
         "auto",
         "output layer: a soft-max of all words, or, twice as fast and more, of the commonest and of clusters of the "
-        "others; auto: adaptive from 5,000 words on, where nothing is set that it cannot do",
+        "others; auto: adaptive from 5,000 words on, for a stream on one device without label smoothing",
         choices=("auto", "softmax", "adaptive"),
     )
     cutoffs: tuple[int, ...] = setting(
@@ -244,19 +244,6 @@ def check_head(model: ModelConfig, regularization: RegularizationConfig, num_dev
         raise UserError("num_devices must be 1 with head adaptive, whose rows are not divided among devices")
 
 
-def resolved_head(
-    model: ModelConfig, training: RegularizationConfig | None = None, num_devices: int = 1
-) -> ModelConfig:
-    """`model` with the head that ``auto`` stands for, and the cutoffs that are its default."""
-    if model.head == "auto":
-        is_large = model.vocab_size >= ADAPTIVE_FROM
-        can_be = num_devices == 1 and not (training and training.label_smoothing)
-        model = dataclasses.replace(model, head="adaptive" if is_large and can_be else "softmax")
-    if model.head == "adaptive" and not model.cutoffs:
-        model = dataclasses.replace(model, cutoffs=default_cutoffs(model.vocab_size))
-    return model
-
-
 @dataclass(frozen=True)
 class TrainingConfig(RegularizationConfig):
     """What decides the trained parameters besides text and network; stored in the checkpoint."""
@@ -316,6 +303,21 @@ class TrainingConfig(RegularizationConfig):
             object.__setattr__(self, "warmup", 0.3 if self.schedule == "one_cycle" else 0.0)
         if self.average_decay and self.optimizer == "asgd":
             raise UserError("average_decay cannot be used with optimizer asgd, which has an average of its own")
+
+
+def resolved_head(model: ModelConfig, training: TrainingConfig | None = None, num_devices: int = 1) -> ModelConfig:
+    """`model` with the head that ``auto`` stands for, and the cutoffs that are its default.
+
+    Sentences have so many shapes already that those of an adaptive head would take minutes to compile.
+    """
+    if model.head == "auto":
+        is_large = model.vocab_size >= ADAPTIVE_FROM
+        can_be = training is None or (training.batching == "stream" and not training.label_smoothing)
+        head = "adaptive" if is_large and can_be and num_devices == 1 else "softmax"
+        model = dataclasses.replace(model, head=head)
+    if model.head == "adaptive" and not model.cutoffs:
+        model = dataclasses.replace(model, cutoffs=default_cutoffs(model.vocab_size))
+    return model
 
 
 @dataclass(frozen=True)
