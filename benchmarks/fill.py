@@ -5,8 +5,7 @@ The model of the next token reads the text as one stream, with all that came bef
 may guess `</s>`; of the words that the vocabulary knows a second figure is given, where neither may guess `<unk>`.
 
     for task in fill next; do
-        python scripts/train.py --task $task --cell lstm --dropout 0.2 --epochs 30 --max-seconds 420 \
-            --checkpoint runs/$task.safetensors
+        python scripts/train.py --task $task --dropout 0.2 --epochs 3 --checkpoint runs/$task.safetensors
     done
     python benchmarks/fill.py runs/fill.safetensors runs/next.safetensors
 """
