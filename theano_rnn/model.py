@@ -305,8 +305,8 @@ class RNNLM(WordModel):
     config, rng
         As of `WordModel`. The first layer's ``W_xh`` is so large that the units see the words though the embedding is
         small (else ``W_hh`` grows until they saturate), the output layer so small that the first loss is
-        ln(vocab_size). (The novels, LSTM, validation perplexity after one epoch: 120.1 where ``W_xh`` is not larger, 105.2
-        from these; from vectors of 0.03 it was 102.0, and worse after four epochs.)
+        ln(vocab_size). (The novels, LSTM, validation perplexity after one epoch: 120.1 where ``W_xh`` is not larger,
+        105.2 from these; from vectors of 0.03 it was 102.0, and worse after four epochs.)
     layers : optional
         In place of `Layers` that `config` describes.
 
