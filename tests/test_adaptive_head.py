@@ -441,6 +441,8 @@ def test_a_checkpoint_from_before_there_was_a_choice_has_a_softmax(folder):
     del settings["head"], settings["cutoffs"], settings["tie_weights"]
     config = from_checkpoint(ModelConfig, settings)
     assert config == config_of(head="softmax", cutoffs=())
+    before = from_checkpoint(TrainingConfig, {"optimizer": "adam", "learning_rate": 0.001})
+    assert (before.dropout, before.schedule) == (0.0, "plateau")
     assert set(RNNLM(config, rng=np.random.default_rng(0)).params) >= {"W_hy", "b_y"}
 
 

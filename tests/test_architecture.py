@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "unrolling": set(),
     "layers": {"cells", "unrolling"},
     "heads": {"initializers", "losses"},
-    "adaptive_head": {"initializers", "losses"},
+    "adaptive_head": {"heads", "initializers", "losses"},
     "regularization": {"config", "noise"},
     "model": {
         "adaptive_head", "config", "engine", "heads", "initializers", "layers", "losses", "noise", "optimizers",

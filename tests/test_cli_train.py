@@ -238,7 +238,8 @@ def test_sizes_are_those_asked_for(commands):
     (commands.folder / "text.txt").write_text(" ".join([*sentences(60), "Zoe.", "Yves.", "Xanthippe."] * 2))
     commands.train("--vocab-size", "19", "--max-seconds", "1e-9")
     shapes = {name: value.shape for name, value in load(MODEL).best.items()}
-    assert shapes["embedding"] == (21, 3) and shapes["b_y"] == (19,) and shapes["layer0.W_hh"] == (4, 16)
+    assert shapes["embedding"] == (21, 3) and shapes["W_he"] == (4, 3) and shapes["b_y"] == (19,)
+    assert shapes["layer0.W_hh"] == (4, 16)
 
 
 def test_the_log_may_be_elsewhere_also_when_resumed(commands):

@@ -29,6 +29,7 @@ import aesara.tensor as T
 import numpy as np
 from aesara.tensor.var import TensorVariable
 
+from theano_rnn.heads import projected, projection
 from theano_rnn.initializers import uniform
 from theano_rnn.losses import cross_entropy
 
@@ -76,16 +77,14 @@ class AdaptiveHead:
     ) -> None:
         self.cutoffs, self.embedding, self.dtype = np.array(cutoffs, "int32"), embedding, dtype
         self.ends = [*cutoffs[1:], vocab_size]
-        sizes = np.diff([*cutoffs, vocab_size])
+        sizes = np.subtract(self.ends, cutoffs)
         self.shortlist, self.num_clusters = int(cutoffs[0]), len(sizes)
-        values = {}
         if embedding is None:
-            values["W_hy"] = 0.01 * uniform((hidden_size, self.shortlist + self.num_clusters), rng=rng)
+            values = {"W_hy": 0.01 * uniform((hidden_size, self.shortlist + self.num_clusters), rng=rng)}
         else:
-            shared_size = embedding.get_value(borrow=True).shape[1]
-            if shared_size != hidden_size:
-                values["W_he"] = uniform((hidden_size, shared_size), rng=rng)
-            values["W_cluster"] = 0.01 * uniform((shared_size, self.num_clusters), rng=rng)
+            values = projection(hidden_size, embedding, rng=rng)
+            shape = embedding.get_value(borrow=True).shape[1], self.num_clusters
+            values["W_cluster"] = 0.01 * uniform(shape, rng=rng)
         values["b_y"] = np.concatenate([np.zeros(self.shortlist), np.log(sizes)])
         for i, size in enumerate(sizes):
             if embedding is None:
@@ -122,7 +121,7 @@ class AdaptiveHead:
         column = T.minimum(targets, self.cutoffs[0])
         for cutoff in self.cutoffs[1:]:
             column = column + T.cast(T.ge(targets, cutoff), "int32")
-        h = self.projected(h)
+        h = projected(h, self.params)
         losses = cross_entropy(T.dot(h, self.weights()), self.params["b_y"], column)
         rows, begin, of_words = T.concatenate([slots[0] for slots in self.inputs]), 0, []
         taken = h[rows]  # all at once: Aesara fails to add up the gradients of several
@@ -134,10 +133,6 @@ class AdaptiveHead:
             begin = end
         return T.inc_subtensor(losses[rows], T.concatenate(of_words))
 
-    def projected(self, h: Any) -> Any:
-        """What `weights` and the clusters' matrices multiply."""
-        return T.dot(h, self.params["W_he"]) if "W_he" in self.params else h
-
     def weights(self) -> Any:
         """The matrix (hidden or embedding size, cutoffs[0] + clusters)."""
         if self.embedding is None:
@@ -145,14 +140,14 @@ class AdaptiveHead:
         return T.concatenate([self.embedding[: self.shortlist], self.params["W_cluster"].T]).T
 
     def tail_scores(self, i: int, h: Any) -> TensorVariable:
-        """From what is `projected` to (rows, words of cluster i), without the bias."""
+        """From h, projected where it has to be, to (rows, words of cluster i), without the bias."""
         if self.embedding is not None:
             return T.dot(h, self.embedding[int(self.cutoffs[i]) : self.ends[i]].T)
         return T.dot(T.dot(h, self.params[f"tail{i}.W_down"]), self.params[f"tail{i}.W_up"])
 
     def log_probabilities(self, h: Any) -> TensorVariable:
         """Of every next token: (rows, hidden) -> (rows, vocab)."""
-        h = self.projected(h)
+        h = projected(h, self.params)
         log_p = T.special.log_softmax(T.dot(h, self.weights()) + self.params["b_y"], axis=-1)
         parts = [log_p[:, : self.shortlist]]
         for i in range(self.num_clusters):

@@ -149,8 +149,8 @@ class ModelConfig(Section):
     )
     head: str = setting(
         "auto",
-        "output layer: a soft-max of all words, or, twice as fast and more, of the commonest and of clusters of the "
-        "others; auto: adaptive from 5,000 words on, for a stream on one device without label smoothing",
+        "output layer: a soft-max of all words, or, faster for large vocabularies, of the commonest and of clusters "
+        "of the others; auto: adaptive from 5,000 words on, for a stream on one device without label smoothing",
         choices=("auto", "softmax", "adaptive"),
     )
     cutoffs: tuple[int, ...] = setting(
@@ -177,7 +177,7 @@ class ModelConfig(Section):
             raise UserError(f"cutoffs must increase, from 1 to {self.vocab_size - 1} at most, got {given}")
 
 
-ADAPTIVE_FROM = 5_000  # words: with fewer the soft-max of all is little slower
+ADAPTIVE_FROM = 5_000  # words
 
 
 def default_cutoffs(vocab_size: int) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ are the variables `inputs`, for which `prepare(targets, mask)` makes arrays from
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import aesara
@@ -15,6 +16,17 @@ from aesara.tensor.var import TensorVariable
 
 from theano_rnn.initializers import uniform
 from theano_rnn.losses import cross_entropy, cross_entropy_and_normalizer
+
+
+def projection(hidden_size: int, embedding: Any, *, rng: np.random.Generator) -> dict[str, Any]:
+    """``W_he`` (hidden_size, embedding_size), float64, where h is not as long as the rows of a tied embedding."""
+    size = embedding.get_value(borrow=True).shape[1]
+    return {} if size == hidden_size else {"W_he": uniform((hidden_size, size), rng=rng)}
+
+
+def projected(h: Any, params: Mapping[str, Any]) -> Any:
+    """``h W_he`` where there is such a matrix, else h."""
+    return T.dot(h, params["W_he"]) if "W_he" in params else h
 
 
 class SoftmaxHead:
@@ -44,8 +56,8 @@ class SoftmaxHead:
         values = {}
         if embedding is None:
             values["W_hy"] = 0.01 * uniform((hidden_size, vocab_size), rng=rng)
-        elif embedding.get_value(borrow=True).shape[1] != hidden_size:
-            values["W_he"] = uniform((hidden_size, embedding.get_value(borrow=True).shape[1]), rng=rng)
+        else:
+            values |= projection(hidden_size, embedding, rng=rng)
         values["b_y"] = np.zeros(vocab_size)
         self.params = {name: aesara.shared(value.astype(dtype), name=name) for name, value in values.items()}
 
@@ -57,20 +69,16 @@ class SoftmaxHead:
         """The matrix (hidden or embedding size, vocab_size)."""
         return self.params["W_hy"] if self.embedding is None else self.embedding[: self.vocab_size].T
 
-    def projected(self, h: Any) -> Any:
-        """What is multiplied by `weights`."""
-        return T.dot(h, self.params["W_he"]) if "W_he" in self.params else h
-
     def losses(self, h: Any, targets: Any) -> TensorVariable:
         """Negative log-likelihoods in nats of int32 targets (rows,)."""
-        return cross_entropy(T.dot(self.projected(h), self.weights()), self.params["b_y"], targets)
+        return cross_entropy(T.dot(projected(h, self.params), self.weights()), self.params["b_y"], targets)
 
     def smoothed_losses(self, h: Any, targets: Any, smoothing: float) -> tuple[TensorVariable, TensorVariable]:
         """The losses, and those to train on: cross-entropies with ``(1 - smoothing) onehot + smoothing / vocab_size``.
 
         Label smoothing is by Szegedy et al. (2016).
         """
-        h, weights, bias = self.projected(h), self.weights(), self.params["b_y"]
+        h, weights, bias = projected(h, self.params), self.weights(), self.params["b_y"]
         nll, log_normalizer = cross_entropy_and_normalizer(T.dot(h, weights), bias, targets)
         mean_score = T.dot(h, weights.mean(axis=1)) + bias.mean()
         share = np.asarray(smoothing, h.dtype)
@@ -78,5 +86,5 @@ class SoftmaxHead:
 
     def log_probabilities(self, h: Any) -> TensorVariable:
         """Of every next token: (rows, hidden) -> (rows, vocab)."""
-        scores = T.dot(self.projected(h), self.weights()) + self.params["b_y"]
+        scores = T.dot(projected(h, self.params), self.weights()) + self.params["b_y"]
         return T.special.log_softmax(scores, axis=-1)
