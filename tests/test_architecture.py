@@ -50,7 +50,9 @@ MAY_IMPORT = {
     "cloze": {"batching", "config", "initializers", "layers", "model", "preprocessing", "regularization"},
     # use
     "checkpoint": {"config", "model", "preprocessing"},
-    "generation": {"preprocessing"},
+    "sampling": set(),
+    "generation": {"config", "sampling"},
+    "text_generation": {"config", "generation", "preprocessing"},
     "scoring": {"batching", "preprocessing"},
     "training": {"batching", "checkpoint", "config", "optimizers", "schedules", "scoring"},
     "cli": ...,

@@ -127,6 +127,41 @@ def test_unknown_is_never_written_unless_it_was_said(commands):
     assert "<unk>" not in commands("generate", MODEL, "--num-samples", "50", "--temperature", "2").out
 
 
+def test_live_samples_are_the_same_text_one_after_the_other(commands):
+    whole = commands("generate", MODEL, "--num-samples", "4", "--prompt", "Emma saw")
+    live = commands("generate", MODEL, "--num-samples", "4", "--prompt", "Emma saw", "--live")
+    assert (live.status, live.out, live.err) == (0, whole.out, "")
+    assert commands("generate", MODEL, "--live").out == commands("generate", MODEL, "--num-samples", "1").out
+
+
+def test_prompts_are_read_one_a_line(commands, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Emma saw\n\nJane zzz\n"))
+    result = commands("generate", MODEL, "--interactive", "--num-samples", "2")
+    lines = result.out.splitlines()
+    assert result.status == 0 and len(lines) == 6
+    assert all(line.startswith("Emma saw") for line in lines[:2])
+    assert all(line.startswith("Jane <unk>") for line in lines[4:])
+    assert result.err == "not in the vocabulary, read as <unk>: zzz\n"
+    first = commands("generate", MODEL, "--prompt", "Emma saw", "--num-samples", "2").out.splitlines()
+    assert first == lines[:2]
+
+
+def test_a_beam_prints_scores_in_falling_order(commands):
+    result = commands("generate", MODEL, "--beam-size", "6", "--num-samples", "4", "--prompt", "Emma")
+    rows = [line.split("\t") for line in result.out.splitlines()]
+    scores = [float(score) for score, _ in rows]
+    assert len(rows) == 4 and scores == sorted(scores, reverse=True)
+    assert all(text.startswith("Emma") for _, text in rows)
+
+
+def test_rules_of_decoding_reach_the_samples(commands):
+    text = commands("generate", MODEL, "--no-repeat-ngram-size", "1", "--num-samples", "20").out
+    assert all(len(set(line.split())) == len(line.split()) for line in text.splitlines())
+    assert "." not in commands("generate", MODEL, "--stop", ".", "--num-samples", "20").out
+    assert len(set(commands("generate", MODEL, "--top-k", "1").out.splitlines())) == 1
+    assert commands("generate", MODEL, "--top-p", "1e-9").out == commands("generate", MODEL, "--temperature", "0").out
+
+
 def test_info_shows_what_is_in_a_checkpoint(commands):
     result = commands("info", MODEL)
     assert (result.status, result.err) == (0, "")

@@ -33,11 +33,12 @@ def setting(
     at_least: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    at_most: float | None = None,
     metavar: str | None = None,
 ) -> Any:
     """A dataclass field that knows its own help text and limits; a tuple holds values `of` one kind."""
     metadata = {"help": help, "kind": kind, "of": of, "choices": choices, "at_least": at_least, "above": above,
-                "below": below, "metavar": metavar}  # fmt: skip
+                "below": below, "at_most": at_most, "metavar": metavar}  # fmt: skip
     return field(default=default, metadata=metadata)
 
 
@@ -64,7 +65,8 @@ def check(name: str, value: Any, rules: Mapping[str, Any], *, optional: bool) ->
     kind = rules["kind"]
     if kind is tuple:
         if not isinstance(value, tuple) or not all(type(item) is rules["of"] for item in value):
-            expected = {str: "file names", int: "whole numbers"}[rules["of"]]
+            texts = "file names" if rules["metavar"] == "FILE" else "texts"
+            expected = {str: texts, int: "whole numbers"}[rules["of"]]
             raise UserError(f"{name} must be a list of {expected}, got {value!r}")
         return
     numeric = kind is float and isinstance(value, int) and not isinstance(value, bool)
@@ -81,6 +83,8 @@ def check(name: str, value: Any, rules: Mapping[str, Any], *, optional: bool) ->
         raise UserError(f"{name} must be greater than {rules['above']}, got {value}")
     if rules["below"] is not None and value >= rules["below"]:
         raise UserError(f"{name} must be less than {rules['below']}, got {value}")
+    if rules["at_most"] is not None and value > rules["at_most"]:
+        raise UserError(f"{name} must be at most {rules['at_most']}, got {value}")
 
 
 @dataclass(frozen=True)
@@ -332,6 +336,51 @@ class RunConfig(Section):
         "compiles on the way is",
         kind=float, above=0,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GenerationConfig(Section):
+    """How the next token is chosen, and when a text ends."""
+
+    temperature: float = setting(
+        1.0, "below 1 likelier, above 1 bolder text; 0 takes the likeliest token each time", kind=float, at_least=0
+    )
+    top_k: int | None = setting(None, "draw from this many likeliest tokens alone", kind=int, at_least=1)
+    top_p: float = setting(
+        1.0, "draw from the fewest likeliest tokens that together have this probability (nucleus sampling), of those "
+        "that --top-k leaves", kind=float, above=0, at_most=1,
+    )  # fmt: skip
+    min_tokens: int = setting(0, "the fewest tokens of a text", kind=int, at_least=0)
+    max_tokens: int | None = setting(
+        None, "the most tokens of a text (default: 60 words or 300 characters)", kind=int, at_least=0
+    )
+    repetition_penalty: float = setting(
+        1.0, "raise the probability of tokens that were there before to this power: above 1 makes them rarer",
+        kind=float, at_least=1,
+    )  # fmt: skip
+    no_repeat_ngram_size: int = setting(
+        0, "never write this many tokens in a row a second time; 0 for no such rule", kind=int, at_least=0
+    )
+    stop: tuple[str, ...] = setting((), "end a text before any of these", kind=tuple, metavar="TEXT")
+    allow_unknown: bool = setting(False, "let <unk> be written too", kind=bool)
+    beam_size: int = setting(
+        0, "search for the likeliest texts, following this many at a time, instead of drawing; 0 to draw",
+        kind=int, at_least=0,
+    )  # fmt: skip
+    length_penalty: float = setting(
+        0.0, "rank the texts of a beam by log-probability over tokens to this power: 0 favours short ones, 1 is the "
+        "mean", kind=float, at_least=0,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if any(not text for text in self.stop):
+            raise UserError("stop must not be empty")
+        if self.max_tokens is not None and self.min_tokens > self.max_tokens:
+            raise UserError(f"min_tokens must be at most {self.max_tokens}, the most tokens, got {self.min_tokens}")
+        for name, needed in (("temperature", 1.0), ("top_k", None), ("top_p", 1.0), ("stop", ())):
+            if self.beam_size and getattr(self, name) != needed:
+                raise UserError(f"beam_size cannot be used with --{name.replace('_', '-')}")
 
 
 @dataclass(frozen=True)

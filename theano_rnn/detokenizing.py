@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 OPENING = frozenset(["(", "[", "{", "“", "‘", "«", "„", "$", "#"])  # no blank after
 CLOSING = frozenset([")", "]", "}", "”", "’", "»", ",", ";", ":", ".", "?", "!", "%"])  # no blank before
@@ -18,13 +18,21 @@ HALVES = frozenset(
 )  # fmt: skip
 
 
-def join_words(tokens: Sequence[str]) -> str:
+def join_words(tokens: Iterable[str]) -> str:
     """One line of text; the inverse of NLTK's word tokenizer but for what it does not keep, as the number of blanks."""
-    pieces: list[str] = []
+    return "".join(word_pieces(tokens))
+
+
+def word_pieces(tokens: Iterable[str]) -> Iterator[str]:
+    """`join_words` as it comes: what each token adds to the text, known once the one after it is.
+
+    >>> list(word_pieces(["Oh", ",", "she", "ca", "n't", "!"]))
+    ['Oh', ',', ' she', ' ca', "n't", '!']
+    """
     previous, blank = "", False  # is a blank allowed before the next token?
     double, single = False, False  # inside such quotation marks?
-    for position, token in enumerate(tokens):
-        following = tokens[position + 1] if position + 1 < len(tokens) else ""
+    is_first = True
+    for token, following in with_next(tokens):
         shown, before, after = token, True, True
         if token in ("``", '"', "''"):
             opens = token == "``" or (not double and (token == '"' or previous in JOINING))  # NLTK: --"Oh -> -- '' Oh
@@ -43,8 +51,15 @@ def join_words(tokens: Sequence[str]) -> str:
             before = after = False
         elif token.lower() in ENDINGS or (previous.lower(), token.lower()) in HALVES:
             before = False
-        if pieces and blank and before:
-            pieces.append(" ")
-        pieces.append(shown)
-        previous, blank = token, after
-    return "".join(pieces)
+        yield shown if is_first or not (blank and before) else " " + shown
+        previous, blank, is_first = token, after, False
+
+
+def with_next(tokens: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each token with the one after it, the last one with an empty text."""
+    remaining = iter(tokens)
+    for token in remaining:
+        for following in remaining:
+            yield token, following
+            token = following
+        yield token, ""

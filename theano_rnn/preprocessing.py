@@ -26,16 +26,16 @@ import importlib.metadata
 import importlib.resources
 import re
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from theano_rnn.config import TextConfig, UserError
-from theano_rnn.detokenizing import join_words
+from theano_rnn.detokenizing import word_pieces
 from theano_rnn.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 __all__ = [
-    "BOS", "EOS", "PAD", "UNK", "Vocabulary", "abbreviations", "detokenize", "sentence_splitter", "splitter_signature",
-    "word_tokenizer",
+    "BOS", "EOS", "PAD", "UNK", "Vocabulary", "abbreviations", "detokenize", "detokenized_pieces", "sentence_splitter",
+    "splitter_signature", "word_tokenizer",
 ]  # fmt: skip
 
 PUNKT_TAB_RECIPE = (
@@ -221,7 +221,7 @@ def untimed(rule: Any) -> Callable[[str, str], str]:
     return functools.partial(sub, timeout=None) if hasattr(rule, "_timeout") else sub
 
 
-def detokenize(tokens: Sequence[str], config: TextConfig) -> str:
+def detokenize(tokens: Iterable[str], config: TextConfig) -> str:
     """The text that `tokens` stand for, as a reader writes it.
 
     Examples
@@ -233,8 +233,15 @@ def detokenize(tokens: Sequence[str], config: TextConfig) -> str:
     >>> detokenize(["said", "<unk>", "."], TextConfig(tokens="whitespace"))
     'said <unk> .'
     """
+    return "".join(detokenized_pieces(tokens, config))
+
+
+def detokenized_pieces(tokens: Iterable[str], config: TextConfig) -> Iterator[str]:
+    """What each of `tokens` adds to the text, one piece for each, as they come."""
     if config.unit == "char":
-        return "".join(tokens)
-    if config.tokens == "whitespace":
-        return " ".join(tokens)
-    return join_words(tokens)
+        yield from tokens
+    elif config.tokens == "whitespace":
+        for number, token in enumerate(tokens):
+            yield f" {token}" if number else token
+    else:
+        yield from word_pieces(tokens)

@@ -15,10 +15,11 @@ from theano_rnn.checkpoint import Checkpoint, assign, save, values_of, write_ato
 from theano_rnn.cli.console import Bar, TrainingDisplay, say, tokenizing_progress
 from theano_rnn.cli.options import sections_from
 from theano_rnn.cli.train import Interruption, Settings, log_path
-from theano_rnn.cli.trained import KINDS, batches_of, compile_showing, filled, make_model, samples
-from theano_rnn.config import CorpusConfig, ModelConfig, UserError, resolved_head, to_mapping
+from theano_rnn.cli.trained import KINDS, batches_of, compile_showing, filled, make_model
+from theano_rnn.config import CorpusConfig, GenerationConfig, ModelConfig, UserError, resolved_head, to_mapping
 from theano_rnn.corpus import load_corpus
 from theano_rnn.scoring import Evaluation, evaluate, perplexity
+from theano_rnn.text_generation import TextGenerator
 from theano_rnn.training import Progress, Run, Watcher, fit
 
 CLOCK_FIELDS = ("tokens_per_second", "seconds")
@@ -162,10 +163,11 @@ class Session(Watcher):
         if self.settings.model.task == "fill":
             return filled(self.function("predict"), self.model, self.vocabulary, self.corpus.valid,
                           num_sentences=NUM_SAMPLES, seed=[training.seed, step])  # fmt: skip
-        return samples(
-            self.function("step"), self.model, self.vocabulary, start=start_id(self.vocabulary, training.batching),
-            num_samples=NUM_SAMPLES, max_tokens=None, temperature=0.8, seed=[training.seed, step],
+        generator = TextGenerator(
+            self.function("step"), self.model.initial_state, self.vocabulary,
+            start=start_id(self.vocabulary, training.batching), config=GenerationConfig(temperature=0.8),
         )  # fmt: skip
+        return generator.samples([], NUM_SAMPLES, seed=[training.seed, step])
 
     def should_stop(self) -> bool:
         is_stopped = self.interruption.signal is not None

@@ -12,12 +12,9 @@ import numpy as np
 from theano_rnn.batching import BatchSequence, Sentences, Stream, sentence_lengths, start_id
 from theano_rnn.checkpoint import assign, load
 from theano_rnn.cli.console import compiling_progress
-from theano_rnn.config import MachineConfig, ModelConfig, TrainingConfig, UserError, from_checkpoint
-from theano_rnn.generation import generate
-from theano_rnn.preprocessing import Vocabulary, detokenize, sentence_splitter, word_tokenizer
-
-SAMPLE_TOKENS = {"word": 60, "char": 300}  # the most tokens of one sample unless asked otherwise
-
+from theano_rnn.config import GenerationConfig, MachineConfig, ModelConfig, TrainingConfig, UserError, from_checkpoint
+from theano_rnn.preprocessing import Vocabulary, detokenize
+from theano_rnn.text_generation import TextGenerator
 
 KINDS = {"next": "language model", "fill": "fill-in model"}  # of checkpoints, by task
 
@@ -100,41 +97,10 @@ class Trained:
     def start_id(self) -> int:
         return start_id(self.vocabulary, self.training.batching)
 
-
-def prompt_ids(prompt: str, vocabulary: Vocabulary) -> tuple[list[int], list[str]]:
-    """Ids of a prompt split as the training text was, and those of its words that the vocabulary does not know."""
-    text = vocabulary.text
-    tokenize = word_tokenizer(text)
-    pieces = [prompt] if text.unit == "char" else sentence_splitter(text)(prompt)
-    tokens = [token for piece in pieces for token in tokenize(piece)]
-    return [int(i) for i in vocabulary.encode(tokens)], [token for token in tokens if token not in vocabulary]
-
-
-def samples(
-    step: Any,
-    model: Any,
-    vocabulary: Vocabulary,
-    *,
-    start: int,
-    prompt: Sequence[int] = (),
-    num_samples: int,
-    max_tokens: int | None,
-    temperature: float,
-    seed: Sequence[int],
-) -> list[str]:
-    """Generated texts as a reader writes them, the prompt included; sample i depends on ``(seed, i)`` alone."""
-    unit = vocabulary.text.unit
-    texts = generate(
-        step,
-        model.initial_state(num_samples),
-        prompt=[start, *prompt],
-        end_id=vocabulary.eos_id if unit == "word" else None,
-        max_tokens=SAMPLE_TOKENS[unit] if max_tokens is None else max_tokens,
-        rngs=[np.random.default_rng([*seed, i]) for i in range(num_samples)],
-        temperature=temperature,
-        banned=[vocabulary.unk_id] if unit == "word" else [vocabulary.unk_id, vocabulary.eos_id],
-    )
-    return [detokenize(vocabulary.decode([*prompt, *ids]), vocabulary.text) for ids in texts]
+    def generator(self, config: GenerationConfig) -> TextGenerator:
+        """What writes texts with the model, compiled."""
+        step = self.compiled("step")
+        return TextGenerator(step, self.model.initial_state, self.vocabulary, start=self.start_id, config=config)
 
 
 def filled(
