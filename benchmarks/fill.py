@@ -25,16 +25,17 @@ MACHINE = prepare_machine(MachineConfig())  # before numpy
 import numpy as np  # noqa: E402
 
 from theano_rnn.cli.train import default_corpus  # noqa: E402
-from theano_rnn.cli.trained import Trained, batches_of  # noqa: E402
+from theano_rnn.cli.trained import opened  # noqa: E402
 from theano_rnn.cloze import examples  # noqa: E402
 from theano_rnn.corpus import load_corpus  # noqa: E402
+from theano_rnn.language_model import LanguageModel, batches_of  # noqa: E402
 from theano_rnn.preprocessing import detokenize  # noqa: E402
 
 
-def guesses(trained: Trained, ids: Any, task: str) -> tuple[Any, Any, Any]:
+def guesses(trained: LanguageModel, ids: Any, task: str) -> tuple[Any, Any, Any]:
     """(words, first guesses, first guesses among known words) in the order of the batches."""
     training = dataclasses.replace(trained.training, batching="sentences" if task == "fill" else "stream")
-    predict, vocabulary = trained.compiled("predict"), trained.vocabulary
+    predict, vocabulary = trained.function("predict"), trained.vocabulary
     found, state = [], ()
     for batch in batches_of(ids, vocabulary, training, dtype=trained.model.config.dtype, task=task):
         state = trained.model.initial_state(batch.tokens.shape[1]) if batch.is_start else state
@@ -55,10 +56,10 @@ def report(name: str, words: Any, any_word: Any, known_word: Any, unk_id: int) -
     print(f"{name}: {share:.2%} of {len(words):,} words; {known:.2%} of the {is_known.sum():,} known ones", flush=True)
 
 
-def show(trained: Trained, ids: Any, count: int, seed: int) -> None:
+def show(trained: LanguageModel, ids: Any, count: int, seed: int) -> None:
     """Sentences of `ids`, drawn at random, one word of each left out, and five guesses."""
     vocabulary, model = trained.vocabulary, trained.model
-    found = examples(trained.compiled("predict"), model.initial_state, vocabulary, ids,
+    found = examples(trained.function("predict"), model.initial_state, vocabulary, ids,
                      rng=np.random.default_rng(seed), dtype=model.config.dtype)  # fmt: skip
     for tokens, word, guesses in itertools.islice(found, count):
         print(f"- {detokenize(tokens, vocabulary.text)}\n  {word}: {', '.join(f'{g} {p:.2f}' for g, p in guesses)}")
@@ -74,7 +75,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=10, metavar="N", help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the examples (default: %(default)s)")
     args = parser.parse_args()
-    both = {task: Trained(getattr(args, task), MACHINE, task=task) for task in ("fill", "next")}
+    both = {task: opened(getattr(args, task), MACHINE, task=task) for task in ("fill", "next")}
     first = both["fill"]
     files = default_corpus(from_mapping(CorpusConfig, first.checkpoint.settings["corpus"]), None)
     corpus = load_corpus(files, first.vocabulary.text)

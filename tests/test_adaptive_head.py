@@ -14,9 +14,7 @@ from theano_rnn.adaptive_head import SHARES, AdaptiveHead, num_slots
 from theano_rnn.batching import Stream
 from theano_rnn.checkpoint import assign, load, save, values_of
 from theano_rnn.cli.main import command
-from theano_rnn.cli.trained import Trained
 from theano_rnn.config import (
-    MachineConfig,
     ModelConfig,
     RegularizationConfig,
     TrainingConfig,
@@ -27,6 +25,7 @@ from theano_rnn.config import (
     to_mapping,
 )
 from theano_rnn.engine import compile_function
+from theano_rnn.language_model import LanguageModel
 from theano_rnn.model import RNNLM, gradients
 from theano_rnn.scoring import Evaluation
 from theano_rnn.training import Progress, Run, fit
@@ -398,8 +397,8 @@ def test_the_commands_train_score_and_generate(run, folder):
     assert status == 0 and json.loads(out)["loss"] == pytest.approx(log[-1]["test_loss"], rel=1e-6)
     status, out, _ = run("score", "adaptive.safetensors", "text.txt")
     assert status == 0 and len(out.splitlines()) == 60
-    trained = Trained(folder / "adaptive.safetensors", MachineConfig(engine=ENGINE))
-    step, predict = trained.compiled("step"), trained.compiled("predict")
+    trained = LanguageModel(folder / "adaptive.safetensors", engine=ENGINE)
+    step, predict = trained.function("step"), trained.function("predict")
     ids = [trained.start_id, *trained.vocabulary.encode(["Emma", "saw"])]
     state, tokens = trained.model.initial_state(1), np.array(ids, "int32")[:, None]
     whole, *_ = predict(tokens, np.ones(tokens.shape, "float32"), *state)

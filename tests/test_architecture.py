@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "tokenized_cache": set(),
     "worker_processes": {"config", "preprocessing", "reading"},
     "tokenizing": {"config", "preprocessing", "reading", "sources", "tokenized_cache", "worker_processes"},
-    "corpus": {"config", "preprocessing", "reading", "tokenized_cache", "tokenizing"},
+    "corpus": {"config", "preprocessing", "reading", "sources", "tokenized_cache", "tokenizing"},
     "batching": {"preprocessing"},
     # model
     "initializers": set(),
@@ -53,6 +53,18 @@ MAY_IMPORT = {
     "sampling": set(),
     "generation": {"config", "sampling"},
     "text_generation": {"config", "generation", "preprocessing"},
+    "interpolation": {"batching", "scoring"},
+    "neural_cache": set(),
+    "nbest": {"config"},
+    "rescoring": {"nbest", "scoring"},
+    "dynamic_evaluation": {"optimizers", "updates"},
+    "language_model": {
+        "aesara_flags", "batching", "checkpoint", "cloze", "config", "model", "preprocessing", "scoring",
+        "text_generation",
+    },
+    "text_scoring": {
+        "checkpoint", "config", "corpus", "dynamic_evaluation", "language_model", "neural_cache", "scoring",
+    },
     "scoring": {"batching", "preprocessing"},
     "training": {"batching", "checkpoint", "config", "optimizers", "schedules", "scoring"},
     "cli": ...,
@@ -61,8 +73,8 @@ MAY_IMPORT = {
 # Packages from elsewhere, and the modules that may import them; NumPy is for all.
 OUTSIDE = {
     "aesara": {
-        "adaptive_head", "cells", "cloze", "encoder", "engine", "heads", "layers", "losses", "model", "noise",
-        "optimizers", "regularization", "unrolling",
+        "adaptive_head", "cells", "cloze", "dynamic_evaluation", "encoder", "engine", "heads", "layers", "losses",
+        "model", "noise", "optimizers", "regularization", "unrolling",
     },
     "jax": {"engine"},
     "nltk": {"preprocessing"},

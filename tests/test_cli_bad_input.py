@@ -223,6 +223,14 @@ def test_text_that_is_gone(commands):
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
+        ("score", ["--cache-size", "5"], "--cache-size and --dynamic need --stream"),
+        ("score", ["--stream", "--cache-size", "5", "--dynamic", "sgd"], "--cache-size cannot be used with --dynamic"),
+        ("score", ["--stream", "--dynamic", "rms"], "--statistics-from is needed with --dynamic rms"),
+        ("score", ["--stream", "--json"], "--json is for sentences"),
+        ("score", ["--weights", "1"], "--weights needs --interpolate"),
+        ("score", ["--interpolate", "b"], "--interpolate needs either --weights or --fit-weights"),
+        ("score", ["--interpolate", "b", "--weights", "0.5", "0.6"], "--weights must be positive and have the sum 1"),
+        ("score", ["--log-base", "10"], "argument --log-base: invalid choice"),
         ("generate", ["--num-samples", "0"], "--num-samples must be at least 1, got 0"),
         ("generate", ["--max-tokens", "-1"], "--max-tokens must be at least 0"),
         ("generate", ["--seed", "-1"], "--seed must be at least 0"),

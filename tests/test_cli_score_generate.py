@@ -62,7 +62,12 @@ def test_tokens_sum_to_their_sentence(commands):
 def test_a_summary_is_the_sum_of_the_sentences(commands):
     rows = [line.split("\t") for line in scored(commands, "other.txt").splitlines()]
     summary = json.loads(scored(commands, "other.txt", "--summary"))
-    assert set(summary) == {"tokens", "loss", "perplexity", "unk_rate", "sentences"}
+    assert summary["words"] == sum(len(sentence.split()) for sentence in TEXT)
+    assert summary["characters"] == sum(len(sentence) + 1 for sentence in TEXT)
+    total = summary["loss"] * summary["tokens"]
+    for name in ("word", "character", "sentence"):
+        assert summary[f"loss_per_{name}"] == pytest.approx(total / summary[f"{name}s"])
+    assert (summary["unknown"], summary["log_base"]) == (2, "e")
     assert summary["tokens"] == sum(int(row[1]) for row in rows) == 6 * len(TEXT)
     assert summary["sentences"] == len(TEXT)
     assert summary["loss"] == pytest.approx(-sum(float(row[0]) for row in rows) / summary["tokens"], abs=1e-6)
@@ -80,6 +85,114 @@ def test_a_stream_is_what_training_measured_as_test(commands):
         {name: summary[name] for name in ("tokens", "sentences", "unk_rate")}
     )
     assert stream["loss"] != summary["loss"]
+    text = (commands.folder / "other.txt").read_text()
+    assert (stream["characters"], stream["words"]) == (len(text), len(text.split()))
+
+
+def test_bits_are_nats_over_ln_2(commands):
+    for arguments in (["--summary"], ["--stream"]):
+        nats = json.loads(scored(commands, "other.txt", *arguments))
+        bits = json.loads(scored(commands, "other.txt", *arguments, "--log-base", "2"))
+        assert bits["loss"] * math.log(2) == pytest.approx(nats["loss"])
+        assert bits["loss_per_character"] * math.log(2) == pytest.approx(nats["loss_per_character"])
+        assert (bits["perplexity"], bits["log_base"]) == (nats["perplexity"], "2")
+    for arguments in ([], ["--per-token"]):
+        nats, bits = (
+            [line.split("\t") for line in scored(commands, "other.txt", *arguments, *base).splitlines() if line]
+            for base in ([], ["--log-base", "2"])
+        )
+        assert [row[1:] for row in bits] == [row[1:] for row in nats]
+        assert [float(row[0]) * math.log(2) for row in bits] == pytest.approx([float(row[0]) for row in nats], abs=1e-5)
+
+
+def test_sentences_as_json_are_the_lines(commands):
+    rows = [line.split("\t") for line in scored(commands, "other.txt").splitlines()]
+    records = [json.loads(line) for line in scored(commands, "other.txt", "--json", "--per-token").splitlines()]
+    assert [record["sentence"] for record in records] == TEXT
+    for record, (total, count, value, _) in zip(records, rows):
+        assert record["log_probability"] == pytest.approx(float(total), abs=1e-6)
+        assert sum(value for _, value in record["per_token"]) == pytest.approx(record["log_probability"])
+        assert (record["tokens"], len(record["per_token"])) == (int(count), 6)
+        assert record["perplexity"] == pytest.approx(float(value), abs=1e-4)
+    assert [record["unknown"] for record in records] == [0] * 40 + [2]
+    assert "per_token" not in json.loads(scored(commands, "other.txt", "--json").splitlines()[0])
+
+
+def test_unknown_words_can_be_left_out(commands):
+    tokens = scored(commands, "other.txt", "--per-token").split()
+    unknown = sum(float(value) for value, token in zip(tokens[::2], tokens[1::2]) if token == "<unk>")
+    for arguments, scale in ((["--summary"], 1), (["--stream"], None)):
+        whole = json.loads(scored(commands, "other.txt", *arguments))
+        known = json.loads(scored(commands, "other.txt", *arguments, "--exclude-unknown"))
+        assert known["tokens"] == whole["tokens"] - 2
+        assert (known["unknown"], known["unk_rate"]) == (2, whole["unk_rate"])
+        if scale:
+            difference = whole["loss"] * whole["tokens"] - known["loss"] * known["tokens"]
+            assert difference == pytest.approx(-unknown, abs=1e-4)
+        assert known["loss"] < whole["loss"]
+    known, whole = (scored(commands, "other.txt", *flag).splitlines()[-1].split("\t") for flag in
+                    (["--exclude-unknown"], []))  # fmt: skip
+    assert int(known[1]) == 4
+    assert float(known[0]) == pytest.approx(float(whole[0]) - unknown, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def second(prepared):
+    """Another model of the same text, and one of another text, whose vocabulary differs."""
+    (prepared / "strange.txt").write_text("A cat sat on a mat. " * 20)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        commands = Commands(prepared, monkeypatch, SimpleNamespace(readouterr=lambda: ("", "")))
+        commands.train("--test", "other.txt", "--learning-rate", "0.05", "--hidden-size", "5",
+                       checkpoint="second.safetensors")  # fmt: skip
+        commands.train("--train", "strange.txt", checkpoint="strange.safetensors")
+
+
+def test_a_mixture_is_between_its_models_or_better(commands, second):
+    mixture = ["--interpolate", "second.safetensors"]
+    losses = [json.loads(scored(commands, "other.txt", "--stream", *arguments))["loss"] for arguments in (
+        [], [*mixture, "--weights", "0.999999", "0.000001"], [*mixture, "--weights", "0.5", "0.5"])]  # fmt: skip
+    other = json.loads(commands("score", "second.safetensors", "other.txt", "--stream").out)["loss"]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-4)
+    assert losses[2] < max(losses[0], other)
+    tokens = {}
+    for name in (MODEL, "second.safetensors"):
+        lines = commands("score", name, "other.txt", "--per-token").out.splitlines()
+        tokens[name] = np.array([float(line.split("\t")[0]) for line in lines if line])
+    expected = np.log(0.25 * np.exp(tokens[MODEL]) + 0.75 * np.exp(tokens["second.safetensors"]))
+    lines = scored(commands, "other.txt", "--per-token", *mixture, "--weights", "0.25", "0.75").splitlines()
+    np.testing.assert_allclose([float(line.split("\t")[0]) for line in lines if line], expected, atol=1e-4)
+
+
+def test_fitted_weights_are_no_worse_than_any_others(commands, second):
+    mixture = ["--interpolate", "second.safetensors"]
+    result = commands("score", MODEL, "other.txt", "--stream", *mixture, "--fit-weights", "other.txt")
+    fitted = json.loads(result.out)
+    assert sum(fitted["weights"]) == pytest.approx(1)
+    assert result.err.startswith("weights that fit other.txt: ")
+    for weight in ("0.2", "0.5", "0.8"):
+        given = scored(commands, "other.txt", "--stream", *mixture, "--weights", weight, str(1 - float(weight)))
+        assert fitted["loss"] <= json.loads(given)["loss"] + 1e-6
+
+
+def test_models_of_other_vocabularies_are_not_mixed(commands, second):
+    result = commands("score", MODEL, "other.txt", "--interpolate", "strange.safetensors", "--weights", "0.5", "0.5")
+    assert (result.status, result.out) == (2, "")
+    assert "strange.safetensors has another vocabulary" in result.err and len(result.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--cache-size", "50", "--cache-theta", "1"], ["--dynamic", "sgd", "--dynamic-rate", "0.5"],
+     ["--dynamic", "rms", "--statistics-from", "text.txt"]],
+    ids=["cache", "sgd", "rms"],
+)  # fmt: skip
+def test_a_model_that_adapts_does_better_on_a_text_that_repeats_itself(commands, arguments):
+    (commands.folder / "repeated.txt").write_text("Jane liked the house. Emma found the letter. " * 60)
+    static = json.loads(scored(commands, "repeated.txt", "--stream"))
+    adapted = json.loads(commands("score", MODEL, "repeated.txt", "--stream", *arguments).out)
+    assert adapted["tokens"] == static["tokens"]
+    assert adapted["loss"] < static["loss"] - 0.01
+    assert json.loads(scored(commands, "repeated.txt", "--stream")) == static  # the parameters are as they were
 
 
 def test_a_sentence_scores_the_same_in_any_company(commands, monkeypatch):
@@ -97,6 +210,41 @@ def test_lines_are_sentences_when_asked_for(commands):
     lines = scored(commands, "other.txt", "--sentences", "line").splitlines()
     assert [line.split("\t")[3] for line in lines] == [" ".join(TEXT[:20]), *TEXT[20:]]
     assert json.loads(scored(commands, "other.txt", "--sentences", "line", "--stream"))["sentences"] == len(TEXT) - 19
+
+
+LISTS = "0 ||| Emma the saw ball . ||| A= 1 ||| 0\n0 ||| Emma saw the ball . ||| A= 1 ||| 0\n1 ||| Jane ||| ||| 0\n"
+
+
+def test_rescored_lists_have_the_score_of_the_sentence_and_the_best_first(commands):
+    (commands.folder / "lists.txt").write_text(LISTS)
+    result = commands("rescore", MODEL, "lists.txt", "--weight", "0.5", "--word-bonus", "0.25")
+    rows = [line.split(" ||| ") for line in result.out.splitlines()]
+    assert (result.status, result.err, [row[0] for row in rows]) == (0, "", ["0", "0", "1"])
+    assert float(rows[0][3]) >= float(rows[1][3])
+    (commands.folder / "lines.txt").write_text("".join(row[1] + "\n" for row in rows))
+    for row, line in zip(rows, scored(commands, "lines.txt", "--sentences", "line").splitlines()):
+        total = float(line.split("\t")[0])
+        assert float(row[3]) == pytest.approx(0.5 * total + 0.25 * len(row[1].split()), abs=1e-4)
+        assert row[2].split()[-2] == "theano_rnn=" and float(row[2].split()[-1]) == pytest.approx(total, abs=1e-4)
+
+
+def test_weights_of_rescoring_are_tuned(commands):
+    (commands.folder / "lists.txt").write_text(LISTS)
+    (commands.folder / "answers.txt").write_text("Emma saw the ball .\nJane\n")
+    tune = ["--tune", "lists.txt", "--metric", "exact"]
+    result = commands("rescore", MODEL, "lists.txt", *tune, "--references", "answers.txt")
+    assert result.status == 0 and len(result.out.splitlines()) == 3
+    assert result.err.startswith("weight ") and "lists with a wrong hypothesis first" in result.err
+    (commands.folder / "answers.txt").write_text("Emma saw the ball .\n")
+    result = commands("rescore", MODEL, "lists.txt", *tune, "--references", "answers.txt")
+    assert result.status == 2 and "must have a line for each list of lists.txt: 2, got 1" in result.err
+
+
+def test_lines_that_are_no_list_are_refused(commands):
+    (commands.folder / "lists.txt").write_text("0 ||| a ||| b\n")
+    result = commands("rescore", MODEL, "lists.txt")
+    assert (result.status, result.out) == (2, "")
+    assert "lists.txt line 1 must be" in result.err and len(result.err.splitlines()) == 1
 
 
 def test_samples_are_lines_on_standard_output_and_all_else_is_not(commands):

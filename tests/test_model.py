@@ -351,7 +351,7 @@ def test_tokens_without_a_row_are_refused(tanh, engine):
 
 
 def test_unknown_function_names_are_refused(tanh):
-    with pytest.raises(ValueError, match="functions are train, predict, loss, step, got 'score'"):
+    with pytest.raises(ValueError, match="functions are train, predict, loss, step, features, got 'score'"):
         tanh.model.compile("score")
 
 

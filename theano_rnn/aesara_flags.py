@@ -99,6 +99,21 @@ def has_jax() -> bool:
     return importlib.util.find_spec("jax") is not None
 
 
+def resolved_engine(engine: str) -> str:
+    """The engine that ``auto`` stands for: jax where it is installed, else c, which Python 3.12 does not have.
+
+    Raises
+    ------
+    UserError
+        `engine` is jax, and JAX is not installed.
+    """
+    if engine == "auto":
+        engine = "jax" if has_jax() or sys.version_info >= (3, 12) else "c"
+    if engine == "jax" and not has_jax():
+        raise UserError("engine jax needs JAX: pip install 'theano_rnn[jax]' (with a GPU: [cuda12] or [cuda13])")
+    return engine
+
+
 def without_compiler() -> None:
     """Keep Aesara from looking for a C++ compiler and using it, which the XLA engine does not need.
 

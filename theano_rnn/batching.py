@@ -46,8 +46,11 @@ def start_id(vocabulary: Vocabulary, batching: str) -> int:
 
     `<s>` before a sentence; in a stream `</s>`, as after any sentence; in a stream of characters a line break.
     """
-    if batching == "sentences":
-        return vocabulary.bos_id
+    return vocabulary.bos_id if batching == "sentences" else sentence_end(vocabulary)
+
+
+def sentence_end(vocabulary: Vocabulary) -> int:
+    """The id that ends a sentence: `</s>`, of characters a line break where there is one."""
     if vocabulary.text.unit == "char" and "\n" in vocabulary:
         return vocabulary.token_to_id("\n")
     return vocabulary.eos_id

@@ -27,10 +27,14 @@ import numpy.typing as npt
 from theano_rnn.config import CorpusConfig, TextConfig, UserError
 from theano_rnn.preprocessing import Vocabulary
 from theano_rnn.reading import read_sentences
+from theano_rnn.sources import Source
 from theano_rnn.tokenized_cache import BLOCK_IDS, IdFile
-from theano_rnn.tokenizing import Progress, TokenizedFile, tokenize_file
+from theano_rnn.tokenizing import Progress, TokenizedFile, tokenize, tokenize_file
 
-__all__ = ["Corpus", "TokenizedFile", "encode_file", "load_corpus", "read_sentences", "tokenize_file"]
+__all__ = [
+    "Corpus", "Progress", "Source", "TokenizedFile", "encode", "encode_file", "load_corpus", "read_sentences",
+    "tokenize_file",
+]  # fmt: skip
 
 Ids = npt.NDArray[np.int32]
 Part = tuple[TokenizedFile, int, int]  # a file, and where in its ids the part starts and ends
@@ -104,7 +108,15 @@ def encode_file(
     OSError, UserError
         As `tokenize_file`.
     """
-    tokenized = tokenize_file(path, vocabulary.text, workers=workers, progress=progress)
+    with Source(path) as source:
+        return encode(source, vocabulary, workers=workers, progress=progress)
+
+
+def encode(
+    source: Source, vocabulary: Vocabulary, *, workers: int | None = None, progress: Progress | None = None
+) -> Ids:
+    """`encode_file` of an open file."""
+    tokenized = tokenize(source, vocabulary.text, workers=workers, progress=progress)
     return encode_parts([whole(tokenized)], vocabulary, hashlib.sha256())
 
 

@@ -54,6 +54,7 @@ class Functions(NamedTuple):
     loss(tokens, targets, mask, *state) -> [negative log-likelihood in nats (time, batch), 0 where masked, *state]
     step(tokens_t, *state) -> [log-probabilities (batch, vocab), *state]
         One token for each column: the cost of a token does not grow with what came before.
+    features(tokens, targets, mask, *state) -> [as loss, what the head sees (time, batch, hidden), *state]
 
     A model that sees the future has no `step`, and its `predict` takes targets too, of which it sees the others.
     """
@@ -62,6 +63,7 @@ class Functions(NamedTuple):
     predict: Callable[..., list[Any]] | None = None
     loss: Callable[..., list[Any]] | None = None
     step: Callable[..., list[Any]] | None = None
+    features: Callable[..., list[Any]] | None = None
 
 
 def compile_functions(
@@ -190,12 +192,14 @@ class WordModel:
         regularization: RegularizationConfig | None = None,
         seed: int = 1,
         is_divided: bool = False,
+        update: Any = None,
         **rule: Any,
     ) -> tuple[list[Any], list[Any], dict[Any, Any]]:
         """Inputs, outputs and updates of one of the functions, before compilation.
 
-        The last inputs of ``train`` and ``loss`` are those of the head.
-        `is_divided`: several devices will have a part of each batch. `rule`: as of `UpdateRule`.
+        The last inputs of ``train``, ``loss`` and ``features`` are those of the head.
+        `is_divided`: several devices will have a part of each batch. `rule`: as of `UpdateRule`, unless `update` is
+        given, which then makes the updates.
         """
         dtype = self.config.dtype
         tokens, targets = in_batch(T.imatrix("tokens"), 1), in_batch(T.imatrix("targets"), 1)
@@ -214,9 +218,10 @@ class WordModel:
             log_p = self.head.log_probabilities(rows)
             log_p = in_batch(log_p.reshape((tokens.shape[0], tokens.shape[1], self.config.vocab_size)), 1)
             return [*self.seen(tokens, targets), mask, *state], [log_p, *final], {}
-        if name == "loss":
+        if name in ("loss", "features"):
             losses = self.head.losses(rows, targets.flatten()).reshape(mask.shape)
-            return [tokens, targets, mask, *state, *self.head.inputs], [in_batch(losses * mask, 1), *final], {}
+            outputs = [losses * mask, hidden.h][: 1 + (name == "features")]
+            return [tokens, targets, mask, *state, *self.head.inputs], [*(in_batch(o, 1) for o in outputs), *final], {}
         if regularization.label_smoothing:
             pair = self.head.smoothed_losses(rows, targets.flatten(), regularization.label_smoothing)
             losses, objective = (values.reshape(mask.shape) for values in pair)
@@ -227,7 +232,8 @@ class WordModel:
         loss = masked_mean(losses, mask, summed=summed)
         minimized = masked_mean(objective if added is None else objective + added, mask, summed=summed)
         grads = self.gradients(minimized, hidden.x, hidden.ids, is_divided=is_divided)
-        updates, self.optimizer_state, self.averages = UpdateRule(**rule).apply(self.params, grads, learning_rate)
+        update = update or UpdateRule(**rule)
+        updates, self.optimizer_state, self.averages = update.apply(self.params, grads, learning_rate)
         if noise is not None and noise.num_sites:
             updates[count] = count + np.int32(1)
             self.optimizer_state["steps"] = count
@@ -261,13 +267,13 @@ class WordModel:
         progress: CompileProgress | None = None,
         **training: Any,
     ) -> Functions:
-        """Compile the named functions, all where none is named; this takes seconds, the first time more.
+        """Compile the named functions, all but ``features`` where none is; this takes seconds, the first time more.
 
         Parameters
         ----------
         training
             Of ``train``, as `graph` takes them: `optimizer`, `clip_norm`, `clip_value`, `weight_decay`,
-            `average_decay`, `regularization` and `seed` of what is dropped. The others drop nothing.
+            `average_decay`, `regularization` and `seed` of what is dropped, or `update`. The others drop nothing.
 
         Raises
         ------
@@ -276,15 +282,16 @@ class WordModel:
         UserError
             The engine cannot run here; the message says what to install. Or the head cannot do what is asked.
         """
-        unknown = [name for name in names if name not in self.names]
+        known = (*self.names, "features")
+        unknown = [name for name in names if name not in known]
         if unknown:
-            raise ValueError(f"functions are {', '.join(self.names)}, got {unknown[0]!r}")
+            raise ValueError(f"functions are {', '.join(known)}, got {unknown[0]!r}")
         check_head(self.config, training.get("regularization") or RegularizationConfig(), num_devices)
         options = {"is_divided": num_devices != 1, **training}
         graphs = {name: self.graph(name, **options) for name in names or self.names}
         functions = compile_functions(graphs, engine=engine, device=device, num_devices=num_devices, progress=progress)
         if self.head.inputs:
-            for name in functions.keys() & {"train", "loss"}:
+            for name in functions.keys() & {"train", "loss", "features"}:
                 functions[name] = self.preparing(functions[name])
         return Functions(**functions)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from theano_rnn.batching import Batch, Sentences
-from theano_rnn.preprocessing import Vocabulary
+from theano_rnn.batching import Batch, Sentences, sentence_end
+from theano_rnn.preprocessing import Vocabulary, word_tokenizer
 
 LossFunction = Callable[..., list[Any]]
 StateFunction = Callable[[int], tuple[Any, ...]]
@@ -26,6 +27,54 @@ def perplexity(loss: float) -> float:
         return math.exp(loss)
     except OverflowError:
         return math.inf
+
+
+@dataclass
+class Totals:
+    """What a text comes to: sums over its tokens, and its size in the units people measure by.
+
+    `nats`: negative log-likelihood of the `tokens` that count; `unknown`: of the `read` tokens those that the
+    vocabulary does not know; `words` are separated by blanks, `characters` are Unicode's, line breaks and blanks
+    between sentences counted.
+    """
+
+    nats: float = 0.0
+    tokens: int = 0
+    unknown: int = 0
+    read: int = 0
+    sentences: int = 0
+    words: int = 0
+    characters: int = 0
+
+    def add_text(self, text: str) -> None:
+        """Count a sentence's words and characters, and one character between it and the next."""
+        self.words += len(text.split())
+        self.characters += len(text) + 1
+
+    def summary(self, log_base: str = "e") -> dict[str, Any]:
+        """Plain values for JSON: losses in nats, or with `log_base` of "2" in bits, per token, word, ...
+
+        >>> totals = Totals(nats=2 * math.log(2), tokens=2, read=2, words=1, characters=4, sentences=1)
+        >>> totals.summary("2")["loss_per_character"], totals.summary()["perplexity"]
+        (0.5, 2.0)
+        """
+        total = self.nats / unit_of(log_base)
+        per = {name: getattr(self, f"{name}s") for name in ("word", "character", "sentence")}
+        return {
+            "tokens": self.tokens,
+            "loss": total / self.tokens if self.tokens else math.nan,
+            "perplexity": perplexity(self.nats / self.tokens) if self.tokens else math.nan,
+            "unk_rate": self.unknown / self.read if self.read else math.nan,
+            "unknown": self.unknown,
+            **{f"{name}s": count for name, count in per.items()},
+            **{f"loss_per_{name}": total / count if count else None for name, count in per.items()},
+            "log_base": log_base,
+        }
+
+
+def unit_of(log_base: str) -> float:
+    """Nats in one unit of information: 1 with base e, ln 2 with base 2, where the unit is the bit."""
+    return 1.0 if log_base == "e" else math.log(float(log_base))
 
 
 class Evaluation(NamedTuple):
@@ -46,18 +95,24 @@ def evaluate(
     initial_state: StateFunction,
     *,
     on_batch: Callable[[int], bool | None] | None = None,
+    excluded_id: int | None = None,
 ) -> Evaluation | None:
     """Negative log-likelihood of every target of `batches`, the state carried where they say so.
 
-    `on_batch` is called with the tokens so far after every batch; where it returns True, evaluation ends with None.
+    Targets of `excluded_id` do not count. `on_batch` is called with the tokens so far after every batch; where it
+    returns True, evaluation ends with None.
     """
     total, tokens = 0.0, 0
     state: Any = ()
     for batch in batches:
         state = initial_state(batch.tokens.shape[1]) if batch.is_start else state
         losses, *state = loss(batch.tokens, batch.targets, batch.mask, *state)
-        total += float(np.sum(np.asarray(losses), dtype=np.float64))
-        tokens += int(batch.mask.sum())
+        losses, counted = np.asarray(losses), int(batch.mask.sum())
+        if excluded_id is not None:
+            is_excluded = (batch.targets == excluded_id) & (batch.mask > 0)
+            losses, counted = np.where(is_excluded, 0, losses), counted - int(is_excluded.sum())
+        total += float(np.sum(losses, dtype=np.float64))
+        tokens += counted
         if on_batch is not None and on_batch(tokens):
             return None
     return Evaluation(total, tokens)
@@ -74,6 +129,34 @@ class SentenceScore(NamedTuple):
     def total(self) -> float:
         """Log-probability of the whole sentence in nats."""
         return float(np.sum(self.log_probabilities, dtype=np.float64))
+
+    def without(self, id_: int) -> SentenceScore:
+        """The score of the other tokens."""
+        kept = self.ids != id_
+        return self._replace(ids=self.ids[kept], log_probabilities=self.log_probabilities[kept])
+
+
+class Scorer(NamedTuple):
+    """What texts are measured with: a model's or a mixture's ``loss``, and how it takes text.
+
+    `loss`, `initial_state`: as of a model; `start_id`: stands before the first token; `dtype`: of masks.
+    """
+
+    loss: LossFunction
+    initial_state: StateFunction
+    vocabulary: Vocabulary
+    start_id: int
+    dtype: str = "float32"
+
+    def sentences(self, sentences: Iterable[str]) -> Iterator[SentenceScore]:
+        """The score of each sentence as it stands in a text, its end a token too; as of `score_sentences`."""
+        vocabulary = self.vocabulary
+        tokenize = word_tokenizer(vocabulary.text)
+        has_end = vocabulary.text.unit == "word" or "\n" in vocabulary
+        end = [sentence_end(vocabulary)] if has_end else []
+        encoded = ((sentence, [*vocabulary.encode(tokenize(sentence)), *end]) for sentence in sentences)
+        return score_sentences(self.loss, encoded, self.initial_state, vocabulary, start_id=self.start_id,
+                               dtype=self.dtype)  # fmt: skip
 
 
 def score_sentences(

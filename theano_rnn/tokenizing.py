@@ -71,22 +71,29 @@ def tokenize_file(
         As `Source`, `Source.blocks` and `sentence_splitter`.
     """
     with Source(path) as source:
-        settings = [FORMAT_VERSION, UNIT_CHARACTERS, source.digest(), splitter_signature(text), to_mapping(text)]
-        key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
-        if (known := tokenized_cache.load(key)) is not None:
-            return TokenizedFile(*known)
-        blocks = watched(source, source.blocks(text), progress)
-        if text.unit == "char":
-            tokenized = characters(blocks, text)
-        else:
-            if workers is None:
-                workers = default_workers(source.num_bytes)
-            with contextlib.closing(tokenized_units(units(blocks, text), text, workers)) as work:
-                tokenized = merged(work)
-        if source.has_changed():
-            raise UserError(f"{source.name} changed while it was read")
-        tokenized_cache.store(key, *tokenized)
-        return tokenized
+        return tokenize(source, text, workers=workers, progress=progress)
+
+
+def tokenize(
+    source: Source, text: TextConfig, *, workers: int | None = None, progress: Progress | None = None
+) -> TokenizedFile:
+    """`tokenize_file` of an open file."""
+    settings = [FORMAT_VERSION, UNIT_CHARACTERS, source.digest(), splitter_signature(text), to_mapping(text)]
+    key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+    if (known := tokenized_cache.load(key)) is not None:
+        return TokenizedFile(*known)
+    blocks = watched(source, source.blocks(text), progress)
+    if text.unit == "char":
+        tokenized = characters(blocks, text)
+    else:
+        if workers is None:
+            workers = default_workers(source.num_bytes)
+        with contextlib.closing(tokenized_units(units(blocks, text), text, workers)) as work:
+            tokenized = merged(work)
+    if source.has_changed():
+        raise UserError(f"{source.name} changed while it was read")
+    tokenized_cache.store(key, *tokenized)
+    return tokenized
 
 
 def default_workers(num_bytes: int) -> int:

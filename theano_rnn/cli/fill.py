@@ -33,16 +33,16 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     if args.num_words < 1:
         raise UserError(f"--num-words must be at least 1, got {args.num_words}")
     machine = prepare_machine(sections_from(vars(args), {"machine": MachineConfig})["machine"])
-    from theano_rnn.cli.trained import Trained
+    from theano_rnn.cli.trained import opened
     from theano_rnn.cloze import fill, read_blanks
     from theano_rnn.corpus import read_sentences
 
-    trained = Trained(args.checkpoint, machine, task="fill")
+    trained = opened(args.checkpoint, machine, task="fill")
     vocabulary, model = trained.vocabulary, trained.model
     predict = None
     for line in read_sentences(args.file, dataclasses.replace(vocabulary.text, sentences="line")):
         for tokens, places in read_blanks(line, vocabulary.text):
-            predict = predict or trained.compiled("predict")
+            predict = predict or trained.function("predict")
             for best in fill(predict, model.initial_state, vocabulary, tokens, places, num_words=args.num_words,
                              dtype=model.config.dtype):  # fmt: skip
                 print("".join(f"{p:.6f}\t{word}\n" for word, p in best), flush=True)

@@ -53,9 +53,9 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     if config.beam_size and args.live:
         raise UserError("--live cannot be used with --beam-size: a text is known when the search has ended")
     machine = prepare_machine(sections["machine"])
-    from theano_rnn.cli.trained import Trained
+    from theano_rnn.cli.trained import opened
 
-    trained = Trained(args.checkpoint, machine)
+    trained = opened(args.checkpoint, machine)
     num_samples = args.num_samples or (1 if args.live or args.interactive else 10)
     generator = trained.generator(config)
     prompts = typed_prompts() if args.interactive else iter([args.prompt or ""])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from typing import TypeVar
 
-from theano_rnn.aesara_flags import has_jax, set_threads, without_compiler
+from theano_rnn.aesara_flags import resolved_engine, set_threads, without_compiler
 from theano_rnn.cli.supervision import supervise
 from theano_rnn.config import MachineConfig, TrainingMachineConfig, UserError
 from theano_rnn.freed_memory import keep_freed_memory
@@ -37,12 +36,8 @@ def prepare_machine(config: Machine) -> Machine:
     """
     if config.threads is not None or not any(name in os.environ for name in THREAD_VARIABLES):
         set_threads(config.threads or default_threads())
-    engine = config.engine
-    if engine == "auto":
-        engine = "jax" if has_jax() or sys.version_info >= (3, 12) else "c"
+    engine = resolved_engine(config.engine)
     if engine == "jax":
-        if not has_jax():
-            raise UserError("engine jax needs JAX: pip install 'theano_rnn[jax]' (with a GPU: [cuda12] or [cuda13])")
         without_compiler()
         keep_freed_memory()
     elif config.device == "gpu":

@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "train a language model on text, by default on six novels by Jane Austen",
     "generate": "write sentences with a trained model",
     "score": "log-probability and perplexity of text under a trained model",
+    "rescore": "rank the hypotheses of n-best lists anew with a trained model",
     "fill": "fill in the missing words of sentences with a model trained for that",
     "info": "show what is in a checkpoint",
 }

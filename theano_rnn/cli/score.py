@@ -1,9 +1,8 @@
-"""``score``: log-probabilities and perplexity of text under a checkpoint."""
+"""``score``: log-probabilities and perplexity of text under one checkpoint or several."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import itertools
 import json
 from collections.abc import Iterator
@@ -12,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
-from theano_rnn.config import MachineConfig
+from theano_rnn.config import AdaptationConfig, MachineConfig, ScoringConfig, UserError
 
 if TYPE_CHECKING:
-    from theano_rnn.cli.trained import Trained
+    from theano_rnn.language_model import LanguageModel
+    from theano_rnn.preprocessing import Vocabulary
+    from theano_rnn.scoring import SentenceScore
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -25,109 +26,134 @@ def build(prog: str) -> argparse.ArgumentParser:
         "of the sentence included, TAB perplexity TAB sentence. Every sentence is scored for itself.",
         epilog=f'examples:\n  echo "It is a truth." | {prog} runs/model.safetensors\n'
         f"  {prog} runs/model.safetensors book.txt --summary\n"
-        f"  {prog} runs/model.safetensors book.txt --stream    perplexity as it is published, state carried",
+        f"  {prog} runs/model.safetensors book.txt --stream    perplexity as it is published, state carried\n"
+        f"  {prog} a.safetensors book.txt --stream --interpolate b.safetensors --fit-weights held-out.txt\n"
+        f"  {prog} runs/model.safetensors book.txt --stream --cache-size 2000",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a trained model")
     parser.add_argument("file", nargs="?", default="-", metavar="FILE",
                         help="text, .csv with a `body` column, either as .gz (default: standard input)")  # fmt: skip
-    parser.add_argument("--sentences", choices=("punkt", "line", "punkt_tab"), default=None,
-                        help="where sentences end (default: as in training); line: every line is one")  # fmt: skip
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--per-token", action="store_true", help="a line for each token: log-probability TAB token; "
                       "an empty line after each sentence")  # fmt: skip
     what.add_argument("--summary", action="store_true", help="one JSON object for the whole text instead")
     what.add_argument("--stream", action="store_true", help="one JSON object for the whole text as one stream: state "
                       "carried from sentence to sentence, </s> counted")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="a JSON object for each sentence, with --per-token its "
+                        "tokens in it")  # fmt: skip
+    add_flags(parser, "what is counted", ScoringConfig)
+    add_flags(parser, "models that adapt to the text, with --stream", AdaptationConfig)
     add_flags(parser, "this machine", MachineConfig)
     return parser
 
 
 def run(args: argparse.Namespace, root: Path | None) -> int:
-    machine = prepare_machine(sections_from(vars(args), {"machine": MachineConfig})["machine"])
-    from theano_rnn.cli.trained import Trained
+    kinds = {"machine": MachineConfig, "scoring": ScoringConfig, "adaptation": AdaptationConfig}
+    sections = sections_from(vars(args), kinds)
+    scoring, adaptation = sections["scoring"], sections["adaptation"]
+    if adaptation.is_adaptive and not args.stream:
+        raise UserError("--cache-size and --dynamic need --stream: what a model adapts to is the text before")
+    if args.json and (args.summary or args.stream):
+        raise UserError("--json is for sentences; --summary and --stream are JSON without it")
+    if adaptation.is_adaptive and scoring.interpolate:
+        raise UserError("--interpolate cannot be used with --cache-size or --dynamic")
+    if adaptation.dynamic != "no" and scoring.exclude_unknown:
+        raise UserError("--exclude-unknown cannot be used with --dynamic, which learns from all words")
+    machine = prepare_machine(sections["machine"])
+    from theano_rnn.cli.trained import mixed, opened
 
-    trained = Trained(args.checkpoint, machine)
-    if args.sentences:
-        text = dataclasses.replace(trained.vocabulary.text, sentences=args.sentences)
-        trained.vocabulary = dataclasses.replace(trained.vocabulary, text=text)
+    model = opened(args.checkpoint, machine, sentences=scoring.sentences)
     if args.file != "-":
         with open(args.file, "rb"):  # a wrong name is said before anything is compiled
             pass
     if args.stream:
-        print(json.dumps(stream_summary(trained, args.file)))
+        print(json.dumps(stream_summary(model, args.file, scoring, adaptation, machine)))
         return 0
-    scores = sentence_scores(trained, args.file)
+    sentences = read(args.file, model.vocabulary)
+    scorer, weights = mixed(model, scoring, machine)
+    scores = scorer.sentences(sentences)
     if args.summary:
-        print(json.dumps(summary(trained, scores)))
-    elif args.per_token:
-        for score in scores:
-            for token, value in zip(trained.vocabulary.decode(score.ids), score.log_probabilities):
-                print(f"{value:.6f}\t{json.dumps(token, ensure_ascii=False)[1:-1]}")
-            print()
-    else:
-        from theano_rnn.scoring import perplexity
-
-        for score in scores:
-            count = len(score.ids)
-            print(f"{score.total:.6f}\t{count}\t{perplexity(-score.total / count):.4f}\t{score.sentence}")
+        print(json.dumps(summary(scores, model.vocabulary, scoring) | with_weights(weights)))
+        return 0
+    for score in scores:
+        write(score, model.vocabulary, scoring, per_token=args.per_token, as_json=args.json)
     return 0
 
 
-def stream_summary(trained: Trained, path: str) -> dict[str, Any]:
-    """Loss of a text as one stream, in as many columns as the training used."""
-    import numpy as np
-
-    from theano_rnn.cli.console import Bar
-    from theano_rnn.cli.trained import batches_of
-    from theano_rnn.corpus import encode_file
-    from theano_rnn.scoring import evaluate, perplexity
-
-    vocabulary, model = trained.vocabulary, trained.model
-    ids = encode_file(path, vocabulary)
-    training = dataclasses.replace(trained.training, batching="stream")
-    batches = batches_of(ids, vocabulary, training, dtype=model.config.dtype)
-    bar = Bar("scoring", unit=" tokens", total=len(ids), delay=2.0, unit_scale=True)
-    measured = evaluate(trained.compiled("loss"), batches, model.initial_state, on_batch=bar.to)
-    bar.close()
-    assert measured is not None
-    return {
-        "tokens": measured.tokens,
-        "loss": measured.loss,
-        "perplexity": perplexity(measured.loss),
-        "unk_rate": float(np.mean(ids == vocabulary.unk_id)),
-        "sentences": int(np.sum(ids == vocabulary.eos_id)),
-    }
-
-
-def sentence_scores(trained: Trained, path: str) -> Iterator[Any]:
-    """A score for each sentence of a text, in a stream."""
+def read(path: str, vocabulary: Vocabulary) -> Iterator[str]:
+    """The sentences of a text; one that is no text is said at once, before anything is compiled."""
     from theano_rnn.corpus import read_sentences
-    from theano_rnn.preprocessing import word_tokenizer
-    from theano_rnn.scoring import score_sentences
 
-    vocabulary, model = trained.vocabulary, trained.model
-    tokenize = word_tokenizer(vocabulary.text)
-    end = [vocabulary.eos_id]
-    if vocabulary.text.unit == "char":
-        end = [vocabulary.token_to_id("\n")] if "\n" in vocabulary else []
     sentences = read_sentences(path, vocabulary.text)
-    first = next(sentences)  # a file that is no text is said before anything is compiled
-    encoded = ((s, [*vocabulary.encode(tokenize(s)), *end]) for s in itertools.chain([first], sentences))
-    loss = trained.compiled("loss")
-    return score_sentences(loss, encoded, model.initial_state, vocabulary, start_id=trained.start_id,
-                           dtype=model.config.dtype)  # fmt: skip
+    return itertools.chain([next(sentences)], sentences)
 
 
-def summary(trained: Trained, scores: Iterator[Any]) -> dict[str, Any]:
+def stream_summary(
+    model: LanguageModel, path: str, scoring: ScoringConfig, adaptation: AdaptationConfig, machine: MachineConfig
+) -> dict[str, Any]:
+    """What a text comes to as one stream."""
+    from theano_rnn.cli.console import Bar
+    from theano_rnn.cli.trained import mixed
+    from theano_rnn.text_scoring import stream_totals
+
+    scorer, weights = (None, None) if adaptation.is_adaptive else mixed(model, scoring, machine)
+    bars: list[Bar] = []
+
+    def on_batch(tokens: int, total: int) -> None:
+        if not bars:  # not before: tokenizing and compiling show themselves
+            bars.append(Bar("scoring", unit=" tokens", delay=2.0, unit_scale=True))
+        bars[0].to(tokens, total)
+
+    try:
+        totals = stream_totals(path, model, scorer=scorer, adaptation=adaptation,
+                               exclude_unknown=scoring.exclude_unknown, on_batch=on_batch)  # fmt: skip
+    finally:
+        for bar in bars:
+            bar.close()
+    return totals.summary(scoring.log_base) | with_weights(weights)
+
+
+def with_weights(weights: list[float] | None) -> dict[str, Any]:
+    return {} if weights is None else {"weights": weights}
+
+
+def summary(scores: Iterator[SentenceScore], vocabulary: Vocabulary, scoring: ScoringConfig) -> dict[str, Any]:
     """Sums over all sentences; the loss is per token, ends of sentences counted."""
-    from theano_rnn.scoring import perplexity
+    from theano_rnn.scoring import Totals
 
-    total, tokens, unknown, sentences = 0.0, 0, 0, 0
+    totals = Totals()
     for score in scores:
-        total += score.total
-        tokens += len(score.ids)
-        unknown += int((score.ids == trained.vocabulary.unk_id).sum())
-        sentences += 1
-    loss = -total / tokens
-    return {"tokens": tokens, "loss": loss, "perplexity": perplexity(loss), "unk_rate": unknown / tokens,
-            "sentences": sentences}  # fmt: skip
+        counted = score.without(vocabulary.unk_id) if scoring.exclude_unknown else score
+        totals.add_text(score.sentence)
+        totals.nats -= counted.total
+        totals.tokens += len(counted.ids)
+        totals.read += len(score.ids)
+        totals.unknown += int((score.ids == vocabulary.unk_id).sum())
+        totals.sentences += 1
+    return totals.summary(scoring.log_base)
+
+
+def write(
+    score: SentenceScore, vocabulary: Vocabulary, scoring: ScoringConfig, *, per_token: bool, as_json: bool
+) -> None:
+    """A sentence's score on standard output."""
+    from theano_rnn.scoring import perplexity, unit_of
+
+    unit = unit_of(scoring.log_base)
+    counted = score.without(vocabulary.unk_id) if scoring.exclude_unknown else score
+    total, count = counted.total / unit, len(counted.ids)
+    tokens = []
+    if per_token:
+        tokens = list(zip(vocabulary.decode(score.ids), (score.log_probabilities / unit).tolist()))
+    if as_json:
+        unknown = int((score.ids == vocabulary.unk_id).sum())
+        record = {"sentence": score.sentence, "log_probability": total, "tokens": count, "unknown": unknown,
+                  "perplexity": perplexity(-counted.total / count) if count else None}  # fmt: skip
+        print(json.dumps(record | ({"per_token": tokens} if per_token else {}), ensure_ascii=False))
+    elif per_token:
+        for token, value in tokens:
+            print(f"{value:.6f}\t{json.dumps(token, ensure_ascii=False)[1:-1]}")
+        print()
+    else:
+        value = perplexity(-counted.total / count) if count else float("nan")
+        print(f"{total:.6f}\t{count}\t{value:.4f}\t{score.sentence}")

@@ -15,9 +15,10 @@ from theano_rnn.checkpoint import Checkpoint, assign, save, values_of, write_ato
 from theano_rnn.cli.console import Bar, TrainingDisplay, say, tokenizing_progress
 from theano_rnn.cli.options import sections_from
 from theano_rnn.cli.train import Interruption, Settings, log_path
-from theano_rnn.cli.trained import KINDS, batches_of, compile_showing, filled, make_model
+from theano_rnn.cli.trained import compile_showing, filled
 from theano_rnn.config import CorpusConfig, GenerationConfig, ModelConfig, UserError, resolved_head, to_mapping
 from theano_rnn.corpus import load_corpus
+from theano_rnn.language_model import KINDS, batches_of, make_model
 from theano_rnn.scoring import Evaluation, evaluate, perplexity
 from theano_rnn.text_generation import TextGenerator
 from theano_rnn.training import Progress, Run, Watcher, fit

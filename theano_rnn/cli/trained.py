@@ -1,58 +1,22 @@
-"""A trained language model as the commands use it: from a checkpoint to scores, samples and batches."""
+"""Trained models as the commands use them: opened with the wait shown, alone or mixed."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from theano_rnn.batching import BatchSequence, Sentences, Stream, sentence_lengths, start_id
-from theano_rnn.checkpoint import assign, load
 from theano_rnn.cli.console import compiling_progress
-from theano_rnn.config import GenerationConfig, MachineConfig, ModelConfig, TrainingConfig, UserError, from_checkpoint
+from theano_rnn.config import MachineConfig, MixtureConfig, TextConfig, UserError
+from theano_rnn.corpus import encode_file
+from theano_rnn.interpolation import Mixture, fitted_weights, token_losses
+from theano_rnn.language_model import LanguageModel, batches_of
 from theano_rnn.preprocessing import Vocabulary, detokenize
-from theano_rnn.text_generation import TextGenerator
-
-KINDS = {"next": "language model", "fill": "fill-in model"}  # of checkpoints, by task
-
-
-def make_model(config: ModelConfig, *, rng: np.random.Generator) -> Any:
-    """A new model for the task that `config` names."""
-    from theano_rnn.cloze import Cloze
-    from theano_rnn.model import RNNLM
-
-    return (Cloze if config.task == "fill" else RNNLM)(config, rng=rng)
-
-
-def batches_of(
-    ids: Any,
-    vocabulary: Vocabulary,
-    config: TrainingConfig,
-    *,
-    dtype: str,
-    epoch: int | None = None,
-    task: str = "next",
-) -> BatchSequence:
-    """Batches of `ids` as `config` wants them; with `epoch` in that epoch's order, else in the order of the text."""
-    rng = None if epoch is None else np.random.default_rng([config.seed, epoch])
-    common: dict[str, Any] = {
-        "batch_size": config.batch_size,
-        "start_id": start_id(vocabulary, config.batching),
-        "pad_id": vocabulary.pad_id,
-        "dtype": dtype,
-    }
-    if config.batching == "stream":
-        return Stream(ids, bptt_steps=config.bptt_steps, rng=rng if config.random_windows else None, **common)
-    if epoch is None:
-        common["batch_size"] *= -(-32 // config.batch_size)  # a sentence's loss does not depend on its neighbours
-    if task == "fill":
-        from theano_rnn.cloze import batches
-
-        return batches(ids, vocabulary, batch_size=common["batch_size"], rng=rng, dtype=dtype)
-    return Sentences(ids, lengths=sentence_lengths(ids, vocabulary.eos_id), rng=rng, **common)
+from theano_rnn.scoring import Scorer
 
 
 def compile_showing(model: Any, name: str, machine: MachineConfig, **options: Any) -> Any:
@@ -68,39 +32,46 @@ def compile_showing(model: Any, name: str, machine: MachineConfig, **options: An
         close()
 
 
-class Trained:
-    """The best parameters of a checkpoint, its vocabulary and its settings.
+def opened(path: str, machine: MachineConfig, *, task: str = "next", sentences: str | None = None) -> LanguageModel:
+    """The model of a checkpoint; with `sentences`, text is split otherwise than in training."""
 
-    Raises
-    ------
-    UserError
-        The checkpoint was trained for another task.
+    def compiled(model: Any, name: str, *, engine: str, device: str, **options: Any) -> Any:
+        return compile_showing(model, name, machine, **options)
+
+    model = LanguageModel(path, task=task, engine=machine.engine, device=machine.device, compiled=compiled)
+    if sentences:
+        text: TextConfig = dataclasses.replace(model.vocabulary.text, sentences=sentences)
+        model.vocabulary = dataclasses.replace(model.vocabulary, text=text)
+    return model
+
+
+def mixed(model: LanguageModel, config: MixtureConfig, machine: MachineConfig) -> tuple[Scorer, list[float] | None]:
+    """What measures texts with `model` and those that are interpolated with it, and their weights if there are any.
+
+    Weights that were fitted are said on standard error.
     """
-
-    def __init__(self, path: str | os.PathLike[str], machine: MachineConfig, *, task: str = "next") -> None:
-        self.machine = machine
-        self.checkpoint = load(path)
-        config = from_checkpoint(ModelConfig, self.checkpoint.settings["model"])
-        if config.task != task:
-            raise UserError(f"{path} is a {KINDS[config.task]}, this needs a {KINDS[task]}: "
-                            f"train one with --task {task}")  # fmt: skip
-        self.vocabulary = self.checkpoint.vocabulary
-        self.training = from_checkpoint(TrainingConfig, self.checkpoint.settings["training"])
-        self.model = make_model(config, rng=np.random.default_rng(0))
-        assign(self.model.params, self.checkpoint.best)
-
-    def compiled(self, name: str) -> Any:
-        """One of the model's functions."""
-        return compile_showing(self.model, name, self.machine)
-
-    @property
-    def start_id(self) -> int:
-        return start_id(self.vocabulary, self.training.batching)
-
-    def generator(self, config: GenerationConfig) -> TextGenerator:
-        """What writes texts with the model, compiled."""
-        step = self.compiled("step")
-        return TextGenerator(step, self.model.initial_state, self.vocabulary, start=self.start_id, config=config)
+    if not config.interpolate:
+        return model.scorer(), None
+    models = [model]
+    for path in config.interpolate:
+        other = opened(path, machine, sentences=model.vocabulary.text.sentences)
+        if other.vocabulary != model.vocabulary:
+            raise UserError(f"{path} has another vocabulary, or takes text otherwise: models can be interpolated "
+                            "where their vocabularies are the same")  # fmt: skip
+        if other.start_id != model.start_id:
+            raise UserError(f"{path} was trained with another --batching: models can be interpolated where texts "
+                            "start alike")  # fmt: skip
+        models.append(other)
+    members = [each.scorer() for each in models]
+    weights = list(config.weights)
+    if config.fit_weights is not None:
+        ids = encode_file(config.fit_weights, model.vocabulary)
+        batches = batches_of(ids, model.vocabulary, model.training, dtype=members[0].dtype)
+        weights = [float(w) for w in fitted_weights(np.array([token_losses(member, batches) for member in members]))]
+        print(f"weights that fit {config.fit_weights}: {' '.join(f'{w:.4f}' for w in weights)}", file=sys.stderr)
+    if len(weights) != len(models):
+        raise UserError(f"--weights must be {len(models)} numbers, one for each checkpoint, got {len(weights)}")
+    return Mixture(members, weights).scorer(), weights
 
 
 def filled(
