@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "tokenized_cache": set(),
     "worker_processes": {"config", "preprocessing", "reading"},
     "tokenizing": {"config", "preprocessing", "reading", "sources", "tokenized_cache", "worker_processes"},
-    "corpus": {"config", "preprocessing", "reading", "sources", "tokenized_cache", "tokenizing"},
+    "continuing": {"preprocessing"},
+    "corpus": {"config", "continuing", "preprocessing", "reading", "sources", "tokenized_cache", "tokenizing"},
     "batching": {"preprocessing"},
     # model
     "initializers": set(),

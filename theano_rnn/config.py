@@ -126,6 +126,18 @@ class CorpusConfig(Section):
         10_000, "columns of the output layer at most: the commonest words, <unk> and </s>", kind=int, at_least=3
     )
     min_count: int = setting(1, "keep words that occur at least this often in the training text", kind=int, at_least=1)
+    init_from: str | None = setting(
+        None, "begin with this model, its network and its vocabulary, and train it on the new text", metavar="FILE"
+    )
+    add_words: int = setting(
+        0, "with --init-from, the commonest words of the training text that the model does not know: add this many to "
+        "its vocabulary", kind=int, at_least=0,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.add_words and self.init_from is None:
+            raise UserError("add_words needs --init-from")
 
 
 @dataclass(frozen=True)

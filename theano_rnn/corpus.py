@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from theano_rnn.config import CorpusConfig, TextConfig, UserError
+from theano_rnn.continuing import with_new_words
 from theano_rnn.preprocessing import Vocabulary
 from theano_rnn.reading import read_sentences
 from theano_rnn.sources import Source
@@ -54,13 +55,20 @@ class Corpus(NamedTuple):
 
 
 def load_corpus(
-    corpus: CorpusConfig, text: TextConfig, *, workers: int | None = None, progress: Progress | None = None
+    corpus: CorpusConfig,
+    text: TextConfig,
+    *,
+    known: Vocabulary | None = None,
+    add_words: int = 0,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Corpus:
     """The vocabulary and the ids of the files that `corpus` names, cut as it says.
 
     Of the n sentences of each training file (with `unit="char"`: characters) the first `floor(n * (1 - valid_fraction
     - test_fraction))` are for training, those up to `floor(n * (1 - test_fraction))` for validation, the rest for the
-    test. The vocabulary knows the training part only. `progress` starts again with each file.
+    test. The vocabulary knows the training part only; or it is `known`, and `add_words` of that part at most.
+    `progress` starts again with each file.
 
     Raises
     ------
@@ -85,7 +93,10 @@ def load_corpus(
             f"the validation part is empty (valid_fraction {corpus.valid_fraction:g}): "
             "give more text, a larger --valid-fraction, or a file with --valid"
         )
-    vocabulary = Vocabulary.from_counts(types, counts, corpus.vocab_size, corpus.min_count, text)
+    if known is None:
+        vocabulary = Vocabulary.from_counts(types, counts, corpus.vocab_size, corpus.min_count, text)
+    else:
+        vocabulary = with_new_words(known, types, counts, add_words)
     digest = hashlib.sha256(json.dumps(vocabulary.to_json(), sort_keys=True).encode())
     arrays = []
     for name, these in (("train", train), ("valid", valid), ("test", test)):

@@ -35,8 +35,8 @@ class Rules:
         self.config, self.end_id, self.banned = config, end_id, list(banned)
 
     def allowed(self, log_probabilities: Any, histories: Histories, num_tokens: int) -> Any:
-        """Scores, float64 (batch, vocab): -inf for what may not follow the prompts and samples in `histories`."""
-        scores = np.array(log_probabilities, np.float64)
+        """Scores (batch, vocab): -inf for what may not follow the prompts and samples in `histories`."""
+        scores = np.array(log_probabilities)
         scores[:, self.banned] = -np.inf
         if self.config.repetition_penalty != 1:
             penalize_repeated(scores, histories, self.config.repetition_penalty)
@@ -85,7 +85,8 @@ def tokens_in_turn(
         scores = rules.allowed(log_probabilities, histories, num_tokens)
         is_open &= scores.max(axis=1) > -np.inf
         columns = np.flatnonzero(is_open)
-        scores = scores[columns]
+        if len(columns) < len(scores):
+            scores = scores[columns]
         if config.temperature not in (0, 1):
             scores /= config.temperature
         scores = truncated(scores, top_k=config.top_k, top_p=config.top_p)
@@ -213,7 +214,7 @@ def beam_search(
 
     for num_tokens in range(max_tokens):
         scores = rules.allowed(log_probabilities, [[*prompt[1:], *ids] for ids in beam], num_tokens)
-        scores += totals[:, None]
+        scores = scores.astype(np.float64) + totals[:, None]
         kept: list[tuple[int, int]] = []
         for candidate in likeliest(scores.ravel(), width):
             column, token = divmod(int(candidate), scores.shape[1])

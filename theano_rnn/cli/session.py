@@ -17,6 +17,7 @@ from theano_rnn.cli.options import sections_from
 from theano_rnn.cli.train import Interruption, Settings, log_path
 from theano_rnn.cli.trained import compile_showing, filled
 from theano_rnn.config import CorpusConfig, GenerationConfig, ModelConfig, UserError, resolved_head, to_mapping
+from theano_rnn.continuing import extended
 from theano_rnn.corpus import load_corpus
 from theano_rnn.language_model import KINDS, batches_of, make_model
 from theano_rnn.scoring import Evaluation, evaluate, perplexity
@@ -31,13 +32,23 @@ class Session(Watcher):
     """See the module."""
 
     def __init__(
-        self, settings: Settings, checkpoint: Checkpoint | None, corpus: CorpusConfig, interruption: Interruption
+        self,
+        settings: Settings,
+        checkpoint: Checkpoint | None,
+        corpus: CorpusConfig,
+        interruption: Interruption,
+        *,
+        initial: Checkpoint | None = None,
     ) -> None:
-        self.settings, self.checkpoint, self.interruption = settings, checkpoint, interruption
+        self.settings, self.checkpoint, self.interruption, self.initial = settings, checkpoint, interruption, initial
         self.path, self.log = Path(settings.run.checkpoint), log_path(settings.run)
         progress, close = tokenizing_progress()
         try:
-            self.corpus = load_corpus(corpus, settings.text, progress=progress)
+            known = None  # unless the run began, or begins, with a model and its vocabulary
+            if corpus.init_from is not None:
+                known = checkpoint.vocabulary if checkpoint is not None else getattr(initial, "vocabulary", None)
+            add_words = 0 if checkpoint is not None else corpus.add_words
+            self.corpus = load_corpus(corpus, settings.text, known=known, add_words=add_words, progress=progress)
         finally:
             close()
         if checkpoint is not None and checkpoint.fingerprint != self.corpus.fingerprint:
@@ -54,6 +65,8 @@ class Session(Watcher):
         model_config = sections_from(counted, {"model": ModelConfig})["model"]
         model_config = resolved_head(model_config, training, int(settings.machine.num_devices))
         self.model = make_model(model_config, rng=np.random.default_rng(training.seed))
+        if self.initial is not None:
+            assign(self.model.params, extended(self.initial.best, values_of(self.model.params)))
         self.describe()
         names = ("optimizer", "clip_norm", "clip_value", "weight_decay", "average_decay", "seed")
         options = {name: getattr(training, name) for name in names} | {"regularization": training}

@@ -32,7 +32,7 @@ STORED = {"corpus": CorpusConfig, "text": TextConfig, "model": ModelConfig, "tra
 SECTIONS = {**STORED, "run": RunConfig, "machine": TrainingMachineConfig}
 TITLES = {"corpus": "text files", "text": "how text is split", "model": "network", "training": "training",
           "run": "this run", "machine": "this machine"}  # fmt: skip
-FILES = ("train", "valid", "test")
+FILES = ("train", "valid", "test", "init_from")
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -46,6 +46,7 @@ def build(prog: str) -> argparse.ArgumentParser:
         f"  {prog} --train comments.csv --lowercase --batching sentences\n"
         f"  {prog} --train input.txt --unit char --hidden-size 256 --test-fraction 0\n"
         f"  {prog} --task fill --cell lstm --checkpoint runs/fill.safetensors    then fill.py\n"
+        f"  {prog} --init-from runs/model.safetensors --train mine.txt --checkpoint runs/mine.safetensors\n"
         f"  {prog} --resume                    go on after Ctrl-C, a crash or --max-seconds",
     )
     for name, section in SECTIONS.items():
@@ -73,12 +74,20 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     given = given_settings(args, SECTIONS)
     run_settings = sections_from(given, {"run": RunConfig})["run"]
     machine = prepare_machine(sections_from(given, {"machine": TrainingMachineConfig})["machine"])
-    stored, checkpoint = {}, None
-    if run_settings.resume:
+    stored, checkpoint, initial = {}, None, None
+    if run_settings.resume or given.get("init_from"):
         from theano_rnn.checkpoint import load
 
-        checkpoint = load(run_settings.checkpoint, resume=True)
-        stored = resumed(given, checkpoint, run_settings.checkpoint)
+        if run_settings.resume:
+            checkpoint = load(run_settings.checkpoint, resume=True)
+            stored = agreed(given, checkpoint, run_settings.checkpoint)
+        else:
+            initial = load(given["init_from"])
+            stored = agreed(given, initial, given["init_from"], ("text", "model"))
+            for name in given.keys() & {"vocab_size", "min_count"}:
+                raise UserError(
+                    f"{flag(name)} cannot be used with --init-from, which has a vocabulary: see --add-words"
+                )
     settings = Settings(**{**sections_from({**stored, **given}, SECTIONS), "machine": machine}, given=given)
     settings = checked(settings)
     if checkpoint is not None and checkpoint.progress["is_finished"]:
@@ -94,7 +103,8 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     with Interruption() as interruption:
         from theano_rnn.cli.session import Session
 
-        return Session(settings, checkpoint, default_corpus(settings.corpus, root), interruption).run()
+        corpus = default_corpus(settings.corpus, root)
+        return Session(settings, checkpoint, corpus, interruption, initial=initial).run()
 
 
 def checked(settings: Settings) -> Settings:
@@ -125,14 +135,16 @@ def check_devices(settings: Settings) -> None:
         raise UserError("--max-seconds is for one process: the clocks of several differ")
 
 
-def resumed(given: Mapping[str, Any], checkpoint: Any, path: str) -> dict[str, Any]:
+def agreed(
+    given: Mapping[str, Any], checkpoint: Any, path: str, sections: tuple[str, ...] = tuple(STORED)
+) -> dict[str, Any]:
     """The checkpoint's settings; a flag that says otherwise is an error, but files are compared by content later.
 
     A setting that an older checkpoint does not know is as it was then.
     """
     stored = {
         name: value
-        for section in ("model", "text", "training", "corpus")  # the corpus has the last word on
+        for section in sorted(sections, key=["model", "text", "training", "corpus"].index)  # the last has the last word
         for name, value in to_mapping(from_checkpoint(STORED[section], checkpoint.settings[section])).items()
     }  # vocab_size: what was asked for
     own = {item.name for section in STORED.values() for item in settings_of(section)}

@@ -1,0 +1,127 @@
+"""Can a model tell a sentence from corrupted copies of it?
+
+Each sentence of 5 to 30 words of a text with nine copies: three with two adjacent words swapped, three with a word
+replaced by one drawn from the unigrams of the training text, three with a word dropped. The lists go through
+`theano_rnn.rescoring`; the word bonus is tuned on the validation cut, and the share of lists of the test cut is given
+in which the true sentence is first. Beside the model: unigrams, and the model before any training.
+
+    python benchmarks/rescoring.py runs/model.safetensors            the novels of data/austen
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from theano_rnn.cli.machine import prepare_machine
+from theano_rnn.config import CorpusConfig, MachineConfig, from_mapping
+
+MACHINE = prepare_machine(MachineConfig())  # before numpy
+
+import numpy as np  # noqa: E402
+
+from theano_rnn.batching import sentence_lengths  # noqa: E402
+from theano_rnn.cli.train import default_corpus  # noqa: E402
+from theano_rnn.corpus import load_corpus  # noqa: E402
+from theano_rnn.language_model import LanguageModel, make_model  # noqa: E402
+from theano_rnn.nbest import Entry  # noqa: E402
+from theano_rnn.rescoring import Measured, tuned  # noqa: E402
+from theano_rnn.scoring import Scorer, score_sentences  # noqa: E402
+
+COPIES, SHORTEST, LONGEST = 3, 5, 30
+
+
+def corrupted(ids: list[int], unigrams: Any, rng: np.random.Generator) -> Iterator[list[int]]:
+    """Nine copies of a sentence, each other than it."""
+    for _ in range(COPIES):
+        places = [i for i in range(len(ids) - 1) if ids[i] != ids[i + 1]]
+        i = int(rng.choice(places))
+        yield [*ids[:i], ids[i + 1], ids[i], *ids[i + 2 :]]
+    for _ in range(COPIES):
+        i = int(rng.integers(len(ids)))
+        word = ids[i]
+        while word == ids[i]:
+            word = int(rng.choice(len(unigrams), p=unigrams))
+        yield [*ids[:i], word, *ids[i + 1 :]]
+    for _ in range(COPIES):
+        i = int(rng.integers(len(ids)))
+        yield [*ids[:i], *ids[i + 1 :]]
+
+
+def lists_of(ids: Any, eos_id: int, unigrams: Any, seed: int) -> list[list[list[int]]]:
+    """Of each sentence of the right length itself and its copies, ends left out."""
+    rng = np.random.default_rng(seed)
+    ends = np.cumsum(sentence_lengths(ids, eos_id))
+    sentences = [part[:-1].tolist() for part in np.split(ids, ends[:-1]) if SHORTEST <= len(part) - 1 <= LONGEST]
+    return [[s, *corrupted(s, unigrams, rng)] for s in sentences if len(set(s)) > 1]
+
+
+def measured(lists: list[list[list[int]]], log_probability: Callable[[list[list[int]]], Any]) -> list[Measured]:
+    """The lists as `rescoring` ranks them; the text of the true one is "true"."""
+    totals = log_probability([ids for group in lists for ids in group])
+    found, begin = [], 0
+    for number, group in enumerate(lists):
+        # the true one stands last: of hypotheses with the same score it does not win
+        order = [*range(1, len(group)), 0]
+        entries = [Entry(str(number), "true" if i == 0 else f"copy {i}", 0.0, []) for i in order]
+        values = totals[begin : begin + len(group)][order]
+        found.append(Measured(entries, values, np.array([len(group[i]) for i in order])))
+        begin += len(group)
+    return found
+
+
+def by_model(scorer: Scorer) -> Callable[[list[list[int]]], Any]:
+    def totals(sentences: list[list[int]]) -> Any:
+        given = (("", [*ids, scorer.vocabulary.eos_id]) for ids in sentences)
+        scores = score_sentences(scorer.loss, given, scorer.initial_state, scorer.vocabulary,
+                                 start_id=scorer.start_id, dtype=scorer.dtype)  # fmt: skip
+        return np.array([score.total for score in scores])
+
+    return totals
+
+
+def main() -> None:
+    summary, _, details = __doc__.partition("\n")
+    parser = argparse.ArgumentParser(
+        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="trained on words, on the files that it names")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the corruptions (default: %(default)s)")
+    args = parser.parse_args()
+    model = LanguageModel(args.checkpoint, engine=MACHINE.engine)
+    files = default_corpus(from_mapping(CorpusConfig, model.checkpoint.settings["corpus"]), None)
+    corpus = load_corpus(files, model.vocabulary.text)
+    assert corpus.fingerprint == model.checkpoint.fingerprint, "the text is not the one the model was trained on"
+    counts = np.bincount(corpus.train, minlength=model.vocabulary.vocab_size).astype(float)
+    log_unigrams = np.log((counts + 1) / (counts + 1).sum())
+    drawn = counts.copy()
+    drawn[model.vocabulary.eos_id] = 0
+    drawn /= drawn.sum()
+    valid, test = (lists_of(ids, model.vocabulary.eos_id, drawn, args.seed) for ids in (corpus.valid, corpus.test))
+    print(f"{len(valid):,} lists of the validation cut, {len(test):,} of the test cut", flush=True)
+    fresh = make_model(model.model.config, rng=np.random.default_rng(1))
+    scorers = {
+        "trained": by_model(model.scorer()),
+        "unigrams": lambda sentences: np.array([log_unigrams[[*ids, 1]].sum() for ids in sentences]),  # 1 ends each
+        "untrained": by_model(
+            model.scorer()._replace(loss=model.compile(fresh, "loss", engine=model.engine, device=model.device))
+        ),
+    }
+    for name, log_probability in scorers.items():
+        development = measured(valid, log_probability)
+        weights = tuned(development, ["true"] * len(development), "exact")
+        found = measured(test, log_probability)
+        tuned_bonus = weights.word_bonus / weights.weight if weights.weight else 0.0
+        for bonus in (0.0, tuned_bonus):
+            first = np.mean([group.ranked(1.0, bonus)[0][0].text == "true" for group in found])
+            print(f"{name}, word bonus {bonus:g}: the true sentence is first in {first:.1%} of {len(found):,} lists",
+                  flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

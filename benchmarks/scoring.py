@@ -1,0 +1,82 @@
+"""Scoring a large text: how much of the time is the model's own, and the most memory that it takes.
+
+    python benchmarks/scoring.py runs/model.safetensors book.txt
+
+Three parts, each measured by itself: splitting the text into ids (no cache of tokens), `evaluate` on the ids, and the
+model's ``loss`` alone, called again and again with batches of that shape at hand. The peak is that of the process and
+of those it starts. With `--sentences` the sentences are scored each for itself, as `score` does without --stream.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from theano_rnn.cli.machine import prepare_machine
+from theano_rnn.config import MachineConfig
+
+
+def peak_mib() -> tuple[float, float]:
+    """The most memory of this process, and of the largest of its children."""
+    kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return tuple(resource.getrusage(kind).ru_maxrss / 1024 for kind in kinds)  # type: ignore[return-value]
+
+
+def main() -> None:
+    summary, _, details = __doc__.partition("\n")
+    parser = argparse.ArgumentParser(
+        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("checkpoint", metavar="CHECKPOINT")
+    parser.add_argument("text", metavar="FILE")
+    parser.add_argument("--engine", default="auto", choices=["auto", "jax", "c"])
+    parser.add_argument("--sentences", action="store_true")
+    args = parser.parse_args()
+    machine = prepare_machine(MachineConfig(engine=args.engine))
+
+    from theano_rnn.corpus import encode_file, read_sentences
+    from theano_rnn.language_model import LanguageModel, batches_of
+    from theano_rnn.scoring import evaluate
+
+    model = LanguageModel(args.checkpoint, engine=machine.engine)
+    loss, vocabulary = model.function("loss"), model.vocabulary
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["XDG_CACHE_HOME"] = cache
+        began = time.perf_counter()
+        ids = encode_file(args.text, vocabulary)
+        tokenizing = time.perf_counter() - began
+    print(f"splitting {os.path.getsize(args.text) / 1e6:.1f} MB: {tokenizing:.1f} s, {len(ids):,} tokens", flush=True)
+    if args.sentences:
+        began = time.perf_counter()
+        count = sum(len(score.ids) for score in model.score(read_sentences(args.text, vocabulary.text)))
+        seconds = time.perf_counter() - began
+        print(f"sentences: {seconds:.1f} s, {count / seconds:,.0f} tokens/s; peak {peak_mib()} MiB")
+        return
+    batches = batches_of(ids, vocabulary, model.training, dtype=model.model.config.dtype)
+    evaluate(loss, batches[:3], model.model.initial_state)
+    began = time.perf_counter()
+    measured = evaluate(loss, batches, model.model.initial_state)
+    seconds = time.perf_counter() - began
+    some, state = batches[:200], model.model.initial_state(batches[0].tokens.shape[1])
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < 15:
+        for batch in some:
+            losses, *_ = loss(batch.tokens, batch.targets, batch.mask, *state)
+            float(losses[0, 0])
+            count += int(batch.tokens.size)
+    own = count / (time.perf_counter() - began)
+    speed = measured.tokens / seconds
+    print(f"evaluate: {seconds:.1f} s, {speed:,.0f} tokens/s; the model's own {own:,.0f}: {speed / own:.1%}")
+    print(f"share of the whole: splitting {tokenizing / (tokenizing + seconds):.0%}")
+    print(f"loss {measured.loss:.6f}; peak {peak_mib()[0]:,.0f} MiB, of the largest child {peak_mib()[1]:,.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
