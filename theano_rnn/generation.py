@@ -84,6 +84,8 @@ def tokens_in_turn(
     for num_tokens in range(max_tokens):
         scores = rules.allowed(log_probabilities, histories, num_tokens)
         is_open &= scores.max(axis=1) > -np.inf
+        if not is_open.any():
+            return
         columns = np.flatnonzero(is_open)
         if len(columns) < len(scores):
             scores = scores[columns]

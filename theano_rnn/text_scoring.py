@@ -25,7 +25,7 @@ def stream_totals(
     path: str | os.PathLike[str],
     model: LanguageModel,
     *,
-    scorer: Scorer | None = None,
+    scorer: Callable[[], Scorer] | None = None,
     adaptation: AdaptationConfig = NO_ADAPTATION,
     exclude_unknown: bool = False,
     progress: Progress | None = None,
@@ -38,7 +38,9 @@ def stream_totals(
     path
         As of `corpus.encode_file`.
     model
-        Takes the text; measures it, where `scorer` does not.
+        Takes the text, and measures it.
+    scorer
+        Gives what measures the text in the model's place; called when the text is known to be one.
     adaptation
         How the model adapts; its parameters are then restored.
     exclude_unknown
@@ -61,10 +63,11 @@ def stream_totals(
         config = dataclasses.replace(config, bptt_steps=adaptation.dynamic_steps)
     dtype = model.model.config.dtype
     try:
+        measuring = (scorer or model.scorer)() if not adaptation.is_adaptive else adapting(model, adaptation)
         measured = evaluate(
-            adapting_loss(model, adaptation) if adaptation.is_adaptive else (scorer or model.scorer()).loss,
+            measuring.loss,
             batches_of(ids, vocabulary, config, dtype=dtype),
-            model.model.initial_state if scorer is None else scorer.initial_state,
+            measuring.initial_state,
             on_batch=None if on_batch is None else lambda tokens: on_batch(tokens, len(ids)),
             excluded_id=vocabulary.unk_id if exclude_unknown else None,
         )
@@ -90,19 +93,28 @@ def sizes(blocks: Any) -> tuple[int, int]:
     return words, characters
 
 
-def adapting_loss(model: LanguageModel, config: AdaptationConfig) -> Callable[..., list[Any]]:
-    """In place of the model's ``loss``: that of a model that has adapted to the windows before."""
-    if config.cache_size:
-        cache, features = (
-            NeuralCache(config.cache_size, config.cache_theta, config.cache_weight),
-            model.function("features"),
-        )
+def adapting(model: LanguageModel, config: AdaptationConfig) -> Scorer:
+    """The model, adapted at every window to those before."""
+    loss = cached_loss(model, config) if config.cache_size else learning_loss(model, config)
+    return Scorer(loss, model.model.initial_state, model.vocabulary, model.start_id, model.model.config.dtype)
 
-        def cached(tokens: Any, targets: Any, mask: Any, *state: Any) -> list[Any]:
-            losses, h, *final = features(tokens, targets, mask, *state)
-            return [cache.losses(losses, h, targets, mask), *final]
 
-        return cached
+def cached_loss(model: LanguageModel, config: AdaptationConfig) -> Callable[..., list[Any]]:
+    """In place of the model's ``loss``: with a neural cache."""
+    cache, features = (
+        NeuralCache(config.cache_size, config.cache_theta, config.cache_weight),
+        model.function("features"),
+    )
+
+    def cached(tokens: Any, targets: Any, mask: Any, *state: Any) -> list[Any]:
+        losses, h, *final = features(tokens, targets, mask, *state)
+        return [cache.losses(losses, h, targets, mask), *final]
+
+    return cached
+
+
+def learning_loss(model: LanguageModel, config: AdaptationConfig) -> Callable[..., list[Any]]:
+    """In place of the model's ``loss``: the model learns from each window that has been measured."""
     dtype = model.model.config.dtype
     statistics = mean_squares(model, config) if config.dynamic == "rms" else None
     train = model.compiled("train", update=DynamicRule(config.dynamic_decay, statistics))

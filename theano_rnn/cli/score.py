@@ -16,7 +16,7 @@ from theano_rnn.config import AdaptationConfig, MachineConfig, ScoringConfig, Us
 if TYPE_CHECKING:
     from theano_rnn.language_model import LanguageModel
     from theano_rnn.preprocessing import Vocabulary
-    from theano_rnn.scoring import SentenceScore
+    from theano_rnn.scoring import Scorer, SentenceScore
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -73,7 +73,8 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     scorer, weights = mixed(model, scoring, machine)
     scores = scorer.sentences(sentences)
     if args.summary:
-        print(json.dumps(summary(scores, model.vocabulary, scoring) | with_weights(weights)))
+        mixture = {} if weights is None else {"weights": weights}
+        print(json.dumps(summary(scores, model.vocabulary, scoring) | mixture))
         return 0
     for score in scores:
         write(score, model.vocabulary, scoring, per_token=args.per_token, as_json=args.json)
@@ -96,7 +97,13 @@ def stream_summary(
     from theano_rnn.cli.trained import mixed
     from theano_rnn.text_scoring import stream_totals
 
-    scorer, weights = (None, None) if adaptation.is_adaptive else mixed(model, scoring, machine)
+    found: dict[str, Any] = {}
+
+    def scorer() -> Scorer:
+        measuring, weights = mixed(model, scoring, machine)
+        found.update({} if weights is None else {"weights": weights})
+        return measuring
+
     bars: list[Bar] = []
 
     def on_batch(tokens: int, total: int) -> None:
@@ -110,11 +117,7 @@ def stream_summary(
     finally:
         for bar in bars:
             bar.close()
-    return totals.summary(scoring.log_base) | with_weights(weights)
-
-
-def with_weights(weights: list[float] | None) -> dict[str, Any]:
-    return {} if weights is None else {"weights": weights}
+    return totals.summary(scoring.log_base) | found
 
 
 def summary(scores: Iterator[SentenceScore], vocabulary: Vocabulary, scoring: ScoringConfig) -> dict[str, Any]:

@@ -82,12 +82,11 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
             checkpoint = load(run_settings.checkpoint, resume=True)
             stored = agreed(given, checkpoint, run_settings.checkpoint)
         else:
+            for name in given.keys() & {"vocab_size", "min_count"}:
+                raise UserError(f"{flag(name)} cannot be used with --init-from: the model's vocabulary is kept, and "
+                                "--add-words makes it larger")  # fmt: skip
             initial = load(given["init_from"])
             stored = agreed(given, initial, given["init_from"], ("text", "model"))
-            for name in given.keys() & {"vocab_size", "min_count"}:
-                raise UserError(
-                    f"{flag(name)} cannot be used with --init-from, which has a vocabulary: see --add-words"
-                )
     settings = Settings(**{**sections_from({**stored, **given}, SECTIONS), "machine": machine}, given=given)
     settings = checked(settings)
     if checkpoint is not None and checkpoint.progress["is_finished"]:
