@@ -1,6 +1,7 @@
 """A model that goes on with new text, with its words or with more."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -54,13 +55,20 @@ def test_an_unknown_word_that_stands_in_the_text_is_not_added():
     assert with_new_words(old, ["<unk>", "b", "a", "c"], np.array([9, 2, 5, 0]), 5).words == ("a", "b")
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A folder with a trained model and a new text, four of whose words are new."""
+    folder = tmp_path_factory.mktemp("continuing")
+    (folder / "new.txt").write_text("Emma saw a bridge. Jane met the house at Bath. " * 30)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        silent = SimpleNamespace(readouterr=lambda: ("", ""))
+        Commands(folder, monkeypatch, silent).train("--learning-rate", "0.05", "--seed", "5")
+    return folder
+
+
 @pytest.fixture
-def commands(tmp_path, monkeypatch, capsys):
-    """Commands in a folder with a trained model and a new text, three of whose words are new."""
-    commands = Commands(tmp_path, monkeypatch, capsys)
-    commands.train("--learning-rate", "0.05", "--seed", "5")
-    (tmp_path / "new.txt").write_text("Emma saw a bridge. Jane met the house at Bath. " * 30)
-    return commands
+def commands(prepared, monkeypatch, capsys):
+    return Commands(prepared, monkeypatch, capsys)
 
 
 def train(commands, *arguments):
