@@ -46,6 +46,7 @@ def draw(logs: list[Path], unit: str, published: list[tuple[float, str]]) -> Any
         axes.axhline(value, color="black", linestyle=style, linewidth=1, label=f"{title}: {value:g}")
     axes.set_ylim(0.95 * lowest, HIGHEST[unit] * lowest)
     axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel("perplexity" if unit == "word" else "nats per character")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
