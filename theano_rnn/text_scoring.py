@@ -72,7 +72,8 @@ def stream_totals(
             excluded_id=vocabulary.unk_id if exclude_unknown else None,
         )
     finally:
-        assign(model.model.params, model.checkpoint.best)
+        if adaptation.dynamic != "no":
+            assign(model.model.params, model.checkpoint.best)
     assert measured is not None
     totals.nats, totals.tokens = measured.total, measured.tokens
     return totals
