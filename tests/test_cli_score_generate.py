@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tiny_runs import Commands, log_of, sentences
+from tiny_runs import Commands, SharedModel, log_of, sentences, train_in
 
 MODEL = "model.safetensors"
 TEXT = sentences(40, seed=5) + ["Zoe saw the dragon."]
@@ -20,9 +20,7 @@ def prepared(tmp_path_factory):
     """A folder with a trained model, the log of its training and a text to score, unknown words and all."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "other.txt").write_text(" ".join(TEXT[:20]) + "\n\n" + "\n".join(TEXT[20:]))
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        silent = SimpleNamespace(readouterr=lambda: ("", ""))
-        Commands(folder, monkeypatch, silent).train("--test", "other.txt", "--learning-rate", "0.05")
+    train_in(folder, "--test", "other.txt", "--learning-rate", "0.05")
     return folder
 
 
@@ -140,11 +138,9 @@ def test_unknown_words_can_be_left_out(commands):
 def second(prepared):
     """Another model of the same text, and one of another text, whose vocabulary differs."""
     (prepared / "strange.txt").write_text("A cat sat on a mat. " * 20)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        commands = Commands(prepared, monkeypatch, SimpleNamespace(readouterr=lambda: ("", "")))
-        commands.train("--test", "other.txt", "--learning-rate", "0.05", "--hidden-size", "5",
-                       checkpoint="second.safetensors")  # fmt: skip
-        commands.train("--train", "strange.txt", checkpoint="strange.safetensors")
+    train_in(prepared, "--test", "other.txt", "--learning-rate", "0.05", "--hidden-size", "5",
+             checkpoint="second.safetensors")  # fmt: skip
+    train_in(prepared, "--train", "strange.txt", checkpoint="strange.safetensors")
 
 
 def test_a_mixture_is_between_its_models_or_better(commands, second):
@@ -240,11 +236,21 @@ def test_weights_of_rescoring_are_tuned(commands):
     assert result.status == 2 and "must have a line for each list of lists.txt: 2, got 1" in result.err
 
 
-def test_lines_that_are_no_list_are_refused(commands):
-    (commands.folder / "lists.txt").write_text("0 ||| a ||| b\n")
-    result = commands("rescore", MODEL, "lists.txt")
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"0 ||| a ||| b\n", "lists.txt line 1 must be"), (b"", "lists.txt holds no lists"), (b"\n \n", "holds no lists"),
+     (b"\xff\xfe\x00\x80", "lists.txt is not UTF-8 text")],
+    ids=["line", "empty", "blank", "binary"],
+)  # fmt: skip
+@pytest.mark.parametrize("tune", [False, True])
+def test_what_is_no_list_is_refused_before_anything_is_compiled(commands, monkeypatch, content, message, tune):
+    monkeypatch.setattr(SharedModel, "compile", lambda *_, **__: pytest.fail("compiled before the mistake was said"))
+    (commands.folder / "lists.txt").write_bytes(content)
+    (commands.folder / "good.txt").write_text(LISTS)
+    tuning = ["--tune", "lists.txt", "--references", "good.txt"] if tune else []
+    result = commands("rescore", MODEL, "good.txt" if tune else "lists.txt", *tuning)
     assert (result.status, result.out) == (2, "")
-    assert "lists.txt line 1 must be" in result.err and len(result.err.splitlines()) == 1
+    assert message in result.err and len(result.err.splitlines()) == 1
 
 
 def test_samples_are_lines_on_standard_output_and_all_else_is_not(commands):

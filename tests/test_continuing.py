@@ -1,12 +1,11 @@
 """A model that goes on with new text, with its words or with more."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import safetensors.numpy
-from tiny_runs import Commands, log_of
+from tiny_runs import Commands, log_of, train_in
 
 from theano_rnn.config import ModelConfig, TextConfig
 from theano_rnn.continuing import extended, with_new_words
@@ -60,9 +59,7 @@ def prepared(tmp_path_factory):
     """A folder with a trained model and a new text, four of whose words are new."""
     folder = tmp_path_factory.mktemp("continuing")
     (folder / "new.txt").write_text("Emma saw a bridge. Jane met the house at Bath. " * 30)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        silent = SimpleNamespace(readouterr=lambda: ("", ""))
-        Commands(folder, monkeypatch, silent).train("--learning-rate", "0.05", "--seed", "5")
+    train_in(folder, "--learning-rate", "0.05", "--seed", "5")
     return folder
 
 

@@ -53,11 +53,11 @@ def test_short_histories_have_no_ngram():
 
 def test_an_index_of_no_probability_is_never_drawn():
     scores = np.tile([-np.inf, 0.0, -np.inf], (5, 1))
-    assert draw(scores, 1.0, np.array([0.0, 0.25, 0.5, 0.99, np.nextafter(1, 0)])).tolist() == [1] * 5
+    assert draw(scores, np.array([0.0, 0.25, 0.5, 0.99, np.nextafter(1, 0)])).tolist() == [1] * 5
 
 
 def test_draws_are_the_inverse_of_the_cumulated_distribution():
     p = np.random.default_rng(3).dirichlet(np.ones(50))
     uniform = (np.arange(4000) + 0.5) / 4000
-    drawn = draw(np.tile(np.log(p), (4000, 1)), 1.0, uniform)
+    drawn = draw(np.tile(np.log(p), (4000, 1)), uniform)
     np.testing.assert_allclose(np.bincount(drawn, minlength=50) / 4000, p, atol=1 / 4000)

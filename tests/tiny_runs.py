@@ -7,9 +7,11 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 
 import theano_rnn.model
 from theano_rnn.checkpoint import assign, values_of
@@ -171,3 +173,9 @@ def wait_for(path, seconds=60.0):
     while not path.exists():
         assert time.monotonic() < end, f"{path} has not come"
         time.sleep(0.005)
+
+
+def train_in(folder, *arguments, **options):
+    """`Commands.train` where no fixture of a test is at hand."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        Commands(folder, monkeypatch, SimpleNamespace(readouterr=lambda: ("", ""))).train(*arguments, **options)

@@ -89,12 +89,12 @@ def tokens_in_turn(
         columns = np.flatnonzero(is_open)
         if len(columns) < len(scores):
             scores = scores[columns]
-        if config.temperature not in (0, 1):
-            scores /= config.temperature
-        scores = truncated(scores, top_k=config.top_k, top_p=config.top_p)
-        uniform = np.array([rngs[i].random() for i in columns])
         tokens = np.zeros(len(rngs), np.int32)
-        tokens[columns] = draw(scores, 0.0 if config.temperature == 0 else 1.0, uniform)
+        if config.temperature == 0:
+            tokens[columns] = np.argmax(scores, axis=1)
+        else:
+            scores = truncated(scores / config.temperature, top_k=config.top_k, top_p=config.top_p)
+            tokens[columns] = draw(scores, np.array([rngs[i].random() for i in columns]))
         if end_id is not None:
             is_open &= tokens != end_id
         if not is_open.any():

@@ -99,16 +99,14 @@ def ban_repeated_ngrams(scores: Any, histories: Sequence[Sequence[int]], size: i
         row[[history[i + size - 1] for i in starts if tuple(history[i : i + size - 1]) == last]] = -np.inf
 
 
-def draw(scores: Any, temperature: float, uniform: Any) -> Any:
-    """One token for each row, with probability proportional to ``exp(scores / temperature)``.
+def draw(scores: Any, uniform: Any) -> Any:
+    """One token for each row, with probability proportional to ``exp(scores)``.
 
     The cumulated distribution is inverted, for speed first by blocks of tokens and then in one block.
 
     Parameters
     ----------
     scores : float (batch, vocab)
-    temperature
-        0 takes the likeliest, of equal ones the lowest id.
     uniform : float64 (batch,)
         Random numbers in [0, 1), one for each row.
 
@@ -118,15 +116,10 @@ def draw(scores: Any, temperature: float, uniform: Any) -> Any:
 
     Examples
     --------
-    >>> scores = np.log([[0.2, 0.5, 0.3]] * 3)
-    >>> draw(scores, 1.0, np.array([0.1, 0.6, 0.9])).tolist(), draw(scores[:1], 0.0, np.zeros(1)).tolist()
-    ([0, 1, 2], [1])
+    >>> draw(np.log([[0.2, 0.5, 0.3]] * 3), np.array([0.1, 0.6, 0.9])).tolist()
+    [0, 1, 2]
     """
-    if temperature == 0:
-        return np.argmax(scores, axis=1)
     weights = scores - scores.max(axis=1, keepdims=True)
-    if temperature != 1:
-        weights /= temperature
     np.exp(weights, out=weights)
     whole = weights.shape[1] // BLOCK * BLOCK
     sums = weights[:, :whole].reshape(len(weights), -1, BLOCK).sum(axis=2)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.config import MachineConfig, MixtureConfig, RescoringConfig, UserError
+
+if TYPE_CHECKING:
+    from theano_rnn.nbest import Entry
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -38,25 +43,38 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
                 pass
     machine = prepare_machine(sections["machine"])
     from theano_rnn.cli.trained import mixed, opened
-    from theano_rnn.nbest import lists
     from theano_rnn.rescoring import measured, tuned
 
-    scorer, _ = mixed(opened(args.checkpoint, machine), config, machine)
+    model = opened(args.checkpoint, machine)
+    groups = read(args.file)
     weight, word_bonus = config.weight, config.word_bonus
-    if config.tune is not None and config.references is not None:
-        references = [line.strip() for line in lines_of(config.references)]
-        development = list(measured(lists(lines_of(config.tune), config.tune), scorer))
-        if len(references) != len(development):
-            raise UserError(f"{config.references} must have a line for each list of {config.tune}: {len(development)}, "
+    if config.tune is None or config.references is None:
+        scorer, _ = mixed(model, config, machine)
+    else:
+        known, references = list(read(config.tune)), [line.strip() for line in lines_of(config.references)]
+        if len(references) != len(known):
+            raise UserError(f"{config.references} must have a line for each list of {config.tune}: {len(known)}, "
                             f"got {len(references)}")  # fmt: skip
-        weight, word_bonus, error_rate = tuned(development, references, config.metric)
+        scorer, _ = mixed(model, config, machine)
+        weight, word_bonus, error_rate = tuned(list(measured(known, scorer)), references, config.metric)
         unit = {"exact": "lists with a wrong hypothesis first", "wer": "word error rate"}[config.metric]
         print(f"weight {weight:g}, word bonus {word_bonus:g}: {unit} {100 * error_rate:.1f} % on {config.tune}",
               file=sys.stderr)  # fmt: skip
-    for group in measured(lists(lines_of(args.file), args.file), scorer):
+    for group in measured(groups, scorer):
         for entry, score, log_probability in group.ranked(weight, word_bonus):
             print(entry.line(score, log_probability=log_probability))
     return 0
+
+
+def read(path: str) -> Iterator[list[Entry]]:
+    """The lists of a file; one that holds none is said at once, before anything is compiled."""
+    from theano_rnn.nbest import lists
+
+    groups = lists(lines_of(path), path)
+    first = next(groups, None)
+    if first is None:
+        raise UserError(f"{path} holds no lists")
+    return itertools.chain([first], groups)
 
 
 def lines_of(path: str) -> Iterator[str]:

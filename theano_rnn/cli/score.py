@@ -93,7 +93,7 @@ def stream_summary(
     model: LanguageModel, path: str, scoring: ScoringConfig, adaptation: AdaptationConfig, machine: MachineConfig
 ) -> dict[str, Any]:
     """What a text comes to as one stream."""
-    from theano_rnn.cli.console import Bar
+    from theano_rnn.cli.console import Bar, tokenizing_progress
     from theano_rnn.cli.trained import mixed
     from theano_rnn.text_scoring import stream_totals
 
@@ -111,10 +111,14 @@ def stream_summary(
             bars.append(Bar("scoring", unit=" tokens", delay=2.0, unit_scale=True))
         bars[0].to(tokens, total)
 
+    progress, close = tokenizing_progress()
     try:
-        totals = stream_totals(path, model, scorer=scorer, adaptation=adaptation,
-                               exclude_unknown=scoring.exclude_unknown, on_batch=on_batch)  # fmt: skip
+        totals = stream_totals(
+            path, model, scorer=scorer, adaptation=adaptation, exclude_unknown=scoring.exclude_unknown,
+            progress=progress, on_batch=on_batch,
+        )  # fmt: skip
     finally:
+        close()
         for bar in bars:
             bar.close()
     return totals.summary(scoring.log_base) | found

@@ -44,9 +44,8 @@ class Session(Watcher):
         self.path, self.log = Path(settings.run.checkpoint), log_path(settings.run)
         progress, close = tokenizing_progress()
         try:
-            known = None  # unless the run began, or begins, with a model and its vocabulary
-            if corpus.init_from is not None:
-                known = checkpoint.vocabulary if checkpoint is not None else getattr(initial, "vocabulary", None)
+            source = checkpoint or initial
+            known = source.vocabulary if source is not None and corpus.init_from is not None else None
             add_words = 0 if checkpoint is not None else corpus.add_words
             self.corpus = load_corpus(corpus, settings.text, known=known, add_words=add_words, progress=progress)
         finally:

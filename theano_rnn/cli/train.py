@@ -86,7 +86,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
                 raise UserError(f"{flag(name)} cannot be used with --init-from: the model's vocabulary is kept, and "
                                 "--add-words makes it larger")  # fmt: skip
             initial = load(given["init_from"])
-            stored = agreed(given, initial, given["init_from"], ("text", "model"))
+            stored = agreed(given, initial, given["init_from"], ("model", "text"))
     settings = Settings(**{**sections_from({**stored, **given}, SECTIONS), "machine": machine}, given=given)
     settings = checked(settings)
     if checkpoint is not None and checkpoint.progress["is_finished"]:
@@ -135,7 +135,10 @@ def check_devices(settings: Settings) -> None:
 
 
 def agreed(
-    given: Mapping[str, Any], checkpoint: Any, path: str, sections: tuple[str, ...] = tuple(STORED)
+    given: Mapping[str, Any],
+    checkpoint: Any,
+    path: str,
+    sections: tuple[str, ...] = ("model", "text", "training", "corpus"),  # the corpus has the last word on vocab_size
 ) -> dict[str, Any]:
     """The checkpoint's settings; a flag that says otherwise is an error, but files are compared by content later.
 
@@ -143,9 +146,9 @@ def agreed(
     """
     stored = {
         name: value
-        for section in sorted(sections, key=["model", "text", "training", "corpus"].index)  # the last has the last word
+        for section in sections
         for name, value in to_mapping(from_checkpoint(STORED[section], checkpoint.settings[section])).items()
-    }  # vocab_size: what was asked for
+    }
     own = {item.name for section in STORED.values() for item in settings_of(section)}
     for name, value in given.items():
         if name in own and name not in FILES and name in stored and stored[name] != value:
