@@ -53,7 +53,7 @@ def folder(tmp_path_factory):
     folder, cut = tmp_path_factory.mktemp("engines"), ["--max-seconds", "1e-6"]
     begin = ["train", *ARGUMENTS, "--checkpoint"]
     with pytest.MonkeyPatch.context() as monkeypatch:
-        by_c = Commands(folder, monkeypatch, SimpleNamespace(readouterr=lambda: ("", "")))
+        by_c = Commands(folder, monkeypatch, SimpleNamespace(readouterr=lambda: ("", "")), engine="c")
         interrupted = [f"jax-{engine}.safetensors" for engine in ENGINES]
         by_xla(folder, [*begin, "jax.safetensors"], [*begin, interrupted[0], *cut])
         if len(ENGINES) == 2:
@@ -72,7 +72,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def by_c(folder, monkeypatch, capsys):
-    return Commands(folder, monkeypatch, capsys)
+    return Commands(folder, monkeypatch, capsys, engine="c")
 
 
 def losses_of(log):

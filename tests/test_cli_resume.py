@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_runs import ENGINE, SIZES, TINY, Commands, log_of, run, sentences, status_of, wait_for, without_compiling
+from tiny_runs import SIZES, TINY, Commands, log_of, run, sentences, status_of, wait_for, without_compiling
 
 import theano_rnn
 from theano_rnn import checkpoint as checkpoint_module
@@ -31,7 +31,7 @@ WATCHED = tuple(f"{PACKAGE}/{name}.py" for name in ("checkpoint", "training", "c
 
 @pytest.fixture
 def commands(tmp_path, monkeypatch, capsys):
-    return Commands(tmp_path, monkeypatch, capsys)
+    return Commands(tmp_path, monkeypatch, capsys, engine="c")
 
 
 def saving_always():
@@ -93,7 +93,7 @@ def executed_lines(commands):
     def action():
         saving_always()
         sys.settrace(trace)
-        status = run("train", *TINY, "--checkpoint", MODEL)
+        status = run("train", *TINY, "--checkpoint", MODEL, engine="c")
         sys.settrace(None)
         Path("lines.json").write_text(json.dumps(lines))
         return status
@@ -185,7 +185,7 @@ def test_killed_again_and_again_at_random_moments_is_exact(commands, batching):
 
         def action(how=how):
             saving_always()
-            return run("train", *how, "--checkpoint", MODEL)
+            return run("train", *how, "--checkpoint", MODEL, engine="c")
 
         pid = commands.child(action)
         wait_for(Path(MODEL))
@@ -239,7 +239,7 @@ def test_programs_of_their_own_stopped_by_signals_end_exactly(commands, tmp_path
     assert commands("train", *arguments, "--checkpoint", WHOLE).status == 0
     script = Path(PACKAGE).parent / "scripts" / "train.py"
     for number, how in ((signal.SIGINT, arguments), (signal.SIGTERM, ["--resume"])):
-        with subprocess.Popen([sys.executable, script, *how, *ENGINE, "--checkpoint", MODEL], text=True,
+        with subprocess.Popen([sys.executable, script, *how, "--engine", "c", "--checkpoint", MODEL], text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # fmt: skip
             assert any(line.startswith("step ") for line in process.stdout)
             process.send_signal(number)

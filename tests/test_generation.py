@@ -231,6 +231,14 @@ def test_each_engine_samples_what_a_plain_loop_samples(tanh, temperature):
         assert len(set(map(tuple, samples))) == 5 and len(set(map(len, samples))) > 1
 
 
+def test_each_engine_samples_the_same_alone_and_in_company(tanh):
+    config = {"prompt": [1, 5, 3], "end_id": 4, "max_tokens": 25, "config": GenerationConfig(top_k=5, top_p=0.95)}
+    together = generate(tanh.functions.step, [np.zeros((7, HIDDEN))], rngs=rngs(7), **config)
+    alone = [generate(tanh.functions.step, [np.zeros((1, HIDDEN))], rngs=[rng], **config)[0] for rng in rngs(7)]
+    assert alone == together
+    assert len(set(map(tuple, together))) > 4
+
+
 def test_a_beam_with_a_model_finds_what_it_finds_with_a_plain_loop(tanh):
     options = {"prompt": [1, 5, 3], "end_id": 4, "max_tokens": 12, "num_best": 4, "banned": [0],
                "config": GenerationConfig(beam_size=5, length_penalty=0.5)}  # fmt: skip
@@ -250,4 +258,6 @@ def test_each_engine_gives_the_log_probabilities_of_a_plain_loop(engine, dtype):
         log_probabilities, state = model.functions.step(tokens, state)
         expected, expected_state = plain(tokens, expected_state)
         assert log_probabilities.dtype == dtype
+        total = np.exp(np.asarray(log_probabilities, np.float64)).sum(axis=-1)
+        np.testing.assert_allclose(total, 1, rtol=0, atol=STEP_PRECISION[dtype])
         np.testing.assert_allclose(log_probabilities, expected, rtol=0, atol=STEP_PRECISION[dtype])

@@ -53,6 +53,15 @@ def test_every_sentence_scores_what_a_plain_loop_gives_it_alone(engine, dtype):
         assert score.total == pytest.approx(expected.sum(), abs=len(ids) * PRECISION[dtype])
 
 
+@pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-10), ("float32", 1e-4)])
+def test_the_score_of_a_sentence_does_not_depend_on_its_neighbours(engine, dtype, bound):
+    model = model_of(engine, dtype)
+    for together, sentence in zip(scores(engine, dtype), sentences(), strict=True):
+        alone = next(score_sentences(model.functions.loss, [sentence], model.model.initial_state, VOCABULARY,
+                                     start_id=VOCABULARY.bos_id, batch_size=1, dtype=dtype))  # fmt: skip
+        assert alone.total == pytest.approx(together.total, rel=0, abs=bound)
+
+
 def test_sentences_read_ahead_in_other_numbers_score_the_same(engine, monkeypatch):
     expected = scores(engine, "float64")
     monkeypatch.setattr(scoring, "CHUNK", 4)
