@@ -33,6 +33,7 @@ from theano_rnn.engine.reversal import Reversed, elementwise, made, sliced
 
 Function = Callable[..., Any]
 UNDERSTAND_REVERSED = (DimShuffle, Elemwise, Scan, Shape, Shape_i, subtensor.Subtensor)
+FEW_ROWS = 16  # times as many columns make rows few
 BIG = 64  # numbers; arrays that depend on shapes alone and are larger are made by XLA, not kept as constants
 
 
@@ -430,7 +431,25 @@ def _(op: Any, node: Apply) -> Function:
     dtype = node.outputs[0].dtype
     if node.inputs[0].ndim == node.inputs[1].ndim == 1:  # on a CPU XLA adds up a dot one by one: slow, and four
         return lambda x, y: jnp.sum(jnp.asarray(x, dtype) * y, dtype=dtype)  # digits right
+    if node.outputs[0].ndim == 2 and is_transposed(node.inputs[1]):
+        return lambda x, y: dot_with_transposed(jnp.asarray(x, dtype), jnp.asarray(y, dtype))
     return lambda x, y: jnp.dot(jnp.asarray(x, dtype), jnp.asarray(y, dtype))
+
+
+def is_transposed(matrix: Any) -> bool:
+    """Whether a variable is another's transpose."""
+    return matrix.owner is not None and getattr(matrix.owner.op, "new_order", None) == (1, 0)
+
+
+def dot_with_transposed(x: Any, y: Any) -> Any:
+    """x y, where y is W transposed: for a few rows x as (W x^T)^T, else XLA would copy all of W at every call.
+
+    That copy takes longer than the product (../BENCHMARKS.md): it is what tied weights meet in generation.
+    """
+    (rows, size), columns = x.shape, y.shape[1]
+    if rows >= size or FEW_ROWS * rows > columns:
+        return jnp.dot(x, y)
+    return jax.lax.optimization_barrier(jnp.dot(y.T, x.T)).T
 
 
 # What the C engine makes of products: met in scans within scans, whose graphs Aesara rewrites in place.
