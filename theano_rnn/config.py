@@ -460,8 +460,8 @@ class AdaptationConfig(Section):
         0, "remember this many tokens and the states before them, and make words likelier that followed a similar one "
         "(neural cache); 0 for none", kind=int, at_least=0,
     )  # fmt: skip
-    cache_theta: float = setting(0.3, "how much more similar states count", kind=float, at_least=0)
-    cache_weight: float = setting(0.1, "the cache's share of the probability", kind=float, at_least=0, below=1)
+    cache_theta: float = setting(0.7, "how much more similar states count", kind=float, at_least=0)
+    cache_weight: float = setting(0.15, "the cache's share of the probability", kind=float, at_least=0, below=1)
     dynamic: str = setting(
         "no", "go on training on the text, each token measured before (dynamic evaluation): by gradient descent, or "
         "with steps scaled by the gradients' root mean squares", choices=("no", "sgd", "rms"),
@@ -469,10 +469,10 @@ class AdaptationConfig(Section):
     statistics_from: str | None = setting(None, "text like that of the training, for --dynamic rms", metavar="FILE")
     dynamic_steps: int = setting(5, "tokens between two updates", kind=int, at_least=1)
     dynamic_rate: float | None = setting(
-        None, "learning rate of --dynamic (default: 0.1 for sgd, 0.002 for rms)", kind=float, above=0
+        None, "learning rate of --dynamic (default: 0.2 for sgd, 0.002 for rms)", kind=float, above=0
     )
     dynamic_decay: float = setting(
-        0.02, "share of the way back to the trained parameters that each update goes", kind=float, at_least=0, below=1
+        0.003, "share of the way back to the trained parameters that each update goes", kind=float, at_least=0, below=1
     )
 
     def __post_init__(self) -> None:
@@ -482,7 +482,7 @@ class AdaptationConfig(Section):
         if (self.dynamic == "rms") != (self.statistics_from is not None):
             raise UserError("statistics_from is needed with --dynamic rms, and with it alone")
         if self.dynamic_rate is None:
-            object.__setattr__(self, "dynamic_rate", 0.1 if self.dynamic != "rms" else 0.002)
+            object.__setattr__(self, "dynamic_rate", 0.2 if self.dynamic != "rms" else 0.002)
 
     @property
     def is_adaptive(self) -> bool:

@@ -17,7 +17,7 @@ from theano_rnn.scoring import Scorer
 
 READ_AHEAD = 1024  # hypotheses scored together
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
-BONUSES = tuple(np.arange(-4, 8.25, 0.25).tolist())  # nats of a word, times the weight
+BONUSES = (*np.arange(-4, 8, 0.25).tolist(), *np.arange(8.0, 31).tolist())  # nats of a word, times the weight
 
 
 class Measured(NamedTuple):
