@@ -217,11 +217,12 @@ def test_an_operation_may_bring_its_conversion():
 def test_few_rows_times_a_transposed_matrix_do_not_copy_the_matrix(rows):
     """As of tied weights at every generated token: the copy takes several times as long as the product."""
     from theano_rnn.engine.lowering import lowered
+    from theano_rnn.engine.xla import x64
 
     x, W = RNG.normal(size=(rows, 40)), RNG.normal(size=(1000, 40))
     check(lambda x, W: T.dot(x, W.T) + 1, x, W)
     symbols = T.dmatrix(), T.dmatrix()
     graph = aesara.graph.fg.FunctionGraph(symbols, [T.dot(symbols[0], symbols[1][:900].T) + 1], clone=False)
-    with jax.experimental.enable_x64():
+    with x64():
         program = jax.jit(lowered(graph)).lower(x, W).compile().as_text()
     assert "f64[40,900]" not in program
