@@ -197,19 +197,3 @@ print(json.dumps([heavy, changed, after[1:] == before[1:]]))
     assert "AESARA_FLAGS" in changed
     assert set(changed) <= {"AESARA_FLAGS", "OPENBLAS_CORETYPE"}
     assert is_unchanged
-
-
-@pytest.mark.parametrize("statement", [
-    "import scipy.stats; stats = scipy.stats", "import scipy.stats as stats", "from scipy import stats",
-    "import scipy.stats.distributions as stats",
-])  # fmt: skip
-def test_scipys_statistics_are_loaded_when_used_and_not_before(statement):
-    code = f"""
-import sys, theano_rnn.model
-assert "aesara" in sys.modules and "scipy.stats._stats_py" not in sys.modules
-{statement}
-assert stats.norm.cdf(0.0) == 0.5
-import scipy.stats
-assert scipy.stats is sys.modules["scipy.stats"] and "scipy.stats._stats_py" in sys.modules
-"""
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -7,7 +7,6 @@ runs, it also silences a warning about its speed:
 - ``blas__ldflags``: without it Aesara 2.9.4 asks NumPy 1.26 for settings that are gone, then imports
   ``numpy.distutils``, which fails where setuptools is new, and at best ends without BLAS. We link the OpenBLAS inside
   scipy's wheel (LP64, plain ``sgemm_``). ``--disable-new-dtags`` makes its libgfortran be found beside it.
-- `scipy.stats`, which Aesara imports and we never use, takes a good part of a second: it is loaded when used.
 
 Everything else is set for the time of our own compilations only.
 """
@@ -15,15 +14,12 @@ Everything else is set for the time of our own compilations only.
 from __future__ import annotations
 
 import glob
-import importlib
 import importlib.util
 import logging
 import os
 import shlex
 import shutil
 import sys
-import types
-from typing import Any
 
 from theano_rnn import numpy2
 from theano_rnn.config import UserError
@@ -52,34 +48,11 @@ def prepare() -> None:
         logging.getLogger("aesara.tensor.blas").setLevel(logging.ERROR)  # it warns of slow C code, and there is none
     else:
         choose_blas_kernels()
-    if "aesara" not in sys.modules:
-        load_when_used("scipy", "stats")
     flags = os.environ.get("AESARA_FLAGS", "")
     if "aesara" not in sys.modules and "blas__ldflags" not in flags:
         libraries = "" if numpy2.is_numpy_2() else scipy_blas_flags()
         ours = f"blas__ldflags={shlex.quote(libraries)}"
         os.environ["AESARA_FLAGS"] = f"{ours},{flags}" if flags else ours
-
-
-class LoadedWhenUsed(types.ModuleType):
-    """Stands for a module until one of its names is asked for."""
-
-    def __getattr__(self, name: str) -> Any:
-        if sys.modules.get(self.__name__) is self:
-            del sys.modules[self.__name__]
-        module = importlib.import_module(self.__name__)
-        vars(self).update(vars(module))
-        return getattr(module, name)
-
-
-def load_when_used(package: str, module: str) -> None:
-    """Let a module of an installed package be imported without its being loaded; no effect where it is loaded.
-
-    Nothing is imported here, not even the package: with it might come numpy, before its threads are set.
-    """
-    name = f"{package}.{module}"
-    if name not in sys.modules and importlib.util.find_spec(package) is not None:
-        sys.modules[name] = LoadedWhenUsed(name)
 
 
 def choose_blas_kernels() -> None:
