@@ -9,7 +9,6 @@ on (default: all).
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import itertools
 import sys
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from command_line import parser_of
 
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.config import AdaptationConfig, MachineConfig
@@ -41,10 +42,7 @@ GRIDS: dict[str, tuple[dict[str, Any], dict[str, list[Any]]]] = {
 
 
 def main() -> None:
-    summary, _, details = __doc__.partition("\n")
-    parser = argparse.ArgumentParser(
-        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("checkpoint", metavar="CHECKPOINT")
     parser.add_argument("text", metavar="FILE")
     parser.add_argument("--statistics-from", metavar="FILE", help="without it, no rms")

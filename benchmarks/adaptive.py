@@ -22,6 +22,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from command_line import parser_of
+
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.config import MachineConfig
 
@@ -171,10 +173,7 @@ def measure_losses(
 
 
 def main() -> None:
-    summary, _, details = __doc__.partition("\n")
-    parser = argparse.ArgumentParser(
-        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--train", nargs="+", metavar="FILE", help="text, a twentieth of it for validation")
     parser.add_argument("--seconds", type=float, help="of training, of each, after which losses are compared")
     parser.add_argument("--vocab-size", type=int, default=100_000, metavar="N", help="columns (default: %(default)s)")

@@ -12,10 +12,11 @@ may guess `</s>`; of the words that the vocabulary knows a second figure is give
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import itertools
 from typing import Any
+
+from command_line import parser_of
 
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.config import CorpusConfig, MachineConfig, from_mapping
@@ -66,10 +67,7 @@ def show(trained: LanguageModel, ids: Any, count: int, seed: int) -> None:
 
 
 def main() -> None:
-    summary, _, details = __doc__.partition("\n")
-    parser = argparse.ArgumentParser(
-        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("fill", metavar="CHECKPOINT", help="trained with --task fill")
     parser.add_argument("next", metavar="CHECKPOINT", help="trained with --task next, on the same text")
     parser.add_argument("--examples", type=int, default=10, metavar="N", help="how many (default: %(default)s)")

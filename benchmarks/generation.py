@@ -19,6 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from command_line import parser_of
+
 
 def ours(checkpoint: str, batch: int, tokens: int, engine: str) -> float:
     """Milliseconds a token."""
@@ -81,10 +83,7 @@ def theirs(checkpoint: str, batch: int, tokens: int) -> float:
 
 
 def main() -> None:
-    summary, _, details = __doc__.partition("\n")
-    parser = argparse.ArgumentParser(
-        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("checkpoint", metavar="CHECKPOINT")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 64], metavar="N", help="samples at once")
     parser.add_argument("--tokens", type=int, default=10_000, metavar="N", help="drawn in each turn")

@@ -16,6 +16,8 @@ import subprocess
 import sys
 from typing import Any
 
+from command_line import parser_of
+
 SETTINGS: dict[str, dict[str, Any]] = {
     "ptb-medium": {
         "num_layers": 2, "hidden_size": 650, "embedding_size": 650, "batch_size": 20, "bptt_steps": 35,
@@ -69,10 +71,7 @@ def measure(name: str, device: str, *, does_run: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    summary, _, details = __doc__.partition("\n")
-    parser = argparse.ArgumentParser(
-        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS), metavar="NAME",
                         help=f"which of {', '.join(SETTINGS)} (default: all)")  # fmt: skip
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="default: %(default)s")

@@ -11,13 +11,14 @@ any training.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from command_line import parser_of
 
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.config import CorpusConfig, MachineConfig, from_mapping
@@ -83,10 +84,7 @@ def by_model(scorer: Scorer) -> Callable[[list[list[int]]], Any]:
 
 
 def main() -> None:
-    summary, _, details = __doc__.partition("\n")
-    parser = argparse.ArgumentParser(
-        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="trained on words, on the files that it names")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the corruptions (default: %(default)s)")
     args = parser.parse_args()

@@ -10,7 +10,6 @@ sentences are scored each for itself, as `score` does without --stream.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
@@ -20,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from command_line import parser_of
 
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.config import MachineConfig
@@ -61,10 +62,7 @@ def proportional_kib(pid: int) -> int:
 
 
 def main() -> None:
-    summary, _, details = __doc__.partition("\n")
-    parser = argparse.ArgumentParser(
-        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("checkpoint", metavar="CHECKPOINT")
     parser.add_argument("text", metavar="FILE")
     parser.add_argument("--engine", default="auto", choices=["auto", "jax", "c"])

@@ -32,6 +32,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from command_line import parser_of
+
 WORKER = Path(__file__).with_name("speed_worker.py")
 SETTINGS: dict[str, dict[str, Any]] = {
     name: dict(zip(("cell", "vocab_size", "hidden_size", "batch_size", "bptt_steps"), values))
@@ -286,10 +288,7 @@ def machine() -> dict[str, Any]:
 
 
 def main() -> None:
-    summary, _, details = __doc__.partition("\n")
-    parser = argparse.ArgumentParser(
-        description=summary, epilog=details, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS), metavar="NAME",
                         help=f"which of {', '.join(SETTINGS)} (default: all)")  # fmt: skip
     parser.add_argument("--engines", nargs="+", choices=["c", "jax"],

@@ -28,7 +28,7 @@ def build(prog: str) -> argparse.ArgumentParser:
         f"  {prog} runs/model.safetensors book.txt --summary\n"
         f"  {prog} runs/model.safetensors book.txt --stream    perplexity as it is published, state carried\n"
         f"  {prog} a.safetensors book.txt --stream --interpolate b.safetensors --fit-weights held-out.txt\n"
-        f"  {prog} runs/model.safetensors book.txt --stream --cache-size 2000",
+        f"  {prog} runs/model.safetensors book.txt --stream --cache-size 1000",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a trained model")
     parser.add_argument("file", nargs="?", default="-", metavar="FILE",
