@@ -54,6 +54,8 @@ MAY_IMPORT = {
     "sampling": set(),
     "generation": {"config", "sampling"},
     "text_generation": {"config", "generation", "preprocessing"},
+    "alignment": {"preprocessing"},
+    "inspection": {"alignment", "sampling"},
     "interpolation": {"batching", "scoring"},
     "neural_cache": set(),
     "nbest": {"config"},
