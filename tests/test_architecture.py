@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "numpy2": set(),
     "aesara_flags": {"config", "numpy2"},
     "freed_memory": set(),
+    "pages": set(),
     # text
     "detokenizing": set(),
     "vocabulary": {"config"},
