@@ -56,6 +56,8 @@ MAY_IMPORT = {
     "generation": {"config", "sampling"},
     "text_generation": {"config", "generation", "preprocessing"},
     "alignment": {"preprocessing"},
+    "gradient_flow": {"layers", "model", "unrolling"},
+    "plots": {"config"},
     "inspection": {"alignment", "sampling"},
     "interpolation": {"batching", "scoring"},
     "neural_cache": set(),
@@ -77,6 +79,7 @@ MAY_IMPORT = {
 # Packages from elsewhere, and the modules that may import them; NumPy is for all.
 OUTSIDE = {
     "aesara": {
+        "gradient_flow",
         "adaptive_head", "cells", "cloze", "dynamic_evaluation", "encoder", "engine", "heads", "layers", "losses",
         "model", "noise", "optimizers", "regularization", "unrolling",
     },
@@ -84,6 +87,7 @@ OUTSIDE = {
     "nltk": {"preprocessing"},
     "safetensors": {"checkpoint"},
     "tqdm": {"cli"},
+    "matplotlib": {"plots"},
     "tomli": {"cli"},
     "argparse": {"cli"},
 }
