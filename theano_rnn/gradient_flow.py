@@ -115,5 +115,4 @@ def windows_of(ids: Sequence[int], *, length: int, count: int) -> Any:
     if len(ids) < length:
         raise ValueError(f"a text of at least {length} tokens is needed, this one has {len(ids)}")
     starts = np.unique(np.linspace(0, len(ids) - length, count).astype(int))
-    ids = np.asarray(ids, np.int32)
     return np.stack([np.asarray(ids[start : start + length], np.int32) for start in starts])
