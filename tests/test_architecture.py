@@ -72,6 +72,12 @@ MAY_IMPORT = {
         "checkpoint", "config", "corpus", "dynamic_evaluation", "language_model", "neural_cache", "scoring",
     },
     "scoring": {"batching", "preprocessing"},
+    "columns": set(),
+    "model_columns": {"columns", "generation", "sampling"},
+    "typed_text": {"alignment", "config", "preprocessing", "reading"},
+    "playing": {"alignment", "columns", "config", "generation", "language_model", "model_columns", "typed_text"},
+    "web_guard": set(),
+    "web": {"columns", "config", "pages", "playing", "web_guard"},
     "training": {"batching", "checkpoint", "config", "optimizers", "schedules", "scoring"},
     "cli": ...,
 }
@@ -90,6 +96,10 @@ OUTSIDE = {
     "matplotlib": {"plots"},
     "tomli": {"cli"},
     "argparse": {"cli"},
+    "fastapi": {"web"},
+    "starlette": {"web"},
+    "pydantic": {"web"},
+    "uvicorn": {"cli"},
 }
 
 # What may be called in one module only.

@@ -26,7 +26,7 @@ LIMITS = {
     "candidates": 50,
     "samples": 8,
     "new_tokens": 200,  # of a sample
-    "temperature": 5.0,
+    "temperature": 5,
 }
 NUM_GUESSES = 5
 COLDEST = 0.001  # a lower temperature counts as 0: single precision would not do

@@ -1,0 +1,269 @@
+// A text area, the text as the model read it, and what may come next. All texts go in as textContent, never as HTML.
+const model = JSON.parse(document.getElementById("model").textContent);
+const at = (id) => document.getElementById(id);
+const text = at("text"), read = at("read"), status = at("status");
+const NUM_CANDIDATES = 8, WAIT = 200; // milliseconds after typing
+
+let pieces = [], spans = [], chosen = -1; // what is shown, and which of it is looked at
+let scoring = null, completing = null, timer = 0, seed = 0; // requests on their way
+
+function made(tag, className, ...children) {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.append(...children);
+  return element;
+}
+
+function short(name, most = 60) {
+  const characters = Array.from(name.replace(/\n/g, "\u21b5"));
+  return characters.length > most ? characters.slice(0, most).join("") + "\u2026" : characters.join("");
+}
+
+function tokenName(token) {
+  return token === "</s>" ? "\u00b6 end of sentence" : token === " " ? "\u2423 blank" : short(token);
+}
+
+function percent(p) {
+  if (p >= 0.001) return `${(100 * p).toFixed(1)} %`;
+  return p >= 1e-6 ? `1 in ${Math.round(1 / p).toLocaleString("en")}` : "below 1 in a million";
+}
+
+function say(line, isBad = false) {
+  status.textContent = line;
+  status.classList.toggle("bad", isBad);
+}
+
+async function asked(path, body, signal) {
+  let response;
+  try {
+    response = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, signal,
+      body: JSON.stringify(body) });
+  } catch (error) {
+    throw error.name === "AbortError" ? error : new Error("The server does not answer: has it been stopped?");
+  }
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(answer.error || `The server answered with status ${response.status}.`);
+  return answer;
+}
+
+// The text
+
+function changed(isTyped) {
+  read.classList.add("stale");
+  if (isTyped) forgetCompletions();
+  clearTimeout(timer);
+  timer = setTimeout(score, WAIT);
+}
+
+async function score() {
+  if (scoring) scoring.abort();
+  const mine = (scoring = new AbortController());
+  try {
+    const answer = await asked("/api/score", { text: text.value.toWellFormed?.() ?? text.value,
+      temperature: Number(at("temperature").value), num_candidates: NUM_CANDIDATES }, mine.signal);
+    if (mine !== scoring) return;
+    say("");
+    show(answer);
+  } catch (error) {
+    if (error.name !== "AbortError" && mine === scoring) say(error.message, true);
+  }
+}
+
+function show(answer) {
+  pieces = answer.pieces;
+  spans = [];
+  chosen = -1;
+  const children = [];
+  for (const [i, piece] of pieces.entries()) {
+    const blanks = model.unit === "word" ? piece.text.match(/^\s*/)[0] : "";
+    const span = tokenSpan(piece.text.slice(blanks.length), -piece.log_probability);
+    span.id = `token-${i}`;
+    span.setAttribute("role", "option");
+    span.setAttribute("aria-label", `${tokenName(piece.token)}, ${nats(piece)}`);
+    if (piece.is_unknown) span.classList.add("unknown");
+    children.push(blanks, span);
+    spans.push(span);
+  }
+  read.replaceChildren(...children, answer.rest);
+  read.classList.remove("stale");
+  read.removeAttribute("aria-activedescendant");
+  at("totals").textContent = totals(answer);
+  choose(-1);
+  showCandidates(answer.candidates);
+}
+
+function nats(piece) {
+  return `${Math.abs(piece.log_probability).toFixed(2)} nats`;
+}
+
+function totals(answer) {
+  if (!pieces.length) return "";
+  const count = `${pieces.length.toLocaleString("en")} ${pieces.length === 1 ? "token" : "tokens"}`;
+  const words = [...new Set(pieces.filter((piece) => piece.is_unknown).map((piece) => short(piece.token, 30)))];
+  const named = words.slice(0, 5).join(", ") + (words.length > 5 ? ", \u2026" : "");
+  const unknown = words.length ? `; not in the vocabulary: ${named}` : "";
+  return `${count}, ${(-answer.total).toFixed(1)} nats, perplexity ${perplexity(answer.perplexity)}${unknown}`;
+}
+
+function perplexity(value) {
+  return value >= 1e6 ? value.toExponential(1) : value >= 100 ? Math.round(value).toLocaleString("en") : value.toFixed(1);
+}
+
+// One token
+
+function choose(i, scroll = false) {
+  spans[chosen]?.classList.remove("chosen");
+  spans[chosen]?.setAttribute("aria-selected", "false");
+  chosen = i;
+  const piece = pieces[i], panel = at("token");
+  if (!piece) {
+    panel.replaceChildren(made("p", "help", "Nothing is chosen: point at a token of the text."));
+    return;
+  }
+  spans[i].classList.add("chosen");
+  spans[i].setAttribute("aria-selected", "true");
+  read.setAttribute("aria-activedescendant", spans[i].id);
+  if (scroll) spans[i].scrollIntoView({ block: "nearest" });
+  const rows = piece.guesses.map(([token, p]) => {
+    const bar = made("div", "bar");
+    bar.style.width = `${100 * p}%`;
+    return made("div", "guess", made("span", "", tokenName(token)), made("span", "share", percent(p)), bar);
+  });
+  panel.replaceChildren(
+    made("p", "name", tokenName(piece.token), piece.is_unknown ? " (not in the vocabulary, read as <unk>)" : ""),
+    made("p", "", `probability ${percent(Math.exp(piece.log_probability))}, surprisal ${nats(piece)}`),
+    made("p", "help", "What the model took for likeliest here:"),
+    ...rows,
+  );
+}
+
+function beside(i, lines) {
+  const here = spans[i].getBoundingClientRect();
+  let best = i, least = Infinity;
+  for (const [j, span] of spans.entries()) {
+    const there = span.getBoundingClientRect(), down = lines * (there.top - here.top);
+    const distance = 1000 * down + Math.abs(there.left - here.left);
+    if (down > here.height / 3 && distance < least) [best, least] = [j, distance];
+  }
+  return best;
+}
+
+read.addEventListener("keydown", (event) => {
+  const last = spans.length - 1;
+  const move = { ArrowLeft: () => Math.max(chosen - 1, 0), ArrowRight: () => Math.min(chosen + 1, last),
+    Home: () => 0, End: () => last, ArrowUp: () => (chosen < 0 ? 0 : beside(chosen, -1)),
+    ArrowDown: () => (chosen < 0 ? 0 : beside(chosen, 1)), Escape: () => -1 }[event.key];
+  if (!move || last < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  choose(move(), true);
+});
+read.addEventListener("focus", () => {
+  if (chosen < 0 && spans.length) choose(spans.length - 1);
+});
+for (const kind of ["mouseover", "click"]) {
+  read.addEventListener(kind, (event) => {
+    const i = spans.indexOf(event.target);
+    if (i >= 0) choose(i);
+  });
+}
+
+// What may come next
+
+const buttons = Array.from({ length: NUM_CANDIDATES }, (_, i) => {
+  const button = made("button", "", made("kbd", "", String(i + 1)), made("span", "word"), made("span", "share"));
+  button.type = "button";
+  button.hidden = true;
+  button.addEventListener("click", () => append(button.dataset.text));
+  at("candidates").append(button);
+  return button;
+});
+
+function showCandidates(candidates) {
+  for (const [i, button] of buttons.entries()) {
+    const candidate = candidates[i];
+    button.hidden = !candidate;
+    if (!candidate) continue;
+    button.dataset.text = candidate.text;
+    button.disabled = candidate.text === "";
+    button.title = button.disabled ? "Ends the sentence: type a full stop first." : "";
+    button.children[1].textContent = tokenName(candidate.token);
+    button.children[2].textContent = percent(candidate.probability);
+  }
+}
+
+function append(added) {
+  if (!added) return;
+  forgetCompletions();
+  const end = text.value.length;
+  text.setSelectionRange(end, end);
+  const isUndoable = document.activeElement === text && document.execCommand("insertText", false, added);
+  if (!isUndoable) text.setRangeText(added, end, end, "end");
+  text.scrollTop = text.scrollHeight;
+  changed(false);
+  for (const button of buttons) button.disabled = true; // until they are those of the new text
+}
+
+// How it goes on
+
+function forgetCompletions() {
+  if (completing) completing.abort();
+  completing = null;
+  at("complete").disabled = false;
+  at("completions").replaceChildren();
+}
+
+async function complete() {
+  forgetCompletions();
+  const mine = (completing = new AbortController()), prompt = text.value.toWellFormed?.() ?? text.value;
+  at("complete").disabled = true;
+  say("Writing\u2026");
+  seed += 1;
+  try {
+    const answer = await asked("/api/complete", { prompt, num_samples: Number(at("samples").value), seed,
+      max_tokens: Number(at("length").value), temperature: Number(at("temperature").value) }, mine.signal);
+    if (mine !== completing) return;
+    say("");
+    at("completions").replaceChildren(...answer.samples.map((sample) => completion(prompt, sample)));
+  } catch (error) {
+    if (error.name !== "AbortError" && mine === completing) say(error.message, true);
+  } finally {
+    if (mine === completing) at("complete").disabled = false;
+  }
+}
+
+function completion(prompt, sample) {
+  const before = Array.from(prompt.slice(-80)).slice(-24).join("");
+  const button = made("button", "", made("span", "before", (before.length < prompt.length ? "\u2026" : "") + before), sample);
+  button.type = "button";
+  button.addEventListener("click", () => {
+    text.value = prompt + sample;
+    text.scrollTop = text.scrollHeight;
+    changed(false);
+  });
+  return button;
+}
+
+text.addEventListener("input", () => changed(true));
+at("temperature").addEventListener("input", () => {
+  at("temperature-value").textContent = Number(at("temperature").value).toFixed(2);
+  changed(false);
+});
+at("complete").addEventListener("click", complete);
+document.addEventListener("keydown", (event) => {
+  const button = event.altKey && !event.ctrlKey && /^Digit[1-8]$/.test(event.code) && buttons[Number(event.code[5]) - 1];
+  if (button) {
+    event.preventDefault();
+    button.click();
+  } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    complete();
+  }
+});
+
+at("about").textContent = `${model.name}: ${model.cell.toUpperCase()}, ${model.num_layers} \u00d7 ${model.hidden_size} units, ` +
+  `${model.parameters.toLocaleString("en")} parameters, vocabulary of ${model.vocab_size.toLocaleString("en")} ` +
+  `${model.unit === "word" ? "words" : "characters"}`;
+at("samples").max = model.limits.samples;
+at("length").max = model.limits.new_tokens;
+legend(at("legend"));
+score();
