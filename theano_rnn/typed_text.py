@@ -38,9 +38,11 @@ def typed_pieces(text: str, vocabulary: Vocabulary, end_id: int) -> tuple[list[P
     tokenize, end = word_tokenizer(config), vocabulary.id_to_token(end_id)
     pieces: list[Piece] = []
     here = 0
-    for stop, is_ended in sentence_stops(text, config):
+    for stop, is_ended, follows in sentence_stops(text, config):
         sentence = text[here:stop]
-        tokens = tokenize(sentence.replace("\n", " "))
+        tokens = tokenize(sentence.replace("\n", " ") + follows)
+        if follows:
+            tokens.pop()
         if tokens:
             pieces += map(Piece, parts(sentence, tokens), tokens, map(vocabulary.token_to_id, tokens))
             here = stop
@@ -49,14 +51,17 @@ def typed_pieces(text: str, vocabulary: Vocabulary, end_id: int) -> tuple[list[P
     return pieces, text[here:]
 
 
-def sentence_stops(text: str, config: TextConfig) -> Iterator[tuple[int, bool]]:
-    """Where each sentence of a text of words stops, and whether it ends there."""
+def sentence_stops(text: str, config: TextConfig) -> Iterator[tuple[int, bool, str]]:
+    """Where each sentence of a text of words stops, whether it ends there, and what is to be imagined after it.
+
+    A sentence that goes on, as after `Mr.`, has another word there: before it the full stop belongs to the token.
+    """
     if config.sentences == "line":
         here = 0
         for line in text.split("\n"):
             here += len(line)
             if line.strip():
-                yield here, here < len(text)
+                yield here, here < len(text), ""
             here += 1
         return
     breaks = [found.span() for found in PARAGRAPH_END.finditer(text)]
@@ -64,15 +69,13 @@ def sentence_stops(text: str, config: TextConfig) -> Iterator[tuple[int, bool]]:
         paragraph = text[start:stop].replace("\n", " ")
         if not paragraph.strip():
             continue
-        sentences, here = splitter(config)(paragraph), 0
-        for number, sentence in enumerate(sentences, start=1):
+        (*whole, last), here = splitter(config)(paragraph), 0
+        for sentence in whole:
             here = paragraph.find(sentence, here) + len(sentence)
-            yield start + here, number < len(sentences) or stop < len(text) or is_whole(sentence, paragraph, config)
-
-
-def is_whole(sentence: str, paragraph: str, config: TextConfig) -> bool:
-    """Whether the last sentence of a paragraph has ended: a blank follows, and a new one could begin."""
-    return paragraph[-1].isspace() and len(splitter(config)(sentence + PROBE)) > 1
+            yield start + here, True, ""
+        here = paragraph.find(last, here) + len(last)
+        goes_on = stop == len(text) and len(splitter(config)(last + PROBE)) == 1
+        yield start + here, stop < len(text) or (paragraph[-1].isspace() and not goes_on), PROBE if goes_on else ""
 
 
 def appended(new: Sequence[str], text: str, tokens: Sequence[str], config: TextConfig) -> str:
