@@ -11,7 +11,8 @@ WORDS = ["She", "was", "happy", ".", "``", "''", "!", "?", "Oh", "Mr.", ",", "'s
 NASTY = [
     "", " ", "\n", " \n\n ", "\r\n\t", "\0", "a\0b. C", "x" * 5000, "<img src=x onerror=alert(1)>", "\u202eabc\u202c",
     "\u2028", "😀👩\u200d💻! 😀", "שלום. עולם", "İstanbul ǅ ß", "a.\u00a0B", "\x1c\x1d", "``''\"\"''``",
-    "don't cannot 'tis d'ye", "...", ". . .", "?!" * 50, "(a) [b] {c}", "1,000.50 a,b", "e\u0301t\u00e9", "\ufeffShe", "--", "Mr. \n\n Mr. ",
+    "don't cannot 'tis d'ye", "...", ". . .", "?!" * 50, "(a) [b] {c}", "1,000.50 a,b", "e\u0301t\u00e9",
+    "\ufeffShe", "--", "Mr. \n\n Mr. ",
 ]  # fmt: skip
 CONFIGS = [
     TextConfig(), TextConfig(lowercase=True), TextConfig(sentences="line"), TextConfig(tokens="whitespace"),
