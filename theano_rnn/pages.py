@@ -19,7 +19,9 @@ from typing import Any
 
 PART = re.compile(r"/\*([\w-]+\.(?:css|js))\*/")
 INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)  # what a browser runs or applies; data have a type
-UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}  # in HTML, or in a script
+UNSAFE = {  # in HTML, in a script, or, halves of characters, in UTF-8
+    code: f"\\u{code:04x}" for code in [*map(ord, "<>&\u2028\u2029"), *range(0xD800, 0xE000)]
+}
 
 
 def page(name: str, **data: Any) -> str:
