@@ -30,7 +30,7 @@ import numpy as np
 Step = Callable[..., Sequence[Any]]
 Column = Generator[int, Any, Any]
 WIDTHS = (1, 4, 16, 32)  # columns of a step: few, since XLA compiles each
-MOST_WAITING = 256  # columns
+MOST_WAITING = 512  # columns
 
 
 class Anew(int):
