@@ -44,7 +44,7 @@ class Load:
         while time.perf_counter() < until:
             kind, sentence = rng.choice(kinds), rng.choice(self.sentences)
             body = {"text": sentence} if kind == "score" else {
-                "prompt": " ".join(sentence.split()[:5]), "num_samples": 2, "max_tokens": 30, "seed": rng.randrange(999),
+                "prompt": " ".join(sentence.split()[:5]), "num_samples": 2, "max_tokens": 30, "seed": rng.randrange(99),
             }  # fmt: skip
             began = time.perf_counter()
             try:

@@ -15,7 +15,7 @@ from web_client import Client
 from theano_rnn.columns import Busy
 from theano_rnn.pages import security_policy
 from theano_rnn.playing import LIMITS
-from theano_rnn.web import application
+from theano_rnn.web import COMPLETE, SCORE, application
 
 TEXT = 'She was happy. "Oh!" Emma was not <b>, Zorblax. '
 
@@ -76,14 +76,22 @@ def test_continuations_are_those_of_the_model(client):
     assert answer.json() == {"samples": completed(TEXT, **asked, config=config)}
 
 
+def test_whole_numbers_may_be_written_with_a_point(client):
+    expected = client.post(COMPLETE, {"prompt": "She", "num_samples": 2, "seed": 3}).json()
+    assert client.post(COMPLETE, {"prompt": "She", "num_samples": 2.0, "seed": 3.0}).json() == expected
+
+
 def test_the_interface_is_described_and_has_no_pages_that_load_scripts_from_elsewhere(client):
     described = client.get("/openapi.json").json()
     assert set(described["paths"]) == {"/api/model", "/api/score", "/api/complete"}
+    fields = described["components"]["schemas"]["CompleteRequest"]["properties"]
+    assert fields["top_k"]["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": 1_000_000}
+    limits = {name: (field.get("minimum"), field.get("maximum")) for name, field in fields.items()}
+    assert limits["num_samples"] == (1, LIMITS["samples"]) and limits["max_tokens"] == (1, LIMITS["new_tokens"])
     for path in ("/docs", "/redoc"):
         refused(client.get(path), 404)
 
 
-SCORE, COMPLETE = "/api/score", "/api/complete"
 REFUSALS = [
     (SCORE, {}, 422), (SCORE, [], 422), (SCORE, None, 422), (SCORE, "a", 422), (SCORE, {"text": 5}, 422),
     (SCORE, {"text": None}, 422), (SCORE, {"text": ["a"]}, 422), (SCORE, {"text": "a", "more": 1}, 422),
@@ -124,12 +132,12 @@ def test_a_long_body_without_a_length_is_refused(client):
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/api/score", 405), ("POST", "/", 405), ("PUT", "/api/score", 405), ("DELETE", "/api/model", 405),
-     ("OPTIONS", "/api/score", 405), ("GET", "/nothing", 404), ("GET", "/../setup.cfg", 404), ("GET", "/%00", 404)],
+    [("GET", "/api/score", 405), ("POST", "/", 405), ("POST", "/api/model", 405),
+     ("PUT", "/api/score", 405), ("DELETE", "/api/model", 405), ("OPTIONS", "/api/score", 405),
+     ("GET", "/nothing", 404), ("GET", "/../setup.cfg", 404), ("GET", "/%00", 404)],
 )  # fmt: skip
 def test_other_methods_and_paths_are_refused(client, method, path, status):
-    headers = {"content-type": "application/json"} if method == "POST" else {}
-    refused(client.request(method, path, headers=headers), status)
+    refused(client.request(method, path), status)
 
 
 def test_the_name_of_another_server_and_the_page_of_another_are_refused(client):

@@ -24,6 +24,10 @@ class Exchange:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"x-own", b"1")]})
         await send({"type": "http.response.body", "body": b"fine"})
 
+    async def refuse(self, scope, receive, send):
+        await send({"type": "http.response.start", "status": 405, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
     async def receive(self):
         await asyncio.sleep(self.seconds)
         chunk = next(self.chunks, None)
@@ -38,7 +42,7 @@ class Exchange:
     def run(self, repeated=()):
         headers = [(name.encode(), value.encode()) for name, value in [*self.headers.items(), *repeated]]
         scope = {"type": "http", "method": self.method, "path": "/", "scheme": "http", "headers": headers}
-        asyncio.run(Guard(self.app, **self.options)(scope, self.receive, self.send))
+        asyncio.run(Guard(self.app, **{"post_paths": ["/"], **self.options})(scope, self.receive, self.send))
         if not self.sent:
             return None
         self.answer = {name.decode(): value.decode() for name, value in self.sent[0]["headers"]}
@@ -131,6 +135,13 @@ def test_other_names_are_answered_where_they_are_this_servers():
     assert Exchange("GET", {"host": "box:80"}, hosts=["box"]).run() == 200
     for host, status in (("192.168.1.9:80", 200), ("[fe80::1]", 200), ("example.org", 421)):
         assert Exchange("GET", {"host": host}, is_any_address=True).run() == status
+
+
+def test_a_post_to_another_path_is_left_to_the_application_without_its_body():
+    exchange = Exchange(headers={"content-type": "text/plain"}, chunks=iter(lambda: b"x" * 1024, None), post_paths=[])
+    exchange.app = exchange.refuse
+    assert exchange.run() == 405 and exchange.num_read == 0
+    assert Exchange(headers={"origin": "http://example.org"}, post_paths=[]).run() == 403
 
 
 def test_a_header_that_decides_must_come_once():

@@ -11,12 +11,12 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from theano_rnn.columns import Busy, Column, Columns
@@ -25,6 +25,7 @@ from theano_rnn.pages import page, security_policy
 from theano_rnn.playing import LIMITS, Player
 from theano_rnn.web_guard import Guard
 
+POST_PATHS = SCORE, COMPLETE = "/api/score", "/api/complete"
 NUM_THREADS = 4  # that cut text and make answers
 CLIENT_GONE = 499  # a status that nobody reads
 MOST_IN_MESSAGE = 200  # characters of an error
@@ -36,20 +37,30 @@ class Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
+def whole(value: Any) -> Any:
+    """A number without a fraction as an int: to JSON 3.0 is one, too."""
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(whole)]
+
+
 class ScoreRequest(Strict):
     text: str = Field(max_length=LIMITS["characters"], description="what is scored")
     temperature: float = Field(1.0, ge=0, le=LIMITS["temperature"], description="of the candidates' probabilities")
-    num_candidates: int = Field(8, ge=1, le=LIMITS["candidates"], description="likeliest next tokens that are told")
+    num_candidates: Whole = Field(8, ge=1, le=LIMITS["candidates"], description="likeliest next tokens that are told")
 
 
 class CompleteRequest(Strict):
     prompt: str = Field(max_length=LIMITS["characters"], description="what is continued")
-    num_samples: int = Field(3, ge=1, le=LIMITS["samples"])
-    max_tokens: int = Field(40, ge=1, le=LIMITS["new_tokens"], description="of a sample; a sentence ends it, too")
+    num_samples: Whole = Field(3, ge=1, le=LIMITS["samples"])
+    max_tokens: Whole = Field(40, ge=1, le=LIMITS["new_tokens"], description="of a sample; a sentence ends it, too")
     temperature: float = Field(1.0, ge=0, le=LIMITS["temperature"], description="0 takes the likeliest token each time")
-    top_k: int | None = Field(None, ge=1, le=1_000_000, description="draw from this many likeliest tokens alone")
+    top_k: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(whole)] | None = Field(
+        None, description="draw from this many likeliest tokens alone"
+    )
     top_p: float = Field(1.0, gt=0, le=1, description="draw from the fewest tokens that have this probability together")
-    seed: int = Field(1, ge=0, le=2**53 - 1, description="same seed, same samples")
+    seed: Whole = Field(1, ge=0, le=2**53 - 1, description="same seed, same samples")
 
 
 class ScoredPiece(BaseModel):
@@ -108,7 +119,7 @@ def application(player: Player, columns: Columns, **options: Any) -> Guard:
         """Name, sizes and limits."""
         return player.about()
 
-    @app.post("/api/score", response_model=ScoreAnswer, responses=refusals(408, 413, 415, 422, 503))
+    @app.post(SCORE, response_model=ScoreAnswer, responses=refusals(408, 413, 415, 422, 503))
     async def score(asked: ScoreRequest, request: Request) -> Response:
         """How likely each token of a text is, and what may come next."""
         typed = await apart(player.typed, asked.text)
@@ -120,7 +131,7 @@ def application(player: Player, columns: Columns, **options: Any) -> Guard:
 
         return Response(await apart(answer), media_type="application/json")
 
-    @app.post("/api/complete", response_model=CompleteAnswer, responses=refusals(408, 413, 415, 422, 503))
+    @app.post(COMPLETE, response_model=CompleteAnswer, responses=refusals(408, 413, 415, 422, 503))
     async def complete(asked: CompleteRequest, request: Request) -> Response:
         """Continuations of a prompt, up to the end of a sentence."""
         typed = await apart(player.typed, asked.prompt)
@@ -129,7 +140,7 @@ def application(player: Player, columns: Columns, **options: Any) -> Guard:
 
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
-    return Guard(app, **options)
+    return Guard(app, post_paths=POST_PATHS, **options)
 
 
 def json_bytes(value: Any) -> bytes:

@@ -46,14 +46,19 @@ class Guard:
     Parameters
     ----------
     app
+    post_paths
+        What takes a POST: the body must be JSON, and is read before `app` is asked. Others are left to `app` without.
     hosts
         Names and addresses of this server, as a Host header has them, without the port.
     is_any_address
         Any IP address is this server's, too: it listens on all of them. Only names can be made to point elsewhere.
     """
 
-    def __init__(self, app: App, *, hosts: Iterable[str] = LOCAL_HOSTS, is_any_address: bool = False) -> None:
-        self.app, self.hosts, self.is_any_address = app, {host.lower() for host in hosts}, is_any_address
+    def __init__(
+        self, app: App, *, post_paths: Iterable[str], hosts: Iterable[str] = LOCAL_HOSTS, is_any_address: bool = False
+    ) -> None:
+        self.app, self.is_any_address = app, is_any_address
+        self.post_paths, self.hosts = set(post_paths), {host.lower() for host in hosts}
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -70,7 +75,7 @@ class Guard:
 
         try:
             headers = self.checked_headers(scope)
-            if scope["method"] == "POST":
+            if self.has_body(scope):
                 receive = replayed(await whole_body(headers, receive), receive)
         except RefusedError as refusal:
             await answer(sending, refusal.status, refusal.line)
@@ -78,6 +83,10 @@ class Guard:
         except ConnectionError:
             return  # nobody is there to be answered
         await self.app(scope, receive, sending)
+
+    def has_body(self, scope: Any) -> bool:
+        """Whether a request has a body that `app` reads."""
+        return scope["method"] == "POST" and scope["path"] in self.post_paths
 
     def checked_headers(self, scope: Any) -> dict[str, str]:
         """The headers by name in lower case.
@@ -96,10 +105,11 @@ class Guard:
         host = headers.get("host", "")
         if not self.is_ours(host):
             raise RefusedError(421, "this server does not go by the name in the Host header")
-        if scope["method"] == "POST":
+        if scope["method"] not in ("GET", "HEAD"):
             is_foreign = "origin" in headers and headers["origin"].lower() != f"{scope['scheme']}://{host.lower()}"
             if is_foreign or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
                 raise RefusedError(403, "requests from other web pages are not answered")
+        if self.has_body(scope):
             kind, _, charset = headers.get("content-type", "").lower().partition(";")
             if kind.strip() != "application/json" or charset.replace(" ", "") not in ("", "charset=utf-8"):
                 raise RefusedError(415, "the body must be JSON in UTF-8: Content-Type: application/json")
@@ -110,7 +120,7 @@ class Guard:
     def is_ours(self, host: str) -> bool:
         """Whether a Host header names this server.
 
-        >>> guard = Guard(None, hosts=["localhost", "::1"])
+        >>> guard = Guard(None, post_paths=[], hosts=["localhost", "::1"])
         >>> [guard.is_ours(host) for host in ("LOCALHOST:80", "[::1]:8000", "example.org", "localhost.example.org", "")]
         [True, True, False, False, False]
         """
