@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from conftest import VOCAB, compiled_once
 
-from theano_rnn.columns import Anew, Busy, Columns
+from theano_rnn.columns import Anew, Busy, Columns, Together
 from theano_rnn.config import GenerationConfig
 from theano_rnn.generation import Rules, generate
 from theano_rnn.inspection import read_along
-from theano_rnn.model_columns import candidates, sampled, scored
+from theano_rnn.model_columns import candidates, likeliest_of_all, sampled, scored
+from theano_rnn.sampling import likeliest
 
 PATIENCE = 20.0  # seconds; a test that waits so long has failed
 
@@ -193,6 +194,44 @@ def test_where_a_step_fails_all_active_columns_fail_and_later_ones_run():
         assert columns.submit(summing(1, 2)).result(PATIENCE) == [1.0, 3.0]
 
 
+def test_what_columns_ask_for_together_is_computed_once_for_all_of_a_step():
+    calls = []
+
+    def doubled(values):
+        calls.append(values)
+        return [2 * value for value in values]
+
+    def asking(number):
+        before = yield Together(doubled, number)
+        row = yield before
+        after = yield Together(doubled, float(row[0]))
+        return (yield Together(doubled, after))
+
+    step = FakeStep()
+    with running(step) as columns:
+        futures = held(step, columns, asking(1), summing(5, 6), asking(2))
+        assert results(futures) == [8.0, [5.0, 11.0], 16.0]
+    assert calls == [[1, 2], [2.0, 4.0], [4.0, 8.0]]
+    assert step.tokens[1][:3] == [2, 5, 4]
+
+
+def test_where_what_is_asked_for_together_fails_those_that_asked_fail():
+    def broken(values):
+        raise KeyError("a mistake")
+
+    def asking():
+        yield 1
+        yield Together(broken, 1)
+
+    step = FakeStep()
+    with running(step) as columns:
+        *bad, good = held(step, columns, asking(), asking(), summing(1, 2, 3))
+        for future in bad:
+            with pytest.raises(KeyError, match="a mistake"):
+                future.result(PATIENCE)
+        assert good.result(PATIENCE) == [1.0, 3.0, 6.0]
+
+
 def test_a_cancelled_future_ends_its_column():
     closed = threading.Event()
 
@@ -307,6 +346,17 @@ def test_a_sample_is_that_of_generate_with_the_same_seed(engine, lstm_step, opti
                                rngs=[np.random.default_rng([5, seed]) for seed in range(4)], config=config)
     ]  # fmt: skip
     assert found == expected
+
+
+@pytest.mark.parametrize("vocab_size", [1, 5, 63, 64, 65, 200, 1000])
+def test_the_likeliest_of_several_rows_are_those_of_each(vocab_size):
+    rng = np.random.default_rng(vocab_size)
+    for values in (3, 50, 10**6):  # few values: many ties
+        rows = rng.integers(values, size=(6, vocab_size)).astype(np.float32)
+        rows[5, ::2] = -np.inf
+        asked = [(row, min(count, vocab_size)) for row, count in zip(rows, (1, 5, 2, 40, 300, 3))]
+        for found, (row, count) in zip(likeliest_of_all(asked), asked):
+            np.testing.assert_array_equal(found, likeliest(row, count))
 
 
 def greedy(rows, **options):

@@ -2,8 +2,9 @@
 
 A piece of work is a Python generator, a *column*: it yields the id that it wants read next and is sent back the
 log-probabilities (vocab,) of what follows; what it returns is its result. One thread takes an id of every active
-column, calls `step` once for all, and hands out the rows. So a short request does not wait for a long one to end. It
-knows no model and no web; a test passes a fake step.
+column, calls `step` once for all, and hands out the rows. So a short request does not wait for a long one to end. What
+all columns do with their rows can be done for all at once, too: a column yields it as `Together`. It knows no model and
+no web; a test passes a fake step.
 
 >>> def fake(tokens, seen):
 ...     return np.tile(seen, (1, 3)), seen + 1  # "log-probabilities": how many ids were read before
@@ -23,18 +24,27 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 Step = Callable[..., Sequence[Any]]
-Column = Generator[int, Any, Any]
 WIDTHS = (1, 4, 16, 32)  # columns of a step: few, since XLA compiles each
 MOST_WAITING = 512  # columns
 
 
 class Anew(int):
     """An id that is read from the zero state, as the first one of every column is."""
+
+
+class Together(NamedTuple):
+    """What a column yields for the result of ``function([argument, ...])[i]``, called once for all that yield it."""
+
+    function: Callable[[list[Any]], Sequence[Any]]
+    argument: Any
+
+
+Column = Generator[Any, Any, Any]  # yields ids, or Together
 
 
 class Busy(RuntimeError):
@@ -46,13 +56,15 @@ class Job:
 
     def __init__(self, column: Column) -> None:
         self.column, self.row, self.token = column, -1, 0
+        self.asks: Together | None = None
         self.future: Future[Any] = Future()
 
-    def advance(self, log_probabilities: Any) -> bool:
+    def advance(self, sent: Any) -> bool:
         """Send the column what it waits for, None at first; false once it has ended, by its result or by an error."""
         try:
-            wanted = self.column.send(log_probabilities)
-            self.token = int(wanted)
+            wanted = self.column.send(sent)
+            self.asks = wanted if isinstance(wanted, Together) else None
+            self.token = self.token if self.asks else int(wanted)
         except StopIteration as stop:
             return self.end(stop.value)
         except Exception as error:
@@ -143,7 +155,7 @@ class Columns:
         active: list[Job] = []
         while self.joined_by_waiting(active):
             rows = self.rows_after(active)
-            active = [job for job, row in zip(active, rows) if job.advance(row)]
+            active = advanced(active, rows)
         for job in [*active, *self.waiting]:
             job.future.cancel()
             job.column.close()
@@ -161,7 +173,8 @@ class Columns:
                     return False
                 room = self.widths[-1] - len(active)
                 new = [self.waiting.popleft() for _ in range(min(room, len(self.waiting)))]
-            active += [job for job in new if not job.future.cancelled() and job.advance(None)]
+            new = [job for job in new if not job.future.cancelled()]
+            active += advanced(new, [None] * len(new))
             if active:
                 return True
 
@@ -199,3 +212,20 @@ class Columns:
         for new, old in zip(state, self.state):
             new[kept] = np.asarray(old)[[rows[number] for number in kept]]
         self.state = state
+
+
+def advanced(jobs: Sequence[Job], sent: Sequence[Any]) -> list[Job]:
+    """Those of `jobs` that want another id read, after each was sent its part of `sent` and what it asked for then."""
+    going = [job for job, value in zip(jobs, sent) if job.advance(value)]
+    while asking := [job for job in going if job.asks]:
+        ended: set[Job] = set()
+        for function in dict.fromkeys(job.asks.function for job in asking if job.asks):
+            group = [job for job in asking if job.asks and job.asks.function == function]
+            try:
+                answers = function([job.asks.argument for job in group if job.asks])
+            except Exception as error:
+                ended.update(job for job in group if not job.end(error=error))
+            else:
+                ended.update(job for job, answer in zip(group, answers) if not job.advance(answer))
+        going = [job for job in going if job not in ended]
+    return going

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theano_rnn.columns import Anew, Column
+from theano_rnn.columns import Anew, Column, Together
 from theano_rnn.generation import Rules
-from theano_rnn.sampling import draw, likeliest, truncated
+from theano_rnn.sampling import BLOCK, draw, likeliest, truncated
 
 
 class Scored(NamedTuple):
@@ -31,13 +31,13 @@ class Scored(NamedTuple):
 
 def scored(
     ids: Sequence[int], *, start_id: int, reset_id: int | None = None, num_guesses: int = 5
-) -> Generator[int, Any, Scored]:
+) -> Generator[Any, Any, Scored]:
     """A column that reads `ids`, of any number; parameters as of `inspection.read_along`."""
     chances, guesses, guess_chances = [], [], []
     row = yield start_id
     num_guesses = min(num_guesses, len(row))
     for token in ids:
-        best = likeliest(row, num_guesses)
+        best = yield Together(likeliest_of_all, (row, num_guesses))
         chances.append(row[token])
         guesses.append(best)
         guess_chances.append(row[best])
@@ -90,7 +90,7 @@ def sampled(
             token = int(np.argmax(scores))
         else:
             scores = truncated(scores / config.temperature, top_k=config.top_k, top_p=config.top_p)
-            token = int(draw(scores, np.array([rng.random()]))[0])
+            token = yield Together(drawn_for_all, (scores, rng.random()))
         if token == rules.end_id and not (is_end_passed and num_tokens == 0):
             break
         history.append(token)
@@ -102,6 +102,38 @@ def sampled(
 def next_id(token: int, start_id: int, reset_id: int | None) -> int:
     """What a column yields after `token`: that, or the start anew where its sentence has ended."""
     return Anew(start_id) if token == reset_id else token
+
+
+def likeliest_of_all(asked: Sequence[tuple[Any, int]]) -> list[Any]:
+    """`sampling.likeliest` of each of several rows (vocab,), each with its own count.
+
+    >>> rows = np.array([[1.0, 3.0, 2.0, 3.0, 2.0], [5.0, 5.0, 5.0, 0.0, 0.0]])
+    >>> [ids.tolist() for ids in likeliest_of_all([(rows[0], 3), (rows[1], 2)])]
+    [[1, 3, 2], [0, 1]]
+    """
+    rows, counts = np.stack([row for row, _ in asked]), np.array([count for _, count in asked])
+    numbers, ids = np.nonzero(rows >= low_enough(rows, int(counts.max()))[:, None])  # few of each row
+    order = np.lexsort((ids, -rows[numbers, ids], numbers))
+    starts = np.searchsorted(numbers, np.arange(len(rows)))
+    return [ids[order[start : start + count]] for start, count in zip(starts, counts)]
+
+
+def low_enough(rows: Any, count: int) -> Any:
+    """A number (batch,) for each of `rows` (batch, vocab) that at least `count` of it reach, and few more.
+
+    The maxima of blocks of the row reach it, so many of them; they are found faster than the row is partly sorted.
+    """
+    whole = rows.shape[1] // BLOCK * BLOCK
+    tops = rows[:, :whole].reshape(len(rows), -1, BLOCK).max(axis=2)  # (batch, blocks)
+    if tops.shape[1] < count:
+        tops = rows
+    return np.partition(tops, tops.shape[1] - count, axis=1)[:, -count]
+
+
+def drawn_for_all(asked: Sequence[tuple[Any, float]]) -> list[int]:
+    """`sampling.draw` of each of several rows (1, vocab), each with its own random number."""
+    ids = draw(np.concatenate([scores for scores, _ in asked]), np.array([uniform for _, uniform in asked]))
+    return [int(i) for i in ids]
 
 
 def candidates(following: Any, *, temperature: float, banned: Sequence[int], count: int) -> tuple[Any, Any]:
