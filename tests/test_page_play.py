@@ -84,8 +84,8 @@ class Page:
 def page(browser, client):
     pages = []
 
-    def opened(**options):
-        pages.append(Page(browser, f"http://127.0.0.1:{client.port}", **options))
+    def opened(port=client.port, **options):
+        pages.append(Page(browser, f"http://127.0.0.1:{port}", **options))
         return pages[-1]
 
     yield opened
@@ -167,6 +167,21 @@ def test_texts_are_completed_and_one_is_picked(page):
     page.wait_for_value("She was" + samples[2])
     page.window.type("#text", " Oh")
     assert page.window.locator("#completions button").count() == 0
+
+
+def test_of_a_model_of_characters_every_character_is_a_token(page):
+    _, columns, player = opened(unit="char")
+    client = Client(application(player, columns))
+    try:
+        page = page(client.port)
+        page.type("ab\nc d", 6)
+        assert page.window.locator("#read").text_content() == "ab\nc d"
+        assert page.window.get_attribute("#token-2", "class") == "token newline"
+        first = scored("ab\nc d", unit="char")["candidates"][0]["text"]
+        page.window.keyboard.press("Alt+Digit1")
+        page.wait_for_value("ab\nc d" + first)
+    finally:
+        client.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -223,7 +223,7 @@ async function complete() {
       max_tokens: Number(at("length").value), temperature: Number(at("temperature").value) }, mine.signal);
     if (mine !== completing) return;
     say("");
-    at("completions").replaceChildren(...answer.samples.map((sample) => completion(prompt, sample)));
+    at("completions").replaceChildren(...[...new Set(answer.samples)].map((sample) => completion(prompt, sample)));
   } catch (error) {
     if (error.name !== "AbortError" && mine === completing) say(error.message, true);
   } finally {
