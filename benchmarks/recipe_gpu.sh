@@ -3,11 +3,14 @@
 #
 #   TRAIN=corpora/ptb.train.txt VALID=corpora/ptb.valid.txt benchmarks/recipe_gpu.sh ptb-medium 9
 #   TRAIN=corpora/input.txt benchmarks/recipe_gpu.sh char-shakespeare 9
+#   TRAIN=corpora/ptb.train.txt VALID=corpora/ptb.valid.txt benchmarks/recipe_gpu.sh ptb-medium 5 --epochs 40
 #
-# Log and learning curve go to $OUT (default: gpu_results). DEVICE=cpu tries it out where there is no GPU.
+# What follows the minutes are flags of train.py, for the first call. Log and learning curve go to $OUT (default:
+# gpu_results). DEVICE=cpu tries it out where there is no GPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 recipe=${1:?name of a recipe} minutes=${2:?minutes of training}
+shift 2
 out=${OUT:-gpu_results}
 checkpoint=runs/$recipe.safetensors
 mkdir -p "$out" runs
@@ -18,7 +21,8 @@ resume=()
 if [ -e "$checkpoint" ]; then resume=(--resume); fi
 python3 -c 'import jax; print("JAX", jax.__version__, jax.devices())' | tee "$out/devices.txt"
 python3 scripts/train.py --config "recipes/$recipe.toml" "${files[@]}" --engine jax --device "${DEVICE:-gpu}" \
-    --checkpoint "$checkpoint" --max-seconds "$(python3 -c "print(60 * $minutes)")" "${resume[@]}" 2>&1 | tee "$out/$recipe.txt"
+    --checkpoint "$checkpoint" --max-seconds "$(python3 -c "print(60 * $minutes)")" "${resume[@]}" "$@" 2>&1 |
+    tee "$out/$recipe.txt"
 cp "runs/$recipe.jsonl" "$out/"
 if python3 -c 'import matplotlib' 2>/dev/null; then
     unit=word

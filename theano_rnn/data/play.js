@@ -232,8 +232,9 @@ async function complete() {
 }
 
 function completion(prompt, sample) {
-  const before = Array.from(prompt.slice(-80)).slice(-24).join("");
-  const button = made("button", "", made("span", "before", (before.length < prompt.length ? "\u2026" : "") + before), sample);
+  let before = Array.from(prompt.slice(-80)).slice(-24).join("");
+  if (before.length < prompt.length) before = "\u2026" + before.replace(/^\S*\s+(?=\S)/, "");
+  const button = made("button", "", made("span", "before", before), sample);
   button.type = "button";
   button.addEventListener("click", () => {
     text.value = prompt + sample;
