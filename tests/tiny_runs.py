@@ -62,7 +62,7 @@ def shared_model(config, **options):
 
 def run(name, *arguments, engine=ENGINE):
     """The exit status of a command."""
-    flags = [] if name == "info" else ["--engine", engine]
+    flags = [] if name in ("info", "export", "import") else ["--engine", engine]
     return command(name, [*map(str, arguments), *flags], prog=f"theano-rnn {name}")
 
 

@@ -31,8 +31,8 @@ Arrays = dict[str, Any]
 class Checkpoint:
     """What a training run knows.
 
-    `settings`: JSON values by section; `progress`: counters; `fingerprint`: of the encoded corpus; `last`, `best`,
-    `optimizer`: arrays by name; `carried`: the recurrent state, a list of arrays.
+    `settings`: JSON values by section; `progress`: counters; `fingerprint`: of the encoded corpus, empty of one that
+    was imported; `last`, `best`, `optimizer`: arrays by name; `carried`: the recurrent state, a list of arrays.
     """
 
     settings: dict[str, Any]
@@ -100,7 +100,7 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
     Raises
     ------
     UserError
-        The file is damaged, no checkpoint of this package, or of a newer format.
+        The file is damaged, no checkpoint of this package, or of a newer format; or, with `resume`, it was imported.
     FileNotFoundError, IsADirectoryError, PermissionError
     """
     with open(path, "rb"):  # a clear OSError before safetensors sees the name
@@ -114,6 +114,9 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in names if not name.startswith(skipped)}
     except safetensors.SafetensorError as error:
         raise UserError(f"{path} is damaged or not a checkpoint ({error})") from None
+    if resume and not facts.get("fingerprint", True):
+        raise UserError(f"{path} was imported, without the optimizer's state that --resume goes on from: train on from "
+                        f"it with --init-from {path} and another --checkpoint")  # fmt: skip
     group = {kind: {n[len(kind) + 1 :]: v for n, v in tensors.items() if n.startswith(f"{kind}/")}
              for kind in ("last", "best", "optimizer", "carried")}  # fmt: skip
     try:
@@ -135,7 +138,8 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
 def parse_facts(path: str | os.PathLike[str], metadata: Mapping[str, str] | None) -> dict[str, Any]:
     """The JSON object of the file, of a format that this version reads."""
     if not metadata or KEY not in metadata:
-        raise UserError(f"{path} is a safetensors file, but not a checkpoint of theano_rnn")
+        raise UserError(f"{path} is a safetensors file, but not a checkpoint of theano_rnn: theano-rnn import "
+                        "makes one of a PyTorch model")  # fmt: skip
     try:
         facts: dict[str, Any] = json.loads(metadata[KEY])
         version = facts["format_version"]

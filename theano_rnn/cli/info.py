@@ -19,9 +19,10 @@ def build(prog: str) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace, root: Path | None) -> int:
     from theano_rnn.checkpoint import load
 
-    checkpoint = load(args.checkpoint, resume=True)
+    checkpoint = load(args.checkpoint)
     progress, vocabulary = checkpoint.progress, checkpoint.vocabulary
     state = "finished" if progress["is_finished"] else "can be resumed"
+    state = state if checkpoint.fingerprint else "imported"
     print(f"{args.checkpoint}: {checkpoint.kind}, {state}")
     print(f"step {progress['step']}, {progress['epoch']} epochs done, best after step {progress['best_step']}")
     for record in progress["records"]:

@@ -22,6 +22,8 @@ COMMANDS = {
     "fill": "fill in the missing words of sentences with a model trained for that",
     "serve": "play with a trained model in a browser, or ask it by HTTP",
     "info": "show what is in a checkpoint",
+    "export": "write a trained model for PyTorch or as ONNX",
+    "import": "make a checkpoint of a PyTorch model",
 }
 BAD_INPUT = (UserError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 

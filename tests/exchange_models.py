@@ -1,0 +1,89 @@
+"""Tiny models with drawn parameters, none zero, for export and import; their functions are compiled once."""
+
+import functools
+import itertools
+import math
+
+import numpy as np
+from conftest import ENGINES
+
+from theano_rnn.checkpoint import Checkpoint, assign, save
+from theano_rnn.config import ModelConfig, TextConfig, TrainingConfig, resolved_head, to_mapping
+from theano_rnn.language_model import LanguageModel, make_model
+from theano_rnn.preprocessing import Vocabulary
+from theano_rnn.training import Progress
+
+VOCABULARY = Vocabulary(("the", "cat", "sat", "on", "mat"), TextConfig(sentences="line", tokens="whitespace"))
+VOCAB = len(VOCABULARY)
+TEXT = "the cat sat on the mat\n\nthe dog sat on the cat\n" * 5 + "a mat\n"
+TIME, BATCH = 9, 3  # of every call of our functions
+EVERY = list(itertools.product(("tanh", "relu", "gru", "lstm"), (1, 2), (True, False)))  # cell, layers, tied
+NAMES = [f"{cell}-{layers}-{'tied' if tied else 'untied'}" for cell, layers, tied in EVERY]
+
+
+def config_of(cell="lstm", num_layers=1, tie_weights=True, **options):
+    """A config; sizes differ where they may."""
+    sizes = {"embedding_size": 6 if tie_weights else 5, "hidden_size": 6}
+    options = {"head": "softmax", **sizes, **options}
+    return resolved_head(
+        ModelConfig(cell=cell, num_layers=num_layers, tie_weights=tie_weights, vocab_size=VOCAB, **options)
+    )
+
+
+def params_of(config, seed=0):
+    """Parameters by role, none of them zero; a ReLU network does not explode with them."""
+    rng = np.random.default_rng(seed)
+    model = make_model(config, rng=rng)
+    return {name: rng.normal(0, 0.3, p.get_value().shape).astype(config.dtype) for name, p in model.params.items()}
+
+
+def write(path, config, params=None, *, vocabulary=VOCABULARY, **training):
+    """A checkpoint of these parameters, and they."""
+    params = params_of(config) if params is None else params
+    training = TrainingConfig(batch_size=4, **training)
+    settings = {"model": to_mapping(config), "training": to_mapping(training), "text": to_mapping(vocabulary.text)}
+    progress = Progress(learning_rate=1.0, step=3, epoch=1).to_json()
+    save(path, Checkpoint(settings, vocabulary, "abc", progress, last=params, best=params))
+    return params
+
+
+def opened(path, config, params=None, **options):
+    """The model of a new checkpoint."""
+    write(path, config, params, **options)
+    return LanguageModel(path, engine="c")  # not that anything is compiled
+
+
+@functools.cache
+def compiled(config):
+    model = make_model(config, rng=np.random.default_rng(0))
+    return model, model.compile("predict", engine=ENGINES[-1]).predict
+
+
+def predictions(config, params, ids, state=None):
+    """Log-probabilities (time, batch, vocab) and the new states, by our own function, for which all is of one shape."""
+    model, predict = compiled(config)
+    assign(model.params, params)
+    time, batch = ids.shape
+    tokens, mask = np.zeros((TIME, BATCH), "int32"), np.zeros((TIME, BATCH), config.dtype)
+    tokens[:time, :batch], mask[:time, :batch] = ids, 1
+    before = model.initial_state(BATCH)
+    for whole, part in zip(before, state or ()):
+        whole[:batch] = part
+    log_p, *after = predict(tokens, mask, *before)
+    return np.array(log_p)[:time, :batch], [np.array(each)[:batch] for each in after]
+
+
+def drawn_ids():
+    """Int64 (time, batch), <pad> and <s> among them."""
+    return np.random.default_rng(1).integers(VOCAB + 2, size=(TIME, BATCH))
+
+
+def perplexity(config, params):
+    """Of 135 drawn tokens in three columns."""
+    ids = np.random.default_rng(5).integers(VOCAB, size=(5 * TIME + 1, BATCH))
+    total, state = 0.0, None
+    for begin in range(0, 5 * TIME, TIME):
+        log_p, state = predictions(config, params, ids[begin : begin + TIME], state)
+        targets = ids[begin + 1 : begin + TIME + 1, :, None]
+        total -= np.take_along_axis(log_p, targets, axis=2).sum(dtype=np.float64)
+    return math.exp(total / (5 * TIME * BATCH))

@@ -1,0 +1,71 @@
+"""``export``: a trained model as a file for PyTorch, or as ONNX."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from theano_rnn.aesara_flags import without_compiler
+from theano_rnn.cli.options import Parser
+from theano_rnn.cli.train import check_writable
+from theano_rnn.config import RunConfig, UserError
+
+ENDINGS = {"pytorch": ".pytorch.safetensors", "onnx": ".onnx"}
+
+
+def build(prog: str) -> argparse.ArgumentParser:
+    parser = Parser(
+        prog=prog,
+        description="Write the best parameters of a model of the next token for other software. pytorch: the "
+        "state_dict of nn.Embedding, nn.RNN, nn.GRU or nn.LSTM, and nn.Linear, in a safetensors file, with settings "
+        "and vocabulary in its metadata; import reads it back. onnx: a graph from token ids and states to "
+        "log-probabilities and new states. What has no counterpart there is refused by name.",
+        epilog=f"examples:\n  {prog} runs/model.safetensors\n"
+        f"  python examples/score_in_pytorch.py runs/model.pytorch.safetensors ptb.valid.txt\n"
+        f"  {prog} runs/model.safetensors --format onnx --output model.onnx\n"
+        "The default model has an adaptive soft-max, which PyTorch's modules lack: for PyTorch train one with --head "
+        "softmax.",
+    )
+    parser.add_argument("checkpoint", nargs="?", default=RunConfig.checkpoint, metavar="CHECKPOINT",
+                        help="a trained model (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--format", choices=list(ENDINGS), default="pytorch", help="(default: %(default)s)")
+    parser.add_argument("--output", metavar="FILE", help="what to write (default: beside the checkpoint, "
+                        f"{' or '.join(ENDINGS.values())})")  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+    return parser
+
+
+def run(args: argparse.Namespace, root: Path | None) -> int:
+    output = Path(args.output) if args.output else Path(args.checkpoint).with_suffix(ENDINGS[args.format])
+    check_output(output, [args.checkpoint], is_forced=args.force)
+    without_compiler()
+    from theano_rnn.checkpoint import write_atomically
+    from theano_rnn.language_model import LanguageModel
+
+    model = LanguageModel(args.checkpoint, engine="c")  # which is never asked to compile
+    if args.format == "onnx":
+        from theano_rnn.onnx_export import exported
+    else:
+        from theano_rnn.state_dict_files import exported
+    data = exported(model)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(output, data)
+    config = model.model.config
+    if args.format == "onnx":
+        then = "docs/exchange.md runs it with onnxruntime"
+    else:
+        then = f"next: python examples/score_in_pytorch.py {output} TEXT"
+    print(f"wrote {output}: {config.num_layers} x {config.cell} of {config.hidden_size}, {config.vocab_size:,} words; "
+          f"{then}")  # fmt: skip
+    return 0
+
+
+def check_output(output: Path, inputs: list[str], *, is_forced: bool) -> None:
+    """Raise `UserError` where `output` is there and not to be replaced, is one of `inputs`, or cannot be written."""
+    if output.exists():
+        for path in inputs:
+            if Path(path).exists() and output.samefile(path):
+                raise UserError(f"--output and the input are the same file, {output}: give another name")
+        if not is_forced and output.is_file():
+            raise UserError(f"{output} is there already: give another --output, or --force to replace it")
+    check_writable(output)
