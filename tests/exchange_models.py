@@ -5,6 +5,7 @@ import itertools
 import math
 
 import numpy as np
+import pytest
 from conftest import ENGINES
 
 from theano_rnn.checkpoint import Checkpoint, assign, save
@@ -87,3 +88,44 @@ def perplexity(config, params):
         targets = ids[begin + 1 : begin + TIME + 1, :, None]
         total -= np.take_along_axis(log_p, targets, axis=2).sum(dtype=np.float64)
     return math.exp(total / (5 * TIME * BATCH))
+
+
+def same(a, b):
+    return set(a) == set(b) and all(np.array_equal(a[name], b[name]) and a[name].dtype == b[name].dtype for name in a)
+
+
+def network(config):
+    """PyTorch's modules as its example word_language_model puts them together."""
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Module()
+    rows = config.vocab_size + 2
+    model.encoder = torch.nn.Embedding(rows, config.embedding_size)
+    kinds = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
+    options = {} if config.cell in kinds else {"nonlinearity": config.cell}
+    kind = kinds.get(config.cell, torch.nn.RNN)
+    model.rnn = kind(config.embedding_size, config.hidden_size, config.num_layers, **options)
+    model.decoder = torch.nn.Linear(config.hidden_size, rows)
+    if config.tie_weights:
+        model.decoder.weight = model.encoder.weight
+    return model
+
+
+def theirs(model, ids, config):
+    """Log-probabilities of all rows (time, batch, rows), and the final state as a list in our order."""
+    import torch
+
+    with torch.no_grad():
+        h, final = model.rnn(model.encoder(torch.tensor(ids)))
+        log_p = torch.log_softmax(model.decoder(h), dim=-1).numpy()
+    if config.cell != "lstm":
+        return log_p, list(final.numpy())
+    return log_p, [state.numpy() for layer in zip(*final) for state in layer]
+
+
+def agrees(config, params, model):
+    ids = drawn_ids()
+    ours, state = predictions(config, params, ids)
+    log_p, final = theirs(model, ids, config)
+    np.testing.assert_allclose(log_p[..., :VOCAB], ours, atol=1e-5)
+    np.testing.assert_allclose(final, state, atol=1e-5)
+    assert (np.exp(log_p[..., VOCAB:]) == 0).all()

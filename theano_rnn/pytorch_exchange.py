@@ -22,6 +22,7 @@ which are read but never predicted: their ``decoder.bias`` is `NEVER`, so that t
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -145,7 +146,8 @@ def with_rows(name: str, array: Any, config: ModelConfig) -> Any:
 
 def checked(arrays: Mapping[str, Any], config: ModelConfig) -> Mapping[str, Any]:
     """`arrays` if they are those that `shapes` names, of the config's dtype and finite."""
-    expected = shapes(config)
+    num_layers = min(config.num_layers, len(arrays))  # of more, which a file may claim, names are missing at once
+    expected = shapes(dataclasses.replace(config, num_layers=num_layers))
     for what, names in (("misses", [*expected.keys() - arrays.keys()]), ("has", [*arrays.keys() - expected.keys()])):
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""

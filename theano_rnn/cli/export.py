@@ -8,7 +8,7 @@ from pathlib import Path
 from theano_rnn.aesara_flags import without_compiler
 from theano_rnn.cli.options import Parser
 from theano_rnn.cli.train import check_writable
-from theano_rnn.config import RunConfig, UserError
+from theano_rnn.config import RunConfig, TextConfig, UserError
 
 ENDINGS = {"pytorch": ".pytorch.safetensors", "onnx": ".onnx"}
 
@@ -50,13 +50,12 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     data = exported(model)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, data)
-    config = model.model.config
-    if args.format == "onnx":
-        then = "docs/exchange.md runs it with onnxruntime"
-    else:
+    config, text = model.model.config, model.vocabulary.text
+    then = f"docs/exchange.md shows how to use it with {'onnxruntime' if args.format == 'onnx' else 'PyTorch'}"
+    if args.format == "pytorch" and text == TextConfig(sentences="line", tokens="whitespace"):
         then = f"next: python examples/score_in_pytorch.py {output} TEXT"
-    print(f"wrote {output}: {config.num_layers} x {config.cell} of {config.hidden_size}, {config.vocab_size:,} words; "
-          f"{then}")  # fmt: skip
+    print(f"wrote {output}: {config.num_layers} x {config.cell} of {config.hidden_size}, {config.vocab_size:,} "
+          f"{'words' if text.unit == 'word' else 'characters'}; {then}")  # fmt: skip
     return 0
 
 
