@@ -24,12 +24,13 @@ def build(prog: str) -> argparse.ArgumentParser:
         f"  python examples/score_in_pytorch.py runs/model.pytorch.safetensors ptb.valid.txt\n"
         f"  {prog} runs/model.safetensors --format onnx --output model.onnx\n"
         "The default model has an adaptive soft-max, which PyTorch's modules lack: for PyTorch train one with --head "
-        "softmax.",
+        "softmax; --format onnx takes it.",
     )
     parser.add_argument("checkpoint", nargs="?", default=RunConfig.checkpoint, metavar="CHECKPOINT",
                         help="a trained model (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--format", choices=list(ENDINGS), default="pytorch", help="(default: %(default)s)")
-    parser.add_argument("--output", metavar="FILE", help="what to write (default: beside the checkpoint, "
+    parser.add_argument("--format", choices=list(ENDINGS), default="pytorch", help="what to write it as "
+                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--output", metavar="FILE", help="where to write it (default: beside the checkpoint, "
                         f"{' or '.join(ENDINGS.values())})")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
     return parser

@@ -22,7 +22,7 @@ def build(prog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("file", metavar="FILE", help="a safetensors file; PyTorch writes one with "
                         "safetensors.torch.save_model(model, path)")  # fmt: skip
-    parser.add_argument("--output", required=True, metavar="CHECKPOINT", help="what to write")
+    parser.add_argument("--output", required=True, metavar="CHECKPOINT", help="where to write the checkpoint")
     parser.add_argument("--like", metavar="CHECKPOINT", help="take vocabulary and settings from this model, whose rows "
                         "are those of the same words (default: from FILE)")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="replace a checkpoint that is there")
