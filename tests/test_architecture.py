@@ -59,6 +59,7 @@ MAY_IMPORT = {
     "gradient_flow": {"layers", "model", "unrolling"},
     "plots": {"config"},
     "inspection": {"alignment", "sampling"},
+    "look_page": {"alignment", "inspection", "pages"},
     "interpolation": {"batching", "scoring"},
     "neural_cache": set(),
     "onnx_export": {"cells", "checkpoint", "config", "language_model", "preprocessing"},

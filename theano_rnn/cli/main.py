@@ -20,6 +20,7 @@ COMMANDS = {
     "score": "log-probability and perplexity of text under a trained model",
     "rescore": "rank the hypotheses of n-best lists anew with a trained model",
     "fill": "fill in the missing words of sentences with a model trained for that",
+    "look": "see what a model makes of a text, and how far back its gradients reach",
     "serve": "play with a trained model in a browser, or ask it by HTTP",
     "info": "show what is in a checkpoint",
     "export": "write a trained model for PyTorch or as ONNX",

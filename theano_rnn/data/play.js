@@ -1,32 +1,10 @@
 // A text area, the text as the model read it, and what may come next. All texts go in as textContent, never as HTML.
 const model = JSON.parse(document.getElementById("model").textContent);
-const at = (id) => document.getElementById(id);
 const text = at("text"), read = at("read"), status = at("status");
 const NUM_CANDIDATES = 8, WAIT = 200; // milliseconds after typing
 
 let pieces = [], spans = [], chosen = -1; // what is shown, and which of it is looked at
 let scoring = null, completing = null, timer = 0, seed = 0; // requests on their way
-
-function made(tag, className, ...children) {
-  const element = document.createElement(tag);
-  element.className = className;
-  element.append(...children);
-  return element;
-}
-
-function short(name, most = 60) {
-  const characters = Array.from(name.replace(/\n/g, "\u21b5"));
-  return characters.length > most ? characters.slice(0, most).join("") + "\u2026" : characters.join("");
-}
-
-function tokenName(token) {
-  return token === "</s>" ? "\u00b6 end of sentence" : token === " " ? "\u2423 blank" : short(token);
-}
-
-function percent(p) {
-  if (p >= 0.001) return `${(100 * p).toFixed(1)} %`;
-  return p >= 1e-6 ? `1 in ${Math.round(1 / p).toLocaleString("en")}` : "below 1 in a million";
-}
 
 function say(line, isBad = false) {
   status.textContent = line;
@@ -79,7 +57,7 @@ function show(answer) {
     const span = tokenSpan(piece.text.slice(blanks.length), -piece.log_probability);
     span.id = `token-${i}`;
     span.setAttribute("role", "option");
-    span.setAttribute("aria-label", `${tokenName(piece.token)}, ${nats(piece)}`);
+    span.setAttribute("aria-label", `${tokenName(piece.token)}, ${nats(-piece.log_probability)}`);
     if (piece.is_unknown) span.classList.add("unknown");
     children.push(blanks, span);
     spans.push(span);
@@ -92,10 +70,6 @@ function show(answer) {
   showCandidates(answer.candidates);
 }
 
-function nats(piece) {
-  return `${Math.abs(piece.log_probability).toFixed(2)} nats`;
-}
-
 function totals(answer) {
   if (!pieces.length) return "";
   const count = `${pieces.length.toLocaleString("en")} ${pieces.length === 1 ? "token" : "tokens"}`;
@@ -103,10 +77,6 @@ function totals(answer) {
   const named = words.slice(0, 5).join(", ") + (words.length > 5 ? ", \u2026" : "");
   const unknown = words.length ? `; not in the vocabulary: ${named}` : "";
   return `${count}, ${(-answer.total).toFixed(1)} nats, perplexity ${perplexity(answer.perplexity)}${unknown}`;
-}
-
-function perplexity(value) {
-  return value >= 1e6 ? value.toExponential(1) : value >= 100 ? Math.round(value).toLocaleString("en") : value.toFixed(1);
 }
 
 // One token
@@ -124,35 +94,19 @@ function choose(i, scroll = false) {
   spans[i].setAttribute("aria-selected", "true");
   read.setAttribute("aria-activedescendant", spans[i].id);
   if (scroll) spans[i].scrollIntoView({ block: "nearest" });
-  const rows = piece.guesses.map(([token, p]) => {
-    const bar = made("div", "bar");
-    bar.style.width = `${100 * p}%`;
-    return made("div", "guess", made("span", "", tokenName(token)), made("span", "share", percent(p)), bar);
-  });
   panel.replaceChildren(
     made("p", "name", tokenName(piece.token), piece.is_unknown ? " (not in the vocabulary, read as <unk>)" : ""),
-    made("p", "", `probability ${percent(Math.exp(piece.log_probability))}, surprisal ${nats(piece)}`),
+    made("p", "", `probability ${percent(Math.exp(piece.log_probability))}, surprisal ${nats(-piece.log_probability)}`),
     made("p", "help", "What the model took for likeliest here:"),
-    ...rows,
+    ...guessRows(piece.guesses),
   );
-}
-
-function beside(i, lines) {
-  const here = spans[i].getBoundingClientRect();
-  let best = i, least = Infinity;
-  for (const [j, span] of spans.entries()) {
-    const there = span.getBoundingClientRect(), down = lines * (there.top - here.top);
-    const distance = 1000 * down + Math.abs(there.left - here.left);
-    if (down > here.height / 3 && distance < least) [best, least] = [j, distance];
-  }
-  return best;
 }
 
 read.addEventListener("keydown", (event) => {
   const last = spans.length - 1;
   const move = { ArrowLeft: () => Math.max(chosen - 1, 0), ArrowRight: () => Math.min(chosen + 1, last),
-    Home: () => 0, End: () => last, ArrowUp: () => (chosen < 0 ? 0 : beside(chosen, -1)),
-    ArrowDown: () => (chosen < 0 ? 0 : beside(chosen, 1)), Escape: () => -1 }[event.key];
+    Home: () => 0, End: () => last, ArrowUp: () => (chosen < 0 ? 0 : beside(spans, chosen, -1)),
+    ArrowDown: () => (chosen < 0 ? 0 : beside(spans, chosen, 1)), Escape: () => -1 }[event.key];
   if (!move || last < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
   choose(move(), true);

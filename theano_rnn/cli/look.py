@@ -1,0 +1,203 @@
+"""``look``: a page that shows what a model makes of a text, or a picture of how far back its gradients reach."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from theano_rnn.cli.console import Bar, compiling_progress
+from theano_rnn.cli.machine import prepare_machine
+from theano_rnn.cli.options import Parser, add_flags, sections_from
+from theano_rnn.config import GenerationConfig, MachineConfig, RunConfig, UserError
+
+if TYPE_CHECKING:
+    from theano_rnn.alignment import Piece
+    from theano_rnn.language_model import LanguageModel
+
+CHARACTERS = 40  # of a text that are read for each token that may be shown
+CELLS = {"tanh": "tanh", "relu": "ReLU", "gru": "GRU", "lstm": "LSTM", "mogrifier": "Mogrifier LSTM"}
+NUM_WINDOWS = 64
+NUM_SAMPLES = {"word": 30, "char": 10}  # of the model's own text, where none is given
+
+
+def build(prog: str) -> argparse.ArgumentParser:
+    parser = Parser(
+        prog=prog,
+        description="See inside a trained model: one HTML page of a text, each token coloured by its surprisal or by "
+        "the activation of a unit, with the model's best guesses in its place. It needs no network and no server.",
+        epilog=f"examples:\n  {prog} runs/model.safetensors                 on text that the model writes itself\n"
+        f"  {prog} runs/model.safetensors data/austen/emma.txt --max-tokens 2000\n"
+        f"  {prog} runs/lstm.safetensors data/austen/emma.txt --gradients --compare runs/tanh.safetensors\n"
+        "                                    how far back the loss reaches, before and after training (PNG)",
+    )
+    parser.add_argument("checkpoint", nargs="?", default=RunConfig.checkpoint, metavar="CHECKPOINT",
+                        help="a trained model (default: %(default)s)")  # fmt: skip
+    parser.add_argument("text", nargs="?", metavar="TEXT",
+                        help="a file of text, - for standard input (default: text that the model writes)")  # fmt: skip
+    parser.add_argument("--output", metavar="FILE", help="where to write (default: beside the checkpoint, "
+                        "NAME.html or NAME.gradients.png)")  # fmt: skip
+    parser.add_argument("--max-tokens", type=int, default=10_000, metavar="N",
+                        help="read the first N tokens of the text (default: %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--gradients",
+        action="store_true",
+        help="draw the norm of d loss_t / d h_(t-k) over k, of the model and of the same untrained",
+    )
+    parser.add_argument("--compare", nargs="+", default=[], metavar="CHECKPOINT",
+                        help="further models in the picture of --gradients")  # fmt: skip
+    parser.add_argument("--lags", type=int, default=50, metavar="N",
+                        help="how many steps back --gradients goes (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--seed", type=int, default=1, metavar="N",
+                        help="of the text that the model writes (default: %(default)s)")  # fmt: skip
+    add_flags(parser, "this machine", MachineConfig)
+    return parser
+
+
+def run(args: argparse.Namespace, root: Path | None) -> int:
+    for name, least in (("max_tokens", 1), ("lags", 1), ("seed", 0)):
+        if getattr(args, name) < least:
+            raise UserError(f"--{name.replace('_', '-')} must be at least {least}, got {getattr(args, name)}")
+    if args.compare and not args.gradients:
+        raise UserError("--compare needs --gradients")
+    output = output_path(args)
+    machine = prepare_machine(sections_from(vars(args), {"machine": MachineConfig})["machine"])
+    data = picture(args, machine) if args.gradients else html(args, machine)
+    from theano_rnn.checkpoint import write_atomically
+
+    write_atomically(output, data)
+    print(f"{output}  ({len(data) / 1e6:.1f} MB)", flush=True)
+    return 0
+
+
+def output_path(args: argparse.Namespace) -> Path:
+    """Where to write; a file of another kind, such as the checkpoint, is never written over."""
+    suffix = ".png" if args.gradients else ".html"
+    default = Path(args.checkpoint).with_suffix(".gradients.png" if args.gradients else ".html")
+    output = Path(args.output) if args.output else default
+    if output.suffix != suffix:
+        raise UserError(f"--output must end in {suffix}, got {output}")
+    if not output.parent.is_dir():
+        raise UserError(f"{output.parent}: there is no such folder to write to")
+    if args.text and output.exists() and Path(args.text).exists() and output.samefile(args.text):
+        raise UserError(f"{output} is the text itself: give another --output")
+    return output
+
+
+def html(args: argparse.Namespace, machine: MachineConfig) -> bytes:
+    """The page of one model and one text."""
+    import numpy as np
+
+    from theano_rnn.cli.trained import opened
+    from theano_rnn.inspection import read_along, state_names
+    from theano_rnn.look_page import look_page
+
+    trained = opened(args.checkpoint, machine)
+    model, vocabulary = trained.model, trained.vocabulary
+    pieces = text_pieces(trained, args, NUM_SAMPLES[vocabulary.text.unit])
+    step = trained.function("step")
+    bar = Bar("reading", unit=" tokens", total=len(pieces), delay=2.0)
+    reading = read_along(
+        step, model.initial_state(1), [piece.id for piece in pieces], start_id=trained.start_id,
+        reset_id=trained.end_id if trained.training.batching == "sentences" else None, on_token=bar.to,
+    )  # fmt: skip
+    bar.close()
+    if not all(np.isfinite(values).all() for values in (reading.log_probabilities, *reading.states)):
+        raise UserError("the model's outputs are not finite numbers: its training has diverged")
+    page = look_page(pieces, reading, names=state_names(model.layers), vocabulary=vocabulary, end_id=trained.end_id,
+                     about=described(args.checkpoint, trained))  # fmt: skip
+    return page.encode()
+
+
+def text_pieces(trained: LanguageModel, args: argparse.Namespace, num_samples: int) -> list[Piece]:
+    """The tokens of the text, or of one that the model writes, `--max-tokens` at most."""
+    from theano_rnn.typed_text import typed_pieces
+
+    text = beginning(args, trained) if args.text else written(trained, num_samples, args.seed)
+    pieces, _ = typed_pieces(text, trained.vocabulary, trained.end_id)
+    if not pieces:
+        raise UserError("the text holds no tokens" if args.text else "the model writes nothing: give it a TEXT")
+    return pieces[: args.max_tokens]
+
+
+def beginning(args: argparse.Namespace, trained: LanguageModel) -> str:
+    """As much of a file as is surely enough; of a long one no more is read."""
+    from theano_rnn.sources import Source
+
+    most, length, blocks = CHARACTERS * args.max_tokens + 20_000, 0, []
+    with Source(args.text) as source:
+        for block in source.blocks(trained.vocabulary.text):
+            blocks.append(block)
+            length += len(block)
+            if length >= most and any(map(str.strip, blocks)):
+                break
+    return "".join(blocks)[:most] if length > most else "".join(blocks)
+
+
+def written(trained: LanguageModel, num_samples: int, seed: int) -> str:
+    """Text of the model's own: samples one after the other, those of ``generate --seed``."""
+    samples = trained.generator(GenerationConfig()).samples([], num_samples, seed=[seed])
+    line_by_line = trained.vocabulary.text.sentences == "line" or trained.vocabulary.text.unit == "char"
+    return ("\n" if line_by_line else " ").join(samples)
+
+
+def described(path: str, trained: LanguageModel) -> str:
+    """One line about a model."""
+    config, unit = trained.model.config, trained.vocabulary.text.unit
+    parameters = sum(int(p.get_value().size) for p in trained.model.params.values())
+    return (f"{Path(path).name}: {CELLS.get(config.cell, config.cell)}, {config.num_layers} \u00d7 "
+            f"{config.hidden_size} units, {parameters:,} parameters, vocabulary of {config.vocab_size:,} "
+            f"{'words' if unit == 'word' else 'characters'}")  # fmt: skip
+
+
+def picture(args: argparse.Namespace, machine: MachineConfig) -> bytes:
+    """How far back the gradients of some models reach, each beside the same model before training."""
+    from theano_rnn.cli.trained import opened
+    from theano_rnn.plots import as_png, gradient_flow, new_figure
+
+    new_figure()  # without matplotlib nothing is begun
+    norms: dict[str, tuple[Any, Any]] = {}
+    for path in [args.checkpoint, *args.compare]:
+        trained = opened(path, machine)
+        norms[unused_name(trained, path, norms)] = measured(trained, args, machine)
+    return as_png(gradient_flow(norms))
+
+
+def unused_name(trained: LanguageModel, path: str, names: Any) -> str:
+    """What a model is called in the picture: its cell, with its file's name where that is taken."""
+    cell: str = CELLS.get(trained.model.config.cell, trained.model.config.cell)
+    stem = Path(path).stem
+    candidates = (cell, f"{cell} {stem}", *(f"{cell} {stem} {number}" for number in itertools.count(2)))
+    return next(name for name in candidates if name not in names)
+
+
+def measured(trained: LanguageModel, args: argparse.Namespace, machine: MachineConfig) -> tuple[Any, Any]:
+    """Norms (lags + 1, windows) of a trained model and of its untrained twin, over windows of the same text.
+
+    Each window is twice as long as the lags: before the steps that are measured the model has read as many.
+    """
+    import numpy as np
+
+    from theano_rnn.gradient_flow import GradientFlow, windows_of
+    from theano_rnn.language_model import make_model
+
+    model, length = trained.model, 2 * args.lags + 1
+    unit = trained.vocabulary.text.unit
+    num_samples = NUM_SAMPLES[unit] * (1 + length // 20)
+    ids = [piece.id for piece in text_pieces(trained, args, num_samples)]
+    if len(ids) < length:
+        raise UserError(f"{args.lags} lags need a text of at least {length} tokens, this one has {len(ids)}: "
+                        "give a longer TEXT, or fewer --lags")  # fmt: skip
+    windows = windows_of(ids, length=length, count=NUM_WINDOWS)
+    progress, close = compiling_progress(machine.engine)
+    try:
+        flow = GradientFlow(model, engine=machine.engine, device=machine.device, progress=progress)
+        after = flow.norms(windows, lags=args.lags)
+        twin = make_model(model.config, rng=np.random.default_rng(trained.training.seed))
+        for name, parameter in model.params.items():
+            parameter.set_value(twin.params[name].get_value())
+        before = flow.norms(windows, lags=args.lags)
+    finally:
+        close()
+    return after, before
