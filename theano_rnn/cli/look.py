@@ -167,8 +167,8 @@ def picture(args: argparse.Namespace, machine: MachineConfig) -> bytes:
 def unused_name(trained: LanguageModel, path: str, names: Any) -> str:
     """What a model is called in the picture: its cell, with its file's name where that is taken."""
     cell: str = CELLS.get(trained.model.config.cell, trained.model.config.cell)
-    stem = Path(path).stem
-    candidates = (cell, f"{cell} {stem}", *(f"{cell} {stem} {number}" for number in itertools.count(2)))
+    named = f"{cell} {Path(path).stem}"
+    candidates = itertools.chain([cell, named], (f"{named} {number}" for number in itertools.count(2)))
     return next(name for name in candidates if name not in names)
 
 
