@@ -1,9 +1,9 @@
 """The page of serve in a real browser: what one sees, by mouse and by keyboard, and that no text can break out."""
 
 import contextlib
-import shutil
 
 import pytest
+from browser import NASTY, alpha, chromium, needs_chromium, playwright
 from play_models import completed, opened, scored
 
 pytest.importorskip("fastapi")
@@ -12,21 +12,15 @@ from web_client import Client
 
 from theano_rnn.web import application
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+pytestmark = needs_chromium
 
 TEXT = "She was happy. Emma was Zorblax"
-NASTY = '<img src=x onerror="window.hit=1"> <script>window.hit=1</script> 😀👩\u200d💻 &amp; \u202eabc '
-NASTY += "x" * 5000 + " Oh"
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -92,10 +86,6 @@ def page(browser, client):
     for each in pages:
         each.window.close()
         assert each.troubles == []
-
-
-def alpha(colour):
-    return float(colour.rstrip(")").replace(",", " ").replace("/", " ").split()[-1])
 
 
 def test_typed_text_is_shown_with_the_colour_of_its_surprisal(page):
