@@ -14,7 +14,7 @@ from tiny_runs import TINY, Commands, contents, log_of, sentences
 
 from theano_rnn.checkpoint import load
 from theano_rnn.cli import session
-from theano_rnn.cli.session import continued_log
+from theano_rnn.cli.records import CLOCK_FIELDS, continued_log
 from theano_rnn.cli.train import default_corpus
 from theano_rnn.config import CorpusConfig, UserError
 from theano_rnn.scoring import perplexity
@@ -230,7 +230,7 @@ def test_a_log_is_cut_back_to_what_the_checkpoint_knows(tmp_path):
     path = tmp_path / LOG
     path.write_text("".join(json.dumps(r | {"seconds": 5.0}) + "\n" for r in [known[0], known[1] | {"valid_loss": 9}]))
     lines = [json.loads(line) for line in continued_log(path, known).splitlines()]
-    assert lines == [known[0] | {"seconds": 5.0}, known[1] | dict.fromkeys(session.CLOCK_FIELDS)]
+    assert lines == [known[0] | {"seconds": 5.0}, known[1] | dict.fromkeys(CLOCK_FIELDS)]
     assert continued_log(path, []) == ""
 
 

@@ -63,6 +63,8 @@ def shared_model(config, **options):
 def run(name, *arguments, engine=ENGINE):
     """The exit status of a command."""
     flags = [] if name in ("info", "export", "import") else ["--engine", engine]
+    if name == "train" and "--curves" not in arguments:
+        flags.append("--no-curves")
     return command(name, [*map(str, arguments), *flags], prog=f"theano-rnn {name}")
 
 

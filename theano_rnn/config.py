@@ -348,6 +348,13 @@ class RunConfig(Section):
         "compiles on the way is",
         kind=float, above=0,
     )  # fmt: skip
+    curves: bool = setting(
+        True, "draw the learning curves beside the checkpoint, .png, where matplotlib is installed", kind=bool
+    )
+    tensorboard: str | None = setting(
+        None, "write event files for TensorBoard there: loss, perplexity, learning rate, norms of gradients and "
+        "parameters", metavar="FOLDER",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

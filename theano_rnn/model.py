@@ -13,7 +13,7 @@ models of words share; then `RNNLM`, which joins embedding, layers and head into
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import aesara
@@ -29,7 +29,7 @@ from theano_rnn.initializers import normal
 from theano_rnn.layers import Layers
 from theano_rnn.losses import masked_mean
 from theano_rnn.noise import Noise
-from theano_rnn.optimizers import RowGradient
+from theano_rnn.optimizers import RowGradient, squared_norm
 from theano_rnn.regularization import Dropout, penalties
 from theano_rnn.updates import UpdateRule
 
@@ -43,6 +43,11 @@ def gradients(loss: TensorVariable, params: Mapping[str, Any]) -> dict[str, Tens
         return dict(zip(params, T.grad(loss, list(params.values()))))
 
 
+def norms_of(*rows: Iterable[Any]) -> TensorVariable:
+    """The L2 norms of variables or gradients, row by row."""
+    return T.sqrt(T.stack([T.stack([squared_norm(each) for each in row]) for row in rows]))
+
+
 class Functions(NamedTuple):
     """The compiled functions of a model; those not asked for are None.
 
@@ -50,6 +55,7 @@ class Functions(NamedTuple):
 
     train(tokens, targets, mask, *state, learning_rate) -> [loss, *state]
         One update. The loss, in nats per real token of the batch, is the one before the update.
+        Compiled `with_norms` it returns these, too, last.
     predict(tokens, mask, *state) -> [log-probabilities (time, batch, vocab), *state]
     loss(tokens, targets, mask, *state) -> [negative log-likelihood in nats (time, batch), 0 where masked, *state]
     step(tokens_t, *state) -> [log-probabilities (batch, vocab), *state]
@@ -193,13 +199,15 @@ class WordModel:
         seed: int = 1,
         is_divided: bool = False,
         update: Any = None,
+        with_norms: bool = False,
         **rule: Any,
     ) -> tuple[list[Any], list[Any], dict[Any, Any]]:
         """Inputs, outputs and updates of one of the functions, before compilation.
 
         The last inputs of ``train``, ``loss`` and ``features`` are those of the head.
         `is_divided`: several devices will have a part of each batch. `rule`: as of `UpdateRule`, unless `update` is
-        given, which then makes the updates.
+        given, which then makes the updates. `with_norms`: ``train`` has one output more, float (2, parameters), the L2
+        norms of the gradients as they come, before clipping, and of the parameters before the update.
         """
         dtype = self.config.dtype
         tokens, targets = in_batch(T.imatrix("tokens"), 1), in_batch(T.imatrix("targets"), 1)
@@ -237,7 +245,8 @@ class WordModel:
         if noise is not None and noise.num_sites:
             updates[count] = count + np.int32(1)
             self.optimizer_state["steps"] = count
-        return [tokens, targets, mask, *state, learning_rate, *self.head.inputs], [loss, *final], updates
+        norms = [norms_of(grads.values(), self.params.values())] if with_norms else []
+        return [tokens, targets, mask, *state, learning_rate, *self.head.inputs], [loss, *final, *norms], updates
 
     def seen(self, tokens: Any, targets: Any) -> list[Any]:
         """What ``predict`` takes of the two."""
@@ -273,7 +282,8 @@ class WordModel:
         ----------
         training
             Of ``train``, as `graph` takes them: `optimizer`, `clip_norm`, `clip_value`, `weight_decay`,
-            `average_decay`, `regularization` and `seed` of what is dropped, or `update`. The others drop nothing.
+            `average_decay`, `regularization` and `seed` of what is dropped, or `update`; `with_norms`. The others drop
+            nothing.
 
         Raises
         ------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -13,8 +12,10 @@ import numpy as np
 from theano_rnn.batching import start_id
 from theano_rnn.checkpoint import Checkpoint, assign, save, values_of, write_atomically
 from theano_rnn.cli.console import Bar, TrainingDisplay, say, tokenizing_progress
+from theano_rnn.cli.curves import Curves
 from theano_rnn.cli.options import sections_from
-from theano_rnn.cli.train import Interruption, Settings, log_path
+from theano_rnn.cli.records import append, continued_log
+from theano_rnn.cli.train import Interruption, Settings, curves_path, log_path
 from theano_rnn.cli.trained import compile_showing, filled
 from theano_rnn.config import CorpusConfig, GenerationConfig, ModelConfig, UserError, resolved_head, to_mapping
 from theano_rnn.continuing import extended
@@ -24,7 +25,6 @@ from theano_rnn.scoring import Evaluation, evaluate, perplexity
 from theano_rnn.text_generation import TextGenerator
 from theano_rnn.training import Progress, Run, Watcher, fit
 
-CLOCK_FIELDS = ("tokens_per_second", "seconds")
 NUM_SAMPLES = 3
 
 
@@ -56,9 +56,21 @@ class Session(Watcher):
         self.vocabulary = self.corpus.vocabulary
         self.writes = not settings.machine.process_id  # of several processes the first alone
         self.display = TrainingDisplay()
+        is_drawn = settings.run.curves and self.writes
+        self.curves = Curves(curves_path(settings.run.checkpoint), settings.text.unit, say) if is_drawn else None
+        self.events: Any = None  # `EventRecords`, where they are asked for
+        self.newest: dict[str, Any] | None = None  # record of an epoch
         self.functions: dict[str, Any] = {}
 
     def run(self) -> int:
+        """The exit status."""
+        try:
+            return self.trained()
+        finally:
+            if self.events is not None:
+                self.events.close()
+
+    def trained(self) -> int:
         settings, training = self.settings, self.settings.training
         counted = {**to_mapping(settings.model), "vocab_size": self.vocabulary.vocab_size}
         model_config = sections_from(counted, {"model": ModelConfig})["model"]
@@ -69,8 +81,11 @@ class Session(Watcher):
         self.describe()
         names = ("optimizer", "clip_norm", "clip_value", "weight_decay", "average_decay", "seed")
         options = {name: getattr(training, name) for name in names} | {"regularization": training}
-        train = compile_showing(self.model, "train", settings.machine, **options)
+        has_events = settings.run.tensorboard is not None
+        train = compile_showing(self.model, "train", settings.machine, with_norms=has_events, **options)
         self.state = self.restored() if self.checkpoint else self.begun()
+        if has_events:
+            train = self.recorded(train)
         self.interruption.is_deferred = True
         self.display.begin()
         ended = fit(
@@ -83,10 +98,23 @@ class Session(Watcher):
             max_seconds=settings.run.max_seconds,
         )
         self.display.close()
+        if self.curves is not None:
+            self.curves.draw(self.records(), is_last=True)
         if ended == "stopped" or not self.finish(is_finished=ended == "finished"):
             say(f"stopped after {self.state.progress.step} steps; go on with --resume --checkpoint {self.path}")
             return 128 + int(self.interruption.signal or signal.SIGTERM)  # another process may have had the signal
         return 0
+
+    def recorded(self, train: Any) -> Any:
+        """`train` for `fit`, its norms taken for event files, which the first of several processes writes."""
+        from theano_rnn.cli.event_records import EventRecords, event_file
+
+        run, step = self.settings.run, self.state.progress.step
+        file = event_file(str(run.tensorboard), step, is_new=self.checkpoint is None, say=say) if self.writes else None
+        self.events = EventRecords(file, list(self.model.params), say=say)
+        sections = ("corpus", "text", "model", "training")
+        self.events.settings(step, {name: to_mapping(getattr(self.settings, name)) for name in sections})
+        return self.events.watched(train)
 
     def begun(self) -> Run:
         """A new run, on disk before its first step; an older checkpoint of that name is kept."""
@@ -109,8 +137,9 @@ class Session(Watcher):
             kept = self.path.with_name(self.path.name + ".previous")
             os.replace(self.path, kept)
             say(f"kept the older checkpoint as {kept}")
-        if self.log.exists():
-            os.replace(self.log, self.log.with_name(self.log.name + ".previous"))
+        for path in (self.log, *([self.curves.path] if self.curves is not None else [])):
+            if path.exists():
+                os.replace(path, path.with_name(path.name + ".previous"))
 
     def restored(self) -> Run:
         """The run as the checkpoint has it, the log cut back to what the checkpoint knows."""
@@ -159,16 +188,27 @@ class Session(Watcher):
 
     def on_step(self, progress: Progress, loss: float, tokens: int, batches: int) -> None:
         self.display.step(progress, loss, tokens, batches, self.settings.training.epochs)
+        if self.events is not None:
+            self.events.on_step(progress.step, loss)
 
     def on_epoch(self, record: dict[str, Any]) -> None:
         self.append(record)
         self.display.close()
+        self.newest = record
+        if self.curves is not None:
+            self.curves.draw(self.records())
         say(f"epoch {record['epoch']}: train {record['train_loss']:.4f}, validation {record['valid_loss']:.4f} nats, "
             f"perplexity {record['valid_perplexity']:.2f}, learning rate {record['learning_rate']:g}, "
             f"{record['tokens_per_second']:,.0f} tokens/s, {record['seconds']:.0f} s")  # fmt: skip
         for text in self.examples():
             say("  | " + text.replace("\n", "\n  | "))
         self.display.begin()
+
+    def records(self) -> list[dict[str, Any]]:
+        """Of all epochs, and of the part of one that a run out of time ends with."""
+        known, newest = self.state.progress.records, self.newest
+        is_more = newest is not None and newest["step"] > max((record["step"] for record in known), default=0)
+        return [*known, newest] if newest is not None and is_more else known
 
     def examples(self) -> list[str]:
         """What the model can do by now: sentences that it writes, or that it fills in."""
@@ -234,36 +274,14 @@ class Session(Watcher):
             self.save()
         self.append(record)
         best = f", validation perplexity {perplexity(progress.best_loss):.2f}" if progress.best_loss is not None else ""
-        say(f"saved {self.path} (best after step {progress.best_step}{best}); log in {self.log}")
+        more = self.curves.told() if self.curves is not None else ""
+        say(f"saved {self.path} (best after step {progress.best_step}{best}); log in {self.log}{more}")
         return True
 
     def append(self, record: dict[str, Any]) -> None:
-        """A line of the log, on disk when this returns."""
+        """A line of the log, and what else is made of it."""
         if not self.writes:
             return
-        with open(self.log, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-
-
-def continued_log(path: Path, records: list[dict[str, Any]]) -> str:
-    """The log's lines for `records`: as they stand in the file, else without what the clock said."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    kept = []
-    for number, record in enumerate(records):
-        try:
-            written = json.loads(lines[number])
-        except (IndexError, ValueError):
-            written = None
-        same = isinstance(written, dict) and all(written.get(name) == value for name, value in record.items())
-        clock = dict.fromkeys(CLOCK_FIELDS) if "epoch" in record else {}  # the last record has no such fields
-        kept.append(written if same else record | clock)
-    return "".join(json.dumps(record) + "\n" for record in kept)
-
-
-def complete_log(path: Path, records: list[dict[str, Any]]) -> None:
-    """Add to the log of a finished run what a process that was killed after its last checkpoint did not write."""
-    lines = continued_log(path, records).encode()
-    if path.exists() and path.read_bytes() != lines:
-        write_atomically(path, lines)
+        append(self.log, record)
+        if self.events is not None:
+            self.events.on_record(record)

@@ -90,7 +90,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     settings = Settings(**{**sections_from({**stored, **given}, SECTIONS), "machine": machine}, given=given)
     settings = checked(settings)
     if checkpoint is not None and checkpoint.progress["is_finished"]:
-        from theano_rnn.cli.session import complete_log
+        from theano_rnn.cli.records import complete_log
 
         complete_log(log_path(run_settings), checkpoint.progress["records"])
         print(f"{run_settings.checkpoint} is finished: nothing left to do")
@@ -99,6 +99,11 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     check_distinct(run_settings, settings.corpus)
     check_writable(Path(run_settings.checkpoint))
     check_writable(log_path(run_settings))
+    if run_settings.tensorboard is not None:
+        from theano_rnn.events import check_installed
+
+        check_installed()
+        check_writable(Path(run_settings.tensorboard) / "events")
     with Interruption() as interruption:
         from theano_rnn.cli.session import Session
 
@@ -173,11 +178,19 @@ def log_path(run_settings: RunConfig) -> Path:
     return Path(run_settings.log) if run_settings.log else Path(run_settings.checkpoint).with_suffix(".jsonl")
 
 
+def curves_path(checkpoint: str) -> Path:
+    """Where the picture of the learning curves goes."""
+    return Path(checkpoint).with_suffix(".png")
+
+
 def check_distinct(run_settings: RunConfig, corpus: CorpusConfig) -> None:
     """Raise `UserError` where the checkpoint or the log would replace the other, or a text."""
     texts = [("train", path) for path in corpus.train] + [("valid", corpus.valid), ("test", corpus.test)]
     seen = {os.path.realpath(path): name for name, path in texts if path is not None and path != "-"}
-    for name, path in (("checkpoint", Path(run_settings.checkpoint)), ("log", log_path(run_settings))):
+    written = [("checkpoint", Path(run_settings.checkpoint)), ("log", log_path(run_settings))]
+    if run_settings.curves:
+        written.append(("curves", curves_path(run_settings.checkpoint)))
+    for name, path in written:
         other = seen.setdefault(os.path.realpath(path), name)
         if other != name:
             raise UserError(f"{flag(name)} and {flag(other)} are the same file, {path}: give another name")
