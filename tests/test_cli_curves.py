@@ -29,7 +29,7 @@ def without(monkeypatch):
 
     def without(name):
         real = importlib.util.find_spec
-        monkeypatch.setattr(importlib.util, "find_spec", lambda asked, *more: asked != name and real(asked, *more) or None)
+        monkeypatch.setattr(importlib.util, "find_spec", lambda *asked: None if asked[0] == name else real(*asked))
         for loaded in [known for known in sys.modules if known.split(".")[0] == name]:
             monkeypatch.delitem(sys.modules, loaded)
         monkeypatch.setitem(sys.modules, name, None)
