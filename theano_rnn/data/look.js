@@ -95,13 +95,10 @@ function tell() {
 }
 
 read.addEventListener("keydown", (event) => {
-  const last = spans.length - 1;
-  const move = { ArrowLeft: () => Math.max(chosen - 1, 0), ArrowRight: () => Math.min(chosen + 1, last),
-    Home: () => 0, End: () => last, ArrowUp: () => (chosen < 0 ? 0 : beside(spans, chosen, -1)),
-    ArrowDown: () => (chosen < 0 ? 0 : beside(spans, chosen, 1)), Escape: () => -1 }[event.key];
-  if (!move || event.altKey || event.ctrlKey || event.metaKey) return;
+  const next = moved(event, spans, chosen);
+  if (next === undefined) return;
   event.preventDefault();
-  choose(move(), true);
+  choose(next, true);
 });
 read.addEventListener("focus", () => {
   if (chosen < 0) choose(0);

@@ -51,3 +51,12 @@ function beside(spans, i, lines) {
   }
   return best;
 }
+
+// Where a key moves the i-th of `spans` that is chosen, -1: nowhere; undefined for a key that does not move.
+function moved(event, spans, i) {
+  if (event.altKey || event.ctrlKey || event.metaKey || !spans.length) return undefined;
+  const last = spans.length - 1;
+  return { ArrowLeft: () => Math.max(i - 1, 0), ArrowRight: () => Math.min(i + 1, last), Home: () => 0, End: () => last,
+    ArrowUp: () => (i < 0 ? 0 : beside(spans, i, -1)), ArrowDown: () => (i < 0 ? 0 : beside(spans, i, 1)),
+    Escape: () => -1 }[event.key]?.();
+}
