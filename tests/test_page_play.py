@@ -31,6 +31,15 @@ def client():
     client.close()
 
 
+@pytest.fixture(scope="module")
+def client_of_characters():
+    """It outlives the pages, which ask again a moment after every change."""
+    _, columns, player = opened(unit="char")
+    client = Client(application(player, columns))
+    yield client
+    client.close()
+
+
 class Page:
     """The page in a window, with all that went wrong in it and all requests that left this server."""
 
@@ -159,19 +168,14 @@ def test_texts_are_completed_and_one_is_picked(page):
     assert page.window.locator("#completions button").count() == 0
 
 
-def test_of_a_model_of_characters_every_character_is_a_token(page):
-    _, columns, player = opened(unit="char")
-    client = Client(application(player, columns))
-    try:
-        page = page(client.port)
-        page.type("ab\nc d", 6)
-        assert page.window.locator("#read").text_content() == "ab\nc d"
-        assert page.window.get_attribute("#token-2", "class") == "token newline"
-        first = scored("ab\nc d", unit="char")["candidates"][0]["text"]
-        page.window.keyboard.press("Alt+Digit1")
-        page.wait_for_value("ab\nc d" + first)
-    finally:
-        client.close()
+def test_of_a_model_of_characters_every_character_is_a_token(page, client_of_characters):
+    page = page(client_of_characters.port)
+    page.type("ab\nc d", 6)
+    assert page.window.locator("#read").text_content() == "ab\nc d"
+    assert page.window.get_attribute("#token-2", "class") == "token newline"
+    first = scored("ab\nc d", unit="char")["candidates"][0]["text"]
+    page.window.keyboard.press("Alt+Digit1")
+    page.wait_for_value("ab\nc d" + first)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
