@@ -8,7 +8,7 @@ runs, it also silences a warning about its speed:
   ``numpy.distutils``, which fails where setuptools is new, and at best ends without BLAS. We link the OpenBLAS inside
   scipy's wheel (LP64, plain ``sgemm_``). ``--disable-new-dtags`` makes its libgfortran be found beside it.
 
-Everything else is set for the time of our own compilations only.
+Everything else is set for the time of our own compilations only; `static_shapes` is such a thing.
 """
 
 from __future__ import annotations

@@ -31,12 +31,14 @@ from theano_rnn.losses import masked_mean
 from theano_rnn.noise import Noise
 from theano_rnn.optimizers import RowGradient, squared_norm
 from theano_rnn.regularization import Dropout, penalties
+from theano_rnn.static_shapes import cheap_static_shapes
 from theano_rnn.updates import UpdateRule
 
 EMBEDDING_SCALE = 0.1  # small, so that a vector soon is what has been learned of its word, not where it began
 FEW_ROWS = 300  # of an embedding so small a batch names most, many times: it is projected and updated as a whole
 
 
+@cheap_static_shapes()
 def gradients(loss: TensorVariable, params: Mapping[str, Any]) -> dict[str, TensorVariable]:
     """The gradient of `loss` with respect to every parameter, by name, in one call of ``T.grad``."""
     with aesara.config.change_flags(floatX=loss.dtype):  # of a scan's inner gradients, float64 unless told otherwise
@@ -191,6 +193,7 @@ class WordModel:
         vectors = x if words is None else x * words[flat].dimshuffle(0, "x")
         return x, dropout.units(vectors.reshape((ids.shape[0], ids.shape[1], vectors.shape[1])), "input")
 
+    @cheap_static_shapes()
     def graph(
         self,
         name: str,

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from theano_rnn.engine.parallel import first_column, in_batch, sum_over_devices
+from theano_rnn.static_shapes import cheap_static_shapes
 
 __all__ = ["CompileProgress", "compile_function", "first_column", "in_batch", "sum_over_devices"]
 
 CompileProgress = Callable[[int], None]  # called as the engine's compiler works, with what it has done so far
 
 
+@cheap_static_shapes()
 def compile_function(
     inputs: Sequence[Any],
     outputs: Any,
