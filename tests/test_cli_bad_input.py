@@ -194,6 +194,8 @@ def test_checkpoints_that_cannot_be_used(commands, name, file, message):
         (["--checkpoint", "new", "--valid", "valid.txt", "--log", "valid.txt"], "--log and --valid are the same file"),
         (["--checkpoint", "one.txt", "--test", "one.txt"], "--checkpoint and --test are the same file"),
         (["--checkpoint", "x" * 300], "File name too long"),
+        (["--checkpoint", "."], ". is no name of a checkpoint"),
+        (["--checkpoint", ""], "an empty name is no name of a checkpoint"),
     ],
 )  # fmt: skip
 def test_places_where_nothing_can_be_kept(commands, arguments, message):

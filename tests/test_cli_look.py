@@ -41,8 +41,8 @@ def data_of(path):
 
 def test_a_page_beside_the_checkpoint(run, tmp_path):
     status, out, err = run("model.safetensors", "text.txt")
-    assert (status, err) == (0, "") and out.startswith("model.html  (")
-    data = data_of(tmp_path / "model.html")
+    assert (status, err) == (0, "") and out.startswith("model.look.html  (")
+    data = data_of(tmp_path / "model.look.html")
     pieces = data["pieces"]
     assert "".join(pieces["texts"]) == TEXT.rstrip()
     model, _, _ = opened()
@@ -53,7 +53,7 @@ def test_a_page_beside_the_checkpoint(run, tmp_path):
     assert [data["words"][i] for i in pieces["guesses"]] == model.vocabulary.decode(found.guesses.ravel())
     assert data["states"]["names"] == ["layer0.h", "layer0.c"] and data["states"]["sizes"] == [5, 5]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "char.safetensors", "model.html", "model.safetensors", "text.txt",
+        "char.safetensors", "model.look.html", "model.safetensors", "text.txt",
     ]  # fmt: skip
 
 
@@ -61,15 +61,15 @@ def test_without_a_text_the_model_writes_one_that_the_seed_decides(run, tmp_path
     pages = []
     for seed in (1, 1, 2):
         assert run("char.safetensors", "--seed", seed, "--max-tokens", 70)[0] == 0
-        pages.append((tmp_path / "char.html").read_bytes())
-        assert len(data_of(tmp_path / "char.html")["pieces"]["texts"]) == 70
+        pages.append((tmp_path / "char.look.html").read_bytes())
+        assert len(data_of(tmp_path / "char.look.html")["pieces"]["texts"]) == 70
     assert pages[0] == pages[1] != pages[2]
 
 
 def test_of_a_long_text_the_beginning_is_read(run, tmp_path):
     (tmp_path / "long.txt").write_text("She was happy. " * 200_000)
     assert run("model.safetensors", "long.txt", "--max-tokens", 9)[0] == 0
-    assert len(data_of(tmp_path / "model.html")["pieces"]["texts"]) == 9
+    assert len(data_of(tmp_path / "model.look.html")["pieces"]["texts"]) == 9
 
 
 @pytest.mark.parametrize(
@@ -79,25 +79,64 @@ def test_of_a_long_text_the_beginning_is_read(run, tmp_path):
         (["none.safetensors"], "none.safetensors"),
         (["text.txt"], "text.txt"),
         (["model.safetensors", "text.txt", "--output", "text.txt"], "--output must end in .html, got text.txt"),
-        (["model.safetensors", "--output", "nowhere/a.html"], "nowhere: there is no such folder"),
+        (["model.safetensors", "--output", "text.txt/a.html"], "text.txt/a.html cannot be written: Not a directory"),
+        (["model.safetensors", "--output", "folder.html"], "folder.html is a folder"),
+        (["model.safetensors", "--output", "page.html"], "page.html is there already: give another --output"),
+        (["."], ". is no name of a checkpoint"),
+        ([""], "an empty name is no name of a checkpoint"),
         (["model.safetensors", "--max-tokens", "0"], "--max-tokens must be at least 1, got 0"),
         (["model.safetensors", "--compare", "char.safetensors"], "--compare needs --gradients"),
         (["model.safetensors", "text.txt", "--gradients"], "50 lags need a text of at least 101 tokens, this one has"),
+        (["model.safetensors", "-", "--gradients", "--compare", "char.safetensors"], "give a file instead of -"),
+        (["model.safetensors", "--gradients", "--lags", "5000"],
+         "--lags 5000 needs windows of 10001 tokens, more than --max-tokens 10000: give more, or fewer --lags"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_touches_nothing(run, tmp_path, arguments, message):
     if "--gradients" in arguments:
         pytest.importorskip("matplotlib")
+    (tmp_path / "folder.html").mkdir()
+    (tmp_path / "page.html").write_text("mine")
     before = sorted(tmp_path.iterdir())
     status, out, err = run(*arguments)
     assert (status, out, err.count("\n")) == (2, "", 1) and message in err
     assert sorted(tmp_path.iterdir()) == before and (tmp_path / "text.txt").read_text() == TEXT
 
 
-def test_the_text_is_never_written_over(run, tmp_path):
-    (tmp_path / "page.html").write_text(TEXT)
-    status, _, err = run("model.safetensors", "page.html", "--output", "page.html")
-    assert status == 2 and "is the text itself" in err and (tmp_path / "page.html").read_text() == TEXT
+@pytest.mark.parametrize("name", ["text", "checkpoint", "compared"])
+def test_what_is_read_is_never_written_over(run, tmp_path, name):
+    """Not with --force either."""
+    suffix = ".png" if name == "compared" else ".html"
+    source = tmp_path / {"text": "text.txt"}.get(name, "model.safetensors")
+    (tmp_path / f"page{suffix}").write_bytes(content := source.read_bytes())
+    page = f"page{suffix}"
+    arguments = {
+        "text": ["model.safetensors", page],
+        "checkpoint": [page, "text.txt"],
+        "compared": ["model.safetensors", "text.txt", "--gradients", "--compare", page],
+    }[name]
+    status, _, err = run(*arguments, "--output", page, "--force")
+    assert status == 2 and "are the same file" in err and (tmp_path / page).read_bytes() == content
+
+
+def test_a_page_in_a_new_folder_is_replaced_when_asked(run, tmp_path):
+    arguments = ["model.safetensors", "text.txt", "--output", "new/page.html"]
+    assert run(*arguments)[0] == 0
+    (tmp_path / "new" / "page.html").write_text("older")
+    assert run(*arguments)[0] == 2 and (tmp_path / "new" / "page.html").read_text() == "older"
+    assert run(*arguments, "--force")[0] == 0 and data_of(tmp_path / "new" / "page.html")
+
+
+def test_small_numbers_keep_their_digits():
+    """A probability that a page calls below one in a million, and a unit that hardly moves."""
+    model, _, _ = opened()
+    pieces = [Piece("a", "a", 3)] * 2
+    reading = Reading(np.array([-1.5, -30.0]), np.array([[3, 4]] * 2), np.log([[0.123456, 3.21987e-6]] * 2),
+                      [np.array([[0, 1e-9], [0, -3e-9]], np.float32)])  # fmt: skip
+    html = look_page(pieces, reading, names=["layer0.h"], vocabulary=model.vocabulary, end_id=1, about="a model")
+    data = json.loads(html.partition('id="reading">')[2].partition("</script>")[0])
+    assert data["pieces"]["probabilities"] == [0.1235, 3.22e-6] * 2 and data["pieces"]["surprisals"] == [1.5, 30.0]
+    assert data["states"]["scales"] == [0, 3e-9]
 
 
 def test_a_picture_of_gradients(run, tmp_path):

@@ -14,6 +14,7 @@ from play_models import checkpoint
 
 from theano_rnn.cli import serve
 from theano_rnn.cli.main import command
+from theano_rnn.config import UserError
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
@@ -61,6 +62,17 @@ def test_it_answers_until_it_is_stopped(number):
         assert server.end(number) == (0, "stopped\n", "")
     finally:
         server.process.kill()
+
+
+@pytest.mark.parametrize(("host", "is_warned"), [("0", True), ("::", True), ("localhost", False), ("::1", False)])
+def test_addresses_that_others_reach_are_known_by_what_they_are(host, is_warned, capsys):
+    try:
+        listener = serve.listening(host, 0)
+    except UserError:
+        pytest.skip("no IPv6 here")
+    with listener:
+        names = serve.own_names(host, listener)
+    assert names.get("is_any_address", False) == is_warned == bool(capsys.readouterr().err)
 
 
 def test_it_warns_where_other_machines_can_reach_it_and_goes_by_its_addresses():

@@ -8,7 +8,7 @@ from tiny_runs import sentences
 from theano_rnn.alignment import Piece, parts, pieces_of, text_pieces
 from theano_rnn.config import TextConfig
 from theano_rnn.inspection import capitals, correlations, positions, quotes, read_along, state_names
-from theano_rnn.preprocessing import Vocabulary
+from theano_rnn.preprocessing import Vocabulary, word_tokenizer
 
 IDS = [3, 4, 5, 1, 3, 7]
 
@@ -97,6 +97,17 @@ def test_parts_joined_are_the_text(text, lowercase):
 def test_a_token_that_is_not_there_has_no_text():
     assert parts("a b c", ["a", "nowhere", "c"]) == ["a", "", " b c"]
     assert parts("", []) == []
+
+
+@pytest.mark.parametrize("quote", ['"', "''", "``"])
+def test_quotation_marks_are_found_however_they_are_written(quote):
+    """NLTK makes the same token of two of them; if one is passed over, words after it would be looked for later."""
+    sentence = f"He said, {quote}Go'' She said {quote}No''."
+    tokens = word_tokenizer(TextConfig())(sentence)
+    found = parts(sentence, tokens)
+    assert "".join(found) == sentence and all(found)
+    assert [part for part, token in zip(found, tokens) if token == "``"] == [f" {quote}", f" {quote}"]
+    assert [part.strip() for part, token in zip(found, tokens) if token == "Go"] == ["Go"]
 
 
 def test_sentences_are_followed_by_their_end():

@@ -1,10 +1,13 @@
 """The page of look in a real browser: colours, units, keyboard; no text can break out, nothing is fetched."""
 
+import re
+
 import numpy as np
 import pytest
 from browser import NASTY, alpha, chromium, needs_chromium
 from play_models import opened
 
+from theano_rnn.alignment import Piece
 from theano_rnn.inspection import read_along, state_names
 from theano_rnn.look_page import look_page
 from theano_rnn.typed_text import typed_pieces
@@ -23,11 +26,14 @@ def browser():
 class Look:
     """The page of a text in a window, and what went wrong there or was asked for."""
 
-    def __init__(self, browser, folder, text, unit="word", **options):
+    def __init__(self, browser, folder, text, unit="word", silent=(), renamed=None, **options):
         model, _, _ = opened(unit=unit)
         self.pieces, _ = typed_pieces(text, model.vocabulary, model.end_id)
         ids = [piece.id for piece in self.pieces]
         self.found = read_along(model.function("step"), model.model.initial_state(1), ids, start_id=model.start_id)
+        self.found.states[0][:, list(silent)] = 0
+        for i, token in (renamed or {}).items():
+            self.pieces[i] = Piece("", token, model.vocabulary.unk_id)
         html = look_page(self.pieces, self.found, names=state_names(model.model.layers), vocabulary=model.vocabulary,
                          end_id=model.end_id, about="a model")  # fmt: skip
         file = folder / "page.html"
@@ -126,6 +132,26 @@ def test_units_colour_the_text_with_their_sign(look):
     )
     page.window.check("#by-surprisal")
     assert page.window.locator('#ranked button[aria-pressed="true"]').count() == 0
+
+
+def test_a_unit_that_never_moves_leaves_no_colours_of_another(look):
+    page = look(TEXT, silent=[2])
+    page.window.locator("#ranked button").first.click()
+    assert any(alpha(colour) for colour in page.colours())
+    page.window.select_option("#part", "0")
+    page.window.fill("#unit", "2")
+    page.press("Tab")
+    assert page.window.is_checked("#by-unit") and not any(alpha(colour) for colour in page.colours())
+    assert "0.00" in page.window.inner_text("#legend") and not re.search("NaN|Infinity", page.window.inner_text("body"))
+
+
+def test_a_token_that_its_text_does_not_have_is_named_and_is_no_end(look):
+    page = look(TEXT, renamed={4: "nowhere"})
+    assert page.window.locator("#read .token").nth(4).get_attribute("class") == "token unseen unknown"
+    content = "e => getComputedStyle(e, '::before').content"
+    assert page.window.locator("#read .unseen").evaluate(content) == '"nowhere"'
+    ends = sum(piece.token == "</s>" for piece in page.pieces)
+    assert page.window.locator("#read .end").count() == ends > 0
 
 
 @pytest.mark.parametrize("width", [1200, 360])

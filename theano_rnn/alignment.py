@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from theano_rnn.preprocessing import Vocabulary, sentence_splitter, word_tokenizer
 
-QUOTES = ("``", "''")  # what NLTK makes of "
+QUOTES = ("``", "''")  # what NLTK makes of " and of '', which may be either
 FARTHEST = 100  # characters that are passed over in search of a token
 
 
@@ -51,7 +51,7 @@ def parts(sentence: str, tokens: Sequence[str]) -> list[str]:
 def end_of(token: str, text: str, start: int) -> int | None:
     """Where `token` ends in `text`, looked for from `start` on; None where it is not near."""
     places = []
-    for form in (token, '"') if token in QUOTES else (token,):
+    for form in (token, '"', "''") if token in QUOTES else (token,):
         place = text.find(form, start, start + FARTHEST + len(form))
         if place >= 0:
             places.append((place, place + len(form)))

@@ -349,11 +349,13 @@ class RunConfig(Section):
         kind=float, above=0,
     )  # fmt: skip
     curves: bool = setting(
-        True, "draw the learning curves beside the checkpoint, .png, where matplotlib is installed", kind=bool
+        True,
+        "draw the learning curves beside the checkpoint, NAME.curves.png, where matplotlib is installed",
+        kind=bool,
     )
     tensorboard: str | None = setting(
-        None, "write event files for TensorBoard there: loss, perplexity, learning rate, norms of gradients and "
-        "parameters", metavar="FOLDER",
+        None, "write event files for TensorBoard there, each run in a folder of its checkpoint's name: loss, "
+        "perplexity, learning rate, norms of gradients and parameters", metavar="FOLDER",
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ Written record by record with the package's own messages; neither TensorFlow nor
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 import time
@@ -30,14 +31,20 @@ def event_files(folder: str | os.PathLike[str]) -> list[Path]:
     return sorted(Path(folder).glob(NAMES))
 
 
+def event_path(folder: str | os.PathLike[str]) -> Path:
+    """The name of a file that is begun now."""
+    seconds, rest = divmod(time.time_ns(), 1_000_000_000)
+    return Path(folder) / NAMES.replace("*", f"{seconds:010d}.{rest:09d}")
+
+
 def put_aside(folder: str | os.PathLike[str]) -> Path | None:
-    """Move our files of a folder to one beside it, in place of those there; which one, or None where there are none."""
-    found, aside = event_files(folder), Path(f"{Path(folder).resolve()}.previous")
+    """Move our files of a folder to a new one beside it; which one, or None where there are none."""
+    found, folder = event_files(folder), Path(folder).resolve()
     if not found:
         return None
-    for path in event_files(aside):
-        path.unlink()
-    aside.mkdir(exist_ok=True)
+    names = itertools.chain([f"{folder.name}.previous"], (f"{folder.name}.previous{i}" for i in itertools.count(2)))
+    aside = next(path for path in map(folder.with_name, names) if not path.exists())
+    aside.mkdir()
     for path in found:
         os.replace(path, aside / path.name)
     return aside
@@ -64,8 +71,7 @@ class EventFile:
 
         self.event, self.summary, self.tensor, self.checksum = event_pb2, summary_pb2, tensor_pb2, masked_crc32c
         Path(folder).mkdir(parents=True, exist_ok=True)
-        seconds, rest = divmod(time.time_ns(), 1_000_000_000)
-        self.path = Path(folder) / NAMES.replace("*", f"{seconds:010d}.{rest:09d}")
+        self.path = event_path(folder)
         self.file = open(self.path, "xb")  # noqa: SIM115 - as long as the run
         self.write(file_version="brain.Event:2")
         self.write(from_step, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))

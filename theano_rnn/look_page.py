@@ -54,7 +54,7 @@ def look_page(
             "texts": [piece.text for piece in pieces],
             "tokens": [place(piece.token) for piece in pieces],
             "unknown": [int(piece.id == vocabulary.unk_id) for piece in pieces],
-            "surprisals": rounded(-reading.log_probabilities),
+            "surprisals": [round(float(value), 4) for value in -reading.log_probabilities],
             "guesses": [known[int(i)] for i in reading.guesses.ravel()],
             "probabilities": rounded(np.exp(reading.guess_log_probabilities)),
         },
@@ -89,5 +89,5 @@ def ranked_units(units: Any, pieces: Sequence[Piece], end_id: int) -> list[dict[
 
 
 def rounded(values: Any) -> list[float]:
-    """As numbers of four decimals, row after row."""
-    return [round(float(value), 4) for value in np.ravel(values)]
+    """As numbers of four digits, row after row."""
+    return [float(f"{value:.4g}") for value in np.ravel(values)]

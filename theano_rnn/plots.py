@@ -14,7 +14,7 @@ import numpy as np
 
 from theano_rnn.config import UserError
 
-HIGHEST = {"word": 2.5, "char": 1.5}  # of what is shown, times the lowest: a first epoch is far above all others
+HIGHEST = {"word": 2.5, "char": 1.5}  # of what is shown, times the best: a first epoch is far above all others
 STYLES = ("--", "-.", ":")
 
 
@@ -56,19 +56,21 @@ def learning_curves(
     figure = new_figure()
     axes = figure.add_subplot()
     shown = (lambda loss: math.exp(min(loss, 700.0))) if unit == "word" else float
-    lowest = min((value for value, _ in published), default=math.inf)
+    best, lowest = [value for value, _ in published], math.inf
     for number, (name, log) in enumerate(logs.items()):
         records, color = [record for record in log if "valid_loss" in record], f"C{number}"
         epochs = range(1, len(records) + 1)
         valid = [shown(record["valid_loss"]) for record in records]
         train = [shown(record["train_loss"]) for record in records]
-        lowest = min(lowest, *valid, *train)
-        title = f"{name}: " if len(logs) > 1 else ""
+        best, lowest = [*best, min(valid)], min(lowest, *train)
+        title = f"{plain(name)}: " if len(logs) > 1 else ""
         axes.plot(epochs, valid, color=color, marker=".", label=f"{title}validation, best {min(valid):.4g}")
         axes.plot(epochs, train, color=color, marker=".", markersize=3, linestyle=":", label=f"{title}training")
     for number, (value, title) in enumerate(published):
-        axes.axhline(value, color="black", linestyle=STYLES[number % 3], linewidth=1, label=f"{title}: {value:g}")
-    axes.set_ylim(0.95 * lowest, HIGHEST[unit] * lowest)
+        axes.axhline(
+            value, color="black", linestyle=STYLES[number % 3], linewidth=1, label=f"{plain(title)}: {value:g}"
+        )
+    axes.set_ylim(0.95 * min(lowest, *best), max(HIGHEST[unit] * min(best), 1.05 * max(best)))
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel("perplexity" if unit == "word" else "nats per character")
@@ -93,8 +95,10 @@ def gradient_flow(norms: Mapping[str, tuple[Any, Any]]) -> Any:
         lags = np.arange(len(trained))
         low, high = np.quantile(trained, [0.25, 0.75], axis=1)
         axes.fill_between(lags, low, high, color=color, alpha=0.15, linewidth=0)
-        axes.plot(lags, geometric_mean(trained), color=color, label=f"{name}, trained")
-        axes.plot(lags, geometric_mean(untrained), color=color, linestyle="--", linewidth=1, label=f"{name}, untrained")
+        axes.plot(lags, geometric_mean(trained), color=color, label=f"{plain(name)}, trained")
+        axes.plot(
+            lags, geometric_mean(untrained), color=color, linestyle="--", linewidth=1, label=f"{plain(name)}, untrained"
+        )
     axes.set_yscale("log")
     axes.set_xlim(0, None)
     axes.set_xlabel("k, steps back")
@@ -102,6 +106,11 @@ def gradient_flow(norms: Mapping[str, tuple[Any, Any]]) -> Any:
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", ncols=max(1, (len(norms) + 1) // 2))
     return figure
+
+
+def plain(name: str) -> str:
+    """A name as matplotlib shows it letter by letter: between dollar signs it would read a formula."""
+    return name.replace("$", r"\$")
 
 
 def geometric_mean(norms: Any) -> Any:

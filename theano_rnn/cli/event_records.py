@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ from theano_rnn.scoring import perplexity
 EVERY = 20  # updates between two records
 
 
-def event_file(folder: str, step: int, *, is_new: bool, say: Callable[[str], None]) -> EventFile:
+def event_file(folder: Path, step: int, *, is_new: bool, say: Callable[[str], None]) -> EventFile:
     """A file for a run that has made `step` updates; what older ones of the run say of later steps is forgotten.
 
-    Those of another run, where this one `is_new`, are put aside.
+    Those of an older run of that name, where this one `is_new`, are put aside.
     """
     if is_new and (kept := put_aside(folder)) is not None:
         say(f"kept the older event files in {kept}")

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from theano_rnn.aesara_flags import without_compiler
+from theano_rnn.cli.files import beside, check_output
 from theano_rnn.cli.options import Parser
-from theano_rnn.cli.train import check_writable
-from theano_rnn.config import RunConfig, TextConfig, UserError
+from theano_rnn.config import RunConfig, TextConfig
 
 ENDINGS = {"pytorch": ".pytorch.safetensors", "onnx": ".onnx"}
 
@@ -37,7 +37,7 @@ def build(prog: str) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace, root: Path | None) -> int:
-    output = Path(args.output) if args.output else Path(args.checkpoint).with_suffix(ENDINGS[args.format])
+    output = Path(args.output) if args.output else beside(args.checkpoint, ENDINGS[args.format])
     check_output(output, [args.checkpoint], is_forced=args.force)
     without_compiler()
     from theano_rnn.checkpoint import write_atomically
@@ -58,14 +58,3 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     print(f"wrote {output}: {config.num_layers} x {config.cell} of {config.hidden_size}, {config.vocab_size:,} "
           f"{'words' if text.unit == 'word' else 'characters'}; {then}")  # fmt: skip
     return 0
-
-
-def check_output(output: Path, inputs: list[str], *, is_forced: bool) -> None:
-    """Raise `UserError` where `output` is there and not to be replaced, is one of `inputs`, or cannot be written."""
-    if output.exists():
-        for path in inputs:
-            if Path(path).exists() and output.samefile(path):
-                raise UserError(f"--output and the input are the same file, {output}: give another name")
-        if not is_forced and output.is_file():
-            raise UserError(f"{output} is there already: give another --output, or --force to replace it")
-    check_writable(output)

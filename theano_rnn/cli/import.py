@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from theano_rnn.aesara_flags import without_compiler
-from theano_rnn.cli.export import check_output
+from theano_rnn.cli.files import check_output
 from theano_rnn.cli.options import Parser
 
 

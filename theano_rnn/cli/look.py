@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from theano_rnn.cli.console import Bar, compiling_progress
+from theano_rnn.cli.files import beside, check_output
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.config import GenerationConfig, MachineConfig, RunConfig, UserError
@@ -37,7 +38,8 @@ def build(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("text", nargs="?", metavar="TEXT",
                         help="a file of text, - for standard input (default: text that the model writes)")  # fmt: skip
     parser.add_argument("--output", metavar="FILE", help="where to write (default: beside the checkpoint, "
-                        "NAME.html or NAME.gradients.png)")  # fmt: skip
+                        "NAME.look.html or NAME.gradients.png)")  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="replace an --output that is there")
     parser.add_argument("--max-tokens", type=int, default=10_000, metavar="N",
                         help="read the first N tokens of the text (default: %(default)s)")  # fmt: skip
     parser.add_argument(
@@ -61,27 +63,30 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
             raise UserError(f"--{name.replace('_', '-')} must be at least {least}, got {getattr(args, name)}")
     if args.compare and not args.gradients:
         raise UserError("--compare needs --gradients")
+    if args.compare and args.text == "-":
+        raise UserError("--compare needs a text that can be read again: give a file instead of -")
+    if args.gradients and window_length(args) > args.max_tokens:
+        raise UserError(f"--lags {args.lags} needs windows of {window_length(args)} tokens, more than --max-tokens "
+                        f"{args.max_tokens}: give more, or fewer --lags")  # fmt: skip
     output = output_path(args)
     machine = prepare_machine(sections_from(vars(args), {"machine": MachineConfig})["machine"])
     data = picture(args, machine) if args.gradients else html(args, machine)
     from theano_rnn.checkpoint import write_atomically
 
+    output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, data)
     print(f"{output}  ({len(data) / 1e6:.1f} MB)", flush=True)
     return 0
 
 
 def output_path(args: argparse.Namespace) -> Path:
-    """Where to write; a file of another kind, such as the checkpoint, is never written over."""
-    suffix = ".png" if args.gradients else ".html"
-    default = Path(args.checkpoint).with_suffix(".gradients.png" if args.gradients else ".html")
+    """Where to write; without ``--output`` under a name of our own, where an older page or picture is replaced."""
+    default = beside(args.checkpoint, ".gradients.png" if args.gradients else ".look.html")
     output = Path(args.output) if args.output else default
-    if output.suffix != suffix:
-        raise UserError(f"--output must end in {suffix}, got {output}")
-    if not output.parent.is_dir():
-        raise UserError(f"{output.parent}: there is no such folder to write to")
-    if args.text and output.exists() and Path(args.text).exists() and output.samefile(args.text):
-        raise UserError(f"{output} is the text itself: give another --output")
+    if output.suffix != default.suffix:
+        raise UserError(f"--output must end in {default.suffix}, got {output}")
+    inputs = [args.checkpoint, *args.compare, *([args.text] if args.text else [])]
+    check_output(output, inputs, is_forced=args.force or not args.output)
     return output
 
 
@@ -172,6 +177,11 @@ def unused_name(trained: LanguageModel, path: str, names: Any) -> str:
     return next(name for name in candidates if name not in names)
 
 
+def window_length(args: argparse.Namespace) -> int:
+    """Tokens of a window: twice as many as the lags, and the one that is predicted."""
+    return 2 * int(args.lags) + 1
+
+
 def measured(trained: LanguageModel, args: argparse.Namespace, machine: MachineConfig) -> tuple[Any, Any]:
     """Norms (lags + 1, windows) of a trained model and of its untrained twin, over windows of the same text.
 
@@ -182,9 +192,9 @@ def measured(trained: LanguageModel, args: argparse.Namespace, machine: MachineC
     from theano_rnn.gradient_flow import GradientFlow, windows_of
     from theano_rnn.language_model import make_model
 
-    model, length = trained.model, 2 * args.lags + 1
-    unit = trained.vocabulary.text.unit
-    num_samples = NUM_SAMPLES[unit] * (1 + length // 20)
+    model, length = trained.model, window_length(args)
+    few = NUM_SAMPLES[trained.vocabulary.text.unit]
+    num_samples = few + min(few * (length // 20), args.max_tokens // 10)
     ids = [piece.id for piece in text_pieces(trained, args, num_samples)]
     if len(ids) < length:
         raise UserError(f"{args.lags} lags need a text of at least {length} tokens, this one has {len(ids)}: "

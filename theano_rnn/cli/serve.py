@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import ipaddress
 import signal
 import socket
 import sys
@@ -17,7 +18,6 @@ from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.config import MachineConfig, RunConfig, UserError
 
 NEEDED = ("fastapi", "uvicorn")
-ANY_ADDRESS = ("0.0.0.0", "::")
 CONNECTIONS = 500  # at a time; more get the status 503
 IDLE_SECONDS = 15  # of a connection, before it is closed
 LEAVING_SECONDS = 3  # that requests have to end in when the server stops
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
 
         trained = opened_and_warm(args.checkpoint, machine)
         columns = Columns(trained.function("step"), trained.model.initial_state)
-        app = application(Player(trained, Path(args.checkpoint).name), columns, **own_names(args.host))
+        app = application(Player(trained, Path(args.checkpoint).name), columns, **own_names(args.host, listener))
         host = f"[{args.host}]" if ":" in args.host else args.host
         serve(app, listener, f"http://{host}:{listener.getsockname()[1]}", is_opened=args.open)
         columns.close()
@@ -101,11 +101,11 @@ def opened_and_warm(path: str, machine: MachineConfig) -> Any:
     return trained
 
 
-def own_names(host: str) -> dict[str, Any]:
+def own_names(host: str, listener: socket.socket) -> dict[str, Any]:
     """What this server is called, as options of `Guard`; one that listens everywhere goes by all its addresses."""
     from theano_rnn.web_guard import LOCAL_HOSTS
 
-    if host not in ANY_ADDRESS:
+    if not ipaddress.ip_address(listener.getsockname()[0]).is_unspecified:
         return {"hosts": [*LOCAL_HOSTS, host]}
     print("other machines can use this model: there is no password and no encryption", file=sys.stderr)
     return {"hosts": [*LOCAL_HOSTS, (name := socket.gethostname()), f"{name}.local"], "is_any_address": True}

@@ -15,7 +15,7 @@ from theano_rnn.cli.console import Bar, TrainingDisplay, say, tokenizing_progres
 from theano_rnn.cli.curves import Curves
 from theano_rnn.cli.options import sections_from
 from theano_rnn.cli.records import append, continued_log
-from theano_rnn.cli.train import Interruption, Settings, curves_path, log_path
+from theano_rnn.cli.train import Interruption, Settings, curves_path, events_folder, log_path
 from theano_rnn.cli.trained import compile_showing, filled
 from theano_rnn.config import CorpusConfig, GenerationConfig, ModelConfig, UserError, resolved_head, to_mapping
 from theano_rnn.continuing import extended
@@ -109,8 +109,8 @@ class Session(Watcher):
         """`train` for `fit`, its norms taken for event files, which the first of several processes writes."""
         from theano_rnn.cli.event_records import EventRecords, event_file
 
-        run, step = self.settings.run, self.state.progress.step
-        file = event_file(str(run.tensorboard), step, is_new=self.checkpoint is None, say=say) if self.writes else None
+        folder, step = events_folder(self.settings.run), self.state.progress.step
+        file = event_file(folder, step, is_new=self.checkpoint is None, say=say) if self.writes else None
         self.events = EventRecords(file, list(self.model.params), say=say)
         sections = ("corpus", "text", "model", "training")
         self.events.settings(step, {name: to_mapping(getattr(self.settings, name)) for name in sections})

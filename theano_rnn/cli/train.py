@@ -6,12 +6,12 @@ import argparse
 import dataclasses
 import os
 import signal
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from theano_rnn.cli.files import beside, check_writable
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, flag, given_settings, naming_flag, sections_from, settings_of
 from theano_rnn.config import (
@@ -99,11 +99,13 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     check_distinct(run_settings, settings.corpus)
     check_writable(Path(run_settings.checkpoint))
     check_writable(log_path(run_settings))
+    if run_settings.curves:
+        check_writable(curves_path(run_settings.checkpoint))
     if run_settings.tensorboard is not None:
-        from theano_rnn.events import check_installed
+        from theano_rnn.events import check_installed, event_path
 
         check_installed()
-        check_writable(Path(run_settings.tensorboard) / "events")
+        check_writable(event_path(events_folder(run_settings)))
     with Interruption() as interruption:
         from theano_rnn.cli.session import Session
 
@@ -175,12 +177,17 @@ def default_corpus(corpus: CorpusConfig, root: Path | None) -> CorpusConfig:
 
 def log_path(run_settings: RunConfig) -> Path:
     """Where the log goes."""
-    return Path(run_settings.log) if run_settings.log else Path(run_settings.checkpoint).with_suffix(".jsonl")
+    return Path(run_settings.log) if run_settings.log else beside(run_settings.checkpoint, ".jsonl")
 
 
 def curves_path(checkpoint: str) -> Path:
     """Where the picture of the learning curves goes."""
-    return Path(checkpoint).with_suffix(".png")
+    return beside(checkpoint, ".curves.png")
+
+
+def events_folder(run_settings: RunConfig) -> Path:
+    """Where a run's event files go: TensorBoard shows each folder below ``--tensorboard`` as a run of its name."""
+    return Path(str(run_settings.tensorboard)) / Path(run_settings.checkpoint).stem
 
 
 def check_distinct(run_settings: RunConfig, corpus: CorpusConfig) -> None:
@@ -194,27 +201,6 @@ def check_distinct(run_settings: RunConfig, corpus: CorpusConfig) -> None:
         other = seen.setdefault(os.path.realpath(path), name)
         if other != name:
             raise UserError(f"{flag(name)} and {flag(other)} are the same file, {path}: give another name")
-
-
-def check_writable(path: Path) -> None:
-    """Raise `UserError` where a file at `path` could not be written; leave nothing behind."""
-    made: list[Path] = []
-    try:
-        if path.is_dir():
-            raise UserError(f"{path} is a folder, not a file to write to")
-        if path.exists() and not path.is_file():
-            raise UserError(f"{path} is not an ordinary file")  # a device, perhaps, that must not be renamed
-        path.with_name(path.name + ".unfinished").exists()  # OSError where the name is too long
-        for folder in reversed([folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]):
-            folder.mkdir()
-            made.append(folder)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror} ({error.filename or path.parent})") from None
-    finally:
-        for folder in reversed(made):
-            folder.rmdir()
 
 
 class Interruption:

@@ -13,6 +13,10 @@ const activationOf = (i) => (activations[unit * pieces.texts.length + i] / 127) 
 const partOf = (number) => firstUnits.findLastIndex((first) => first <= number);
 const unitName = (number) => `${states.names[partOf(number)]} ${number - firstUnits[partOf(number)]}`;
 
+function activation(value) {
+  return value === 0 || Math.abs(value) >= 0.05 ? value.toFixed(2) : String(Number(value.toPrecision(2)));
+}
+
 // Blue below zero, the hue of surprisal above; the fuller the farther from it, up to the unit's largest.
 function activationColour(share) {
   return `rgb(${share < 0 ? "20 90 225" : "235 98 20"} / ${(0.65 * Math.abs(share)).toFixed(3)})`;
@@ -21,7 +25,7 @@ function activationColour(share) {
 // The text
 
 const spans = pieces.texts.map((text, i) => {
-  const span = tokenSpan(model.unit === "word" ? text.trim().replace(/\s+/g, " ") : text, null);
+  const span = tokenSpan(model.unit === "word" ? text.trim().replace(/\s+/g, " ") : text, words[pieces.tokens[i]], null);
   span.id = `token-${i}`;
   span.place = i;
   span.setAttribute("role", "option");
@@ -50,12 +54,12 @@ function showText() {
 function colour() {
   const scale = unit === null ? 1 : states.scales[unit];
   for (const [i, span] of spans.entries()) {
-    span.style.backgroundColor = unit === null ? surprisalColour(surprisalOf(i)) : activationColour(activationOf(i) / scale);
+    span.style.backgroundColor = unit === null ? surprisalColour(surprisalOf(i)) : activationColour(scale ? activationOf(i) / scale : 0);
   }
   if (unit === null) legend(at("legend"));
   else {
     const swatches = [-1, -0.5, 0, 0.5, 1].map((share) => {
-      const swatch = made("span", "swatch", (share * scale).toFixed(2));
+      const swatch = made("span", "swatch", activation(share * scale));
       swatch.style.backgroundColor = activationColour(share);
       return swatch;
     });
@@ -88,7 +92,7 @@ function tell() {
   at("token").replaceChildren(
     made("p", "name", tokenName(words[pieces.tokens[chosen]]), pieces.unknown[chosen] ? " (not in the vocabulary, read as <unk>)" : ""),
     made("p", "", `probability ${percent(Math.exp(-surprisalOf(chosen)))}, surprisal ${nats(surprisalOf(chosen))}`),
-    ...(unit === null ? [] : [made("p", "activation", `${unitName(unit)} after it: ${activationOf(chosen).toFixed(2)}`)]),
+    ...(unit === null ? [] : [made("p", "activation", `${unitName(unit)} after it: ${activation(activationOf(chosen))}`)]),
     made("p", "help", "What the model took for likeliest here:"),
     ...guessRows(rows),
   );

@@ -54,7 +54,7 @@ function show(answer) {
   const children = [];
   for (const [i, piece] of pieces.entries()) {
     const blanks = model.unit === "word" ? piece.text.match(/^\s*/)[0] : "";
-    const span = tokenSpan(piece.text.slice(blanks.length), -piece.log_probability);
+    const span = tokenSpan(piece.text.slice(blanks.length), piece.token, -piece.log_probability);
     span.id = `token-${i}`;
     span.setAttribute("role", "option");
     span.setAttribute("aria-label", `${tokenName(piece.token)}, ${nats(-piece.log_probability)}`);

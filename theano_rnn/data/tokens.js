@@ -7,11 +7,13 @@ function surprisalColour(nats) {
   return `rgb(235 98 20 / ${(0.6 * share).toFixed(3)})`;
 }
 
-// A span that shows `text` on its colour; without text it is the end of a sentence; null nats leave it without colour.
-function tokenSpan(text, nats) {
+// A span that shows `text` on its colour, and its token where that has no text of its own, as the end of a sentence;
+// null nats leave it without colour.
+function tokenSpan(text, token, nats) {
   const span = document.createElement("span");
-  span.className = "token" + (text === "" ? " end" : text === "\n" ? " newline" : "");
+  span.className = "token" + (text === "\n" ? " newline" : text ? "" : token === "</s>" ? " end" : " unseen");
   span.textContent = text;
+  span.dataset.token = token;
   if (nats !== null && nats !== undefined) span.style.backgroundColor = surprisalColour(nats);
   return span;
 }
