@@ -3,6 +3,7 @@
 import aesara.tensor as T
 import numpy as np
 import pytest
+from aesara.tensor.shape import unbroadcast
 
 from theano_rnn.config import ModelConfig
 from theano_rnn.engine import compile_function
@@ -24,6 +25,8 @@ def lengths():
         "product": x.shape[0] * 2,
         "of constants": T.constant(2) * whole.shape[0],
         "chosen": T.as_tensor_variable([n, 6])[1],
+        "scalar": T.as_tensor_variable(T.basic.scalar_from_tensor(whole.shape[1])),
+        "of a first state": unbroadcast(x.dimshuffle("x", 0, 1), 0).shape[1],
     }
 
 
@@ -31,6 +34,13 @@ def lengths():
 def test_lengths_are_those_of_aesara(name):
     length = lengths()[name]
     assert static_shape([length])[1] == T.basic.infer_static_shape([length])[1]
+
+
+def test_the_shape_of_a_first_state_is_not_taken_for_no_rows():
+    """As Aesara itself does; by its search too, within a product."""
+    length = unbroadcast(T.matrix("x").dimshuffle("x", 0, 1), 0).shape[2]
+    assert T.basic.get_scalar_constant_value(length) == 0 and T.basic.infer_static_shape([length * 2])[1] == (0,)
+    assert static_shape([length, length * 2])[1] == (None, None)
 
 
 @pytest.mark.parametrize("length", [2.0, T.scalar("x", dtype="float64")])

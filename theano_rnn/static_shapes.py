@@ -12,7 +12,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import aesara.tensor.basic as basic
-from aesara.tensor.exceptions import NotScalarConstantError
+from aesara.graph.basic import Constant
+from aesara.scalar import Add, Cast, Mul, Sub
+from aesara.tensor.basic import MakeVector, ScalarFromTensor, TensorFromScalar
+from aesara.tensor.elemwise import Elemwise
+from aesara.tensor.shape import Shape, Shape_i
+from aesara.tensor.subtensor import Subtensor
 from aesara.tensor.type import integer_dtypes
 
 
@@ -34,12 +39,45 @@ def static_shape(shape: Sequence[Any]) -> tuple[list[Any], tuple[int | None, ...
     return lengths, tuple(map(known, lengths))
 
 
-def known(length: Any) -> int | None:
-    """The number that a variable stands for in every run, where a look at it and a few below it tells."""
-    try:
-        return int(basic.get_scalar_constant_value(length))
-    except NotScalarConstantError:
+def known(length: Any, depth: int = 10) -> int | None:
+    """The number that a variable stands for in every run, where it and what it is computed from tell.
+
+    Aesara's own ``get_scalar_constant_value`` takes for 0 each length of a first state that is given to scan (the shape
+    of an ``Unbroadcast``), and scan then makes an array of no rows.
+    """
+    if isinstance(length, Constant):
+        return int(length.data)
+    if length.owner is None or depth == 0:
         return None
+    op, inputs = length.owner.op, length.owner.inputs
+    if isinstance(op, Shape_i):
+        return static_length(inputs[0], op.i)
+    if isinstance(op, Subtensor) and len(inputs) == 2:
+        index = known(inputs[1], depth - 1)
+        return None if index is None else element(inputs[0], index, depth)
+    if isinstance(op, ScalarFromTensor | TensorFromScalar):
+        return known(inputs[0], depth - 1)
+    if isinstance(op, Elemwise) and isinstance(op.scalar_op, Add | Sub | Mul | Cast):
+        numbers = [known(number, depth - 1) for number in inputs]
+        return None if None in numbers else int(op.scalar_op.impl(*numbers))
+    return None
+
+
+def element(vector: Any, index: int, depth: int) -> int | None:
+    """The number at a place of a vector of lengths."""
+    if isinstance(vector, Constant):
+        return int(vector.data[index])
+    if vector.owner is not None and isinstance(vector.owner.op, Shape):
+        return static_length(vector.owner.inputs[0], index)
+    if vector.owner is not None and isinstance(vector.owner.op, MakeVector):
+        return known(vector.owner.inputs[index], depth - 1)
+    return None
+
+
+def static_length(array: Any, axis: int) -> int | None:
+    """The length of an axis that an array's type or value tells."""
+    length: int | None = (array.data if isinstance(array, Constant) else array.type).shape[axis]
+    return length
 
 
 @contextlib.contextmanager
