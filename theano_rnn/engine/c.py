@@ -36,6 +36,7 @@ from aesara.scan.op import Scan
 from aesara.tensor.type import TensorType
 
 from theano_rnn.aesara_flags import check_c_engine
+from theano_rnn.engine.bookkeeping import python_perform
 
 CompileProgress = Callable[[int], None]  # called before each run of g++ with the number of runs so far
 
@@ -62,7 +63,7 @@ class CEngineLinker(VMLinker):  # type: ignore[misc]
             if isinstance(node.op, Scan):
                 node.op = with_our_inner_mode(node.op)
             elif is_bookkeeping(node):
-                node.op = in_python(node.op)
+                node.op = in_python(node)
         return super().make_all(**kwargs)
 
 
@@ -74,10 +75,12 @@ def with_our_inner_mode(scan: Scan) -> Scan:
     return scan
 
 
-def in_python(op: Op) -> Op:
-    """A copy of `op` that runs its Python implementation."""
-    op = copy.copy(op)
-    make_thunk = op.make_thunk
+def in_python(node: Apply) -> Op:
+    """A copy of the operation of `node` that runs in Python: as plain arithmetic, or by its own implementation."""
+    op = copy.copy(node.op)
+    make_thunk, perform = op.make_thunk, python_perform(node)
+    if perform is not None:
+        op.perform = perform
 
     def make_python_thunk(*args: Any, impl: str | None = None) -> Any:
         return make_thunk(*args, impl="py")
