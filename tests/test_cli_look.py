@@ -143,7 +143,7 @@ def test_a_picture_of_gradients(run, tmp_path):
     pytest.importorskip("matplotlib")
     arguments = ["model.safetensors", "--gradients", "--lags", 4, "--compare", "char.safetensors"]
     status, out, err = run(*arguments)
-    assert (status, err) == (0, "") and out.startswith("model.gradients.png  (")
+    assert (status, err) == (0, "") and re.fullmatch(r"model\.gradients\.png  \(\d\d\.\dkB\)\n", out)
     assert (tmp_path / "model.gradients.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 

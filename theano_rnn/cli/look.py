@@ -71,11 +71,13 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     output = output_path(args)
     machine = prepare_machine(sections_from(vars(args), {"machine": MachineConfig})["machine"])
     data = picture(args, machine) if args.gradients else html(args, machine)
+    from tqdm import tqdm
+
     from theano_rnn.checkpoint import write_atomically
 
     output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, data)
-    print(f"{output}  ({len(data) / 1e6:.1f} MB)", flush=True)
+    print(f"{output}  ({tqdm.format_sizeof(len(data), 'B')})", flush=True)
     return 0
 
 
