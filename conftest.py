@@ -2,4 +2,4 @@
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("fastapi") else ["theano_rnn/web.py"]
+collect_ignore = [] if find_spec("fastapi") else ["theano_rnn/serving/web.py"]

@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from command_line import parser_of
 
 from theano_rnn.cli.machine import prepare_machine
-from theano_rnn.config import AdaptationConfig, MachineConfig
+from theano_rnn.settings.machine import MachineConfig
+from theano_rnn.settings.use import AdaptationConfig
 
 GRIDS: dict[str, tuple[dict[str, Any], dict[str, list[Any]]]] = {
     "cache": (
@@ -52,8 +53,8 @@ def main() -> None:
     machine = prepare_machine(MachineConfig())
 
     from theano_rnn.language_model import LanguageModel
-    from theano_rnn.scoring import perplexity
-    from theano_rnn.text_scoring import stream_totals
+    from theano_rnn.learning.evaluation import perplexity
+    from theano_rnn.scoring.texts import stream_totals
 
     model = LanguageModel(args.checkpoint, engine=machine.engine)
 

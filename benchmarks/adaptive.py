@@ -25,7 +25,7 @@ from typing import Any
 from command_line import parser_of
 
 from theano_rnn.cli.machine import prepare_machine
-from theano_rnn.config import MachineConfig
+from theano_rnn.settings.machine import MachineConfig
 
 FULL = "full soft-max"
 ROUND_SECONDS = 3.0  # about
@@ -38,8 +38,8 @@ class Contender:
     def __init__(self, name: str, cutoffs: Sequence[int], vocab_size: int, args: argparse.Namespace) -> None:
         import numpy as np
 
-        from theano_rnn.config import ModelConfig
         from theano_rnn.model import RNNLM
+        from theano_rnn.settings.network import ModelConfig
 
         head = "softmax" if name == FULL else "adaptive"
         config = ModelConfig(cell=args.cell, hidden_size=args.hidden_size, embedding_size=args.hidden_size,
@@ -54,7 +54,7 @@ class Contender:
 
     def warm_up(self, batches: Sequence[Any]) -> None:
         """Have XLA compile what `batches` need, and forget what was learned from them."""
-        from theano_rnn.checkpoint import assign, values_of
+        from theano_rnn.learning.checkpoint import assign, values_of
 
         shared = self.model.params | self.model.optimizer_state
         before = values_of(shared)
@@ -86,7 +86,7 @@ class Contender:
 
     def validation_loss(self, batches: Sequence[Any]) -> float:
         """In nats per token."""
-        from theano_rnn.scoring import evaluate
+        from theano_rnn.learning.evaluation import evaluate
 
         measured = evaluate(self.functions.loss, batches, self.model.initial_state)
         assert measured is not None
@@ -97,7 +97,7 @@ def zipf_batches(args: argparse.Namespace) -> list[Any]:
     """Batches of independent tokens, the word of rank r in proportion to 1 / r."""
     import numpy as np
 
-    from theano_rnn.batching import Stream
+    from theano_rnn.learning.batching import Stream
 
     shares = 1 / np.arange(1, args.vocab_size + 1)
     size = 200 * args.batch_size * args.bptt_steps
@@ -111,9 +111,9 @@ def stream(source: Callable[..., Any], ids: Any, start: int, pad: int, args: arg
 
 def text_batches(args: argparse.Namespace) -> tuple[list[Any], list[Any], int]:
     """Training and validation batches of the files, and how many words they have."""
-    from theano_rnn.batching import Stream, start_id
-    from theano_rnn.config import CorpusConfig, TextConfig
-    from theano_rnn.corpus import load_corpus
+    from theano_rnn.learning.batching import Stream, start_id
+    from theano_rnn.preprocessing import load_corpus
+    from theano_rnn.settings.text import CorpusConfig, TextConfig
 
     corpus = load_corpus(CorpusConfig(train=tuple(args.train), vocab_size=10**9), TextConfig())
     words = corpus.vocabulary

@@ -12,7 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
-from theano_rnn.plots import as_png, learning_curves
+from theano_rnn.view.plots import as_png, learning_curves
 
 
 def main() -> None:

@@ -19,18 +19,20 @@ from typing import Any
 from command_line import parser_of
 
 from theano_rnn.cli.machine import prepare_machine
-from theano_rnn.config import CorpusConfig, MachineConfig, from_mapping
+from theano_rnn.settings.base import from_mapping
+from theano_rnn.settings.machine import MachineConfig
+from theano_rnn.settings.text import CorpusConfig
 
 MACHINE = prepare_machine(MachineConfig())  # before numpy
 
 import numpy as np  # noqa: E402
 
-from theano_rnn.cli.train import default_corpus  # noqa: E402
-from theano_rnn.cli.trained import opened  # noqa: E402
-from theano_rnn.cloze import examples  # noqa: E402
-from theano_rnn.corpus import load_corpus  # noqa: E402
+from theano_rnn.cli.model_loading import opened  # noqa: E402
+from theano_rnn.cli.run_settings import default_corpus  # noqa: E402
 from theano_rnn.language_model import LanguageModel, batches_of  # noqa: E402
-from theano_rnn.preprocessing import detokenize  # noqa: E402
+from theano_rnn.preprocessing import load_corpus  # noqa: E402
+from theano_rnn.tasks.fill import examples  # noqa: E402
+from theano_rnn.text.words import detokenize  # noqa: E402
 
 
 def guesses(trained: LanguageModel, ids: Any, task: str) -> tuple[Any, Any, Any]:

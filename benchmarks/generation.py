@@ -1,7 +1,7 @@
 """Milliseconds for each sampled token, side by side with the same loop in PyTorch.
 
 Both draw from the distribution of a whole vocabulary, token after token, the state kept, for one sample and for several
-in one batch. Ours is `theano_rnn.generation`, with the checkpoint given; PyTorch's is an LSTM of the same sizes with
+in one batch. Ours is `theano_rnn.generation.search` on a given checkpoint; PyTorch's is an LSTM of the same sizes with
 tied weights and a plain soft-max, ``softmax`` and ``multinomial``, the loop of its example. Each runs in a process of
 its own, in turn, and is warm when the clock starts.
 
@@ -25,12 +25,13 @@ from command_line import parser_of
 def ours(checkpoint: str, batch: int, tokens: int, engine: str) -> float:
     """Milliseconds a token."""
     from theano_rnn.cli.machine import prepare_machine
-    from theano_rnn.config import GenerationConfig, MachineConfig
+    from theano_rnn.settings.machine import MachineConfig
+    from theano_rnn.settings.use import GenerationConfig
 
     machine = prepare_machine(MachineConfig(engine=engine))
     import numpy as np
 
-    from theano_rnn.generation import generate
+    from theano_rnn.generation.search import generate
     from theano_rnn.language_model import LanguageModel
 
     model = LanguageModel(checkpoint, engine=machine.engine)

@@ -35,7 +35,10 @@ VOCAB_SIZE, NUM_STEPS = 10_000, 3
 def measure(name: str, device: str, *, does_run: bool) -> dict[str, Any]:
     """Bytes of one setting, in a process that has done nothing else."""
     from theano_rnn.cli.machine import prepare_machine
-    from theano_rnn.config import MachineConfig, ModelConfig, TrainingConfig, from_mapping
+    from theano_rnn.settings.base import from_mapping
+    from theano_rnn.settings.machine import MachineConfig
+    from theano_rnn.settings.network import ModelConfig
+    from theano_rnn.settings.training import TrainingConfig
 
     prepare_machine(MachineConfig(engine="jax", device=device))
     import numpy as np

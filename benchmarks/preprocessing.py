@@ -16,8 +16,8 @@ import threading
 import time
 from pathlib import Path
 
-from theano_rnn.config import CorpusConfig, TextConfig
-from theano_rnn.corpus import load_corpus
+from theano_rnn.preprocessing import load_corpus
+from theano_rnn.settings.text import CorpusConfig, TextConfig
 
 NOVELS = Path(__file__).parents[1] / "data" / "austen"
 

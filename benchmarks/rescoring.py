@@ -2,7 +2,7 @@
 
 Each sentence of 5 to 30 words of a text with nine copies: three with two adjacent words swapped, three with a word
 replaced by one drawn from the unigrams of the training text, three with a word dropped. The lists go through
-`theano_rnn.rescoring`; the word bonus is tuned on the validation cut, and the share of lists of the test cut is given
+`scoring.rescoring`; the word bonus is tuned on the validation cut, and the share of lists of the test cut is given
 in which the true sentence is first, a tie of n counted as one n-th. Beside the model: unigrams, and the model before
 any training.
 
@@ -21,19 +21,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from command_line import parser_of
 
 from theano_rnn.cli.machine import prepare_machine
-from theano_rnn.config import CorpusConfig, MachineConfig, from_mapping
+from theano_rnn.settings.base import from_mapping
+from theano_rnn.settings.machine import MachineConfig
+from theano_rnn.settings.text import CorpusConfig
 
 MACHINE = prepare_machine(MachineConfig())  # before numpy
 
 import numpy as np  # noqa: E402
 
-from theano_rnn.batching import sentence_lengths  # noqa: E402
-from theano_rnn.cli.train import default_corpus  # noqa: E402
-from theano_rnn.corpus import load_corpus  # noqa: E402
+from theano_rnn.cli.run_settings import default_corpus  # noqa: E402
 from theano_rnn.language_model import LanguageModel, make_model  # noqa: E402
-from theano_rnn.nbest import Entry  # noqa: E402
-from theano_rnn.rescoring import BONUSES, Measured  # noqa: E402
-from theano_rnn.scoring import Scorer, score_sentences  # noqa: E402
+from theano_rnn.learning.batching import sentence_lengths  # noqa: E402
+from theano_rnn.preprocessing import load_corpus  # noqa: E402
+from theano_rnn.scoring.nbest import Entry  # noqa: E402
+from theano_rnn.scoring.rescoring import BONUSES, Measured  # noqa: E402
+from theano_rnn.scoring.sentences import Scorer, score_sentences  # noqa: E402
 
 COPIES, SHORTEST, LONGEST = 3, 5, 30
 

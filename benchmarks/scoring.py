@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from command_line import parser_of
 
 from theano_rnn.cli.machine import prepare_machine
-from theano_rnn.config import MachineConfig
+from theano_rnn.settings.machine import MachineConfig
 
 
 class PeakMemory(threading.Thread):
@@ -71,9 +71,9 @@ def main() -> None:
     peak = PeakMemory()
     machine = prepare_machine(MachineConfig(engine=args.engine))
 
-    from theano_rnn.corpus import encode_file, read_sentences
     from theano_rnn.language_model import LanguageModel, batches_of
-    from theano_rnn.scoring import evaluate
+    from theano_rnn.learning.evaluation import evaluate
+    from theano_rnn.preprocessing import encode_file, read_sentences
 
     model = LanguageModel(args.checkpoint, engine=machine.engine)
     loss, vocabulary = model.function("loss"), model.vocabulary

@@ -123,8 +123,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--engine", default="auto")
     args = parser.parse_args()
-    from theano_rnn.config import TextConfig
-    from theano_rnn.preprocessing import sentence_splitter
+    from theano_rnn.settings.text import TextConfig
+    from theano_rnn.text.words import sentence_splitter
 
     text = (ROOT / "data" / "austen" / "emma.txt").read_text(encoding="utf-8")
     sentences = [s for s in sentence_splitter(TextConfig())(text[:300_000]) if 3 < len(s.split()) < 60]

@@ -33,7 +33,7 @@ def build_ours(spec: dict[str, Any]) -> tuple[Step, Any]:
     """The package's own step."""
     engine, device = spec["engine"], spec["device"]
     if engine == "jax":
-        from theano_rnn.freed_memory import keep_freed_memory
+        from theano_rnn.engine.allocator import keep_freed_memory
 
         if importlib.util.find_spec("jax") is None:
             raise Skip("jax is not installed")
@@ -46,8 +46,8 @@ def build_ours(spec: dict[str, Any]) -> tuple[Step, Any]:
 
     import numpy as np
 
-    from theano_rnn.config import UserError
     from theano_rnn.model import RNNLM
+    from theano_rnn.settings.base import UserError
 
     model = RNNLM(model_config(spec), rng=np.random.default_rng(0))
     if spec["weights"] is not None:
@@ -113,7 +113,7 @@ BUILDERS = {"ours": build_ours, "torch": build_torch, "numpy": build_numpy}
 
 
 def model_config(spec: dict[str, Any]) -> Any:
-    from theano_rnn.config import ModelConfig
+    from theano_rnn.settings.network import ModelConfig
 
     names = ("cell", "num_layers", "vocab_size", "embedding_size", "hidden_size")
     return ModelConfig(**{name: spec[name] for name in names}, tie_weights=False, head="softmax")
@@ -134,8 +134,8 @@ def export_weights(spec: dict[str, Any]) -> dict[str, Any]:
     """
     import numpy as np
 
-    from theano_rnn.config import UserError
     from theano_rnn.model import RNNLM
+    from theano_rnn.settings.base import UserError
 
     try:
         model = RNNLM(model_config(spec), rng=np.random.default_rng(0))

@@ -7,9 +7,9 @@ import numpy as np
 from aesara.scalar.basic import Composite
 from aesara.scan.op import Scan
 
-from theano_rnn.engine import compile_function
+from theano_rnn.engine.compiling import compile_function
 from theano_rnn.model import gradients
-from theano_rnn.unrolling import unroll
+from theano_rnn.nn.unrolling import unroll
 
 TIME, BATCH, INPUT, HIDDEN = 4, 3, 5, 6  # all distinct, so that no two axes can be mistaken
 

@@ -24,8 +24,8 @@ import aesara
 import numpy as np
 import pytest
 
-from theano_rnn.aesara_flags import has_jax
-from theano_rnn.config import ModelConfig
+from theano_rnn.engine.aesara_flags import has_jax
+from theano_rnn.settings.network import ModelConfig
 from theano_rnn.model import RNNLM, Functions
 
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
@@ -34,8 +34,8 @@ TIME, BATCH, VOCAB, EMBEDDING, HIDDEN = 4, 3, 7, 5, 6  # all distinct, so that n
 
 
 SMOKE = {"test_batching", "test_cells", "test_checkpoint", "test_detokenizing", "test_generation", "test_model",
-         "test_numpy2", "test_preprocessing", "test_sampling", "test_scoring", "test_vocabulary"}  # fmt: skip
-XLA = {"test_adaptive_head", "test_cli_engines", "test_cloze", "test_engine_xla", "test_engines_together",
+         "test_numpy2", "test_words", "test_sampling", "test_scoring", "test_vocabulary"}  # fmt: skip
+XLA = {"test_adaptive_head", "test_cli_engines", "test_fill", "test_engine_xla", "test_engines_together",
        "test_lowered_scan", "test_lowering", "test_lowering_shapes", "test_lstm", "test_noise",
        "test_static_shapes"}  # fmt: skip
 

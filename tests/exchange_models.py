@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from conftest import ENGINES
 
-from theano_rnn.checkpoint import Checkpoint, assign, save
-from theano_rnn.config import ModelConfig, TextConfig, TrainingConfig, resolved_head, to_mapping
 from theano_rnn.language_model import LanguageModel, make_model
-from theano_rnn.preprocessing import Vocabulary
+from theano_rnn.learning.checkpoint import Checkpoint, assign, save
+from theano_rnn.settings.base import to_mapping
+from theano_rnn.settings.network import ModelConfig
+from theano_rnn.settings.text import TextConfig
+from theano_rnn.settings.training import TrainingConfig, resolved_head
+from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.training import Progress
 
 VOCABULARY = Vocabulary(("the", "cat", "sat", "on", "mat"), TextConfig(sentences="line", tokens="whitespace"))

@@ -11,9 +11,9 @@ if __name__ == "__main__":  # not where pytest looks for doctests: other program
 
 import numpy as np
 
-from theano_rnn.cloze import Cloze
-from theano_rnn.config import ModelConfig
 from theano_rnn.model import RNNLM
+from theano_rnn.settings.network import ModelConfig
+from theano_rnn.tasks.fill import Cloze
 
 VOCAB, TIME, BATCH, STEPS = 1100, 5, 8, 100
 

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 from conftest import ENGINES
 
-from theano_rnn.checkpoint import Checkpoint, save, values_of
-from theano_rnn.columns import Columns
-from theano_rnn.config import ModelConfig, TextConfig, TrainingConfig, to_mapping
 from theano_rnn.language_model import LanguageModel, make_model
-from theano_rnn.playing import Player
-from theano_rnn.preprocessing import Vocabulary
+from theano_rnn.learning.checkpoint import Checkpoint, save, values_of
+from theano_rnn.serving.playing import Player
+from theano_rnn.serving.request_batching import Columns
+from theano_rnn.settings.base import to_mapping
+from theano_rnn.settings.network import ModelConfig
+from theano_rnn.settings.text import TextConfig
+from theano_rnn.settings.training import TrainingConfig
+from theano_rnn.text.vocabulary import Vocabulary
 
 WORDS = ("She", "was", "happy", ".", "``", "''", "!", "?", "Oh", "Mr.", ",", "Emma", "not", "at", "all", "<b>")
 CHARACTERS = (*"abcdefghijklmnopqrstuvwxyz ABCDE.,!?\"'<>&", "\n")

@@ -1,4 +1,7 @@
-"""Who may import whom, read from the source: no module of the package may know more than its table says."""
+"""Who may import whom, read from the source: each folder stands on a floor, and no file looks up.
+
+CONTRIBUTING.md shows the same table to people.
+"""
 
 import ast
 import functools
@@ -7,179 +10,151 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "theano_rnn"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "theano_rnn"
 
-# Modules of the package, and which others each may import. A folder is one entry; `cli` may import everything.
-MAY_IMPORT = {
-    "__init__": {"aesara_flags"},
-    "config": set(),
-    "numpy2": set(),
-    "aesara_flags": {"config", "numpy2"},
-    "freed_memory": set(),
-    "pages": set(),
-    # text
-    "detokenizing": set(),
-    "vocabulary": {"config"},
-    "preprocessing": {"config", "detokenizing", "vocabulary"},
-    "sources": {"config"},
-    "reading": {"config", "preprocessing", "sources"},
-    "tokenized_cache": set(),
-    "worker_processes": {"config", "preprocessing", "reading"},
-    "tokenizing": {"config", "preprocessing", "reading", "sources", "tokenized_cache", "worker_processes"},
-    "continuing": {"preprocessing"},
-    "corpus": {"config", "continuing", "preprocessing", "reading", "sources", "tokenized_cache", "tokenizing"},
-    "batching": {"preprocessing"},
-    # model
-    "initializers": set(),
-    "losses_c": set(),
-    "noise": set(),
-    "losses": {"losses_c"},
-    "optimizers": set(),
-    "updates": {"optimizers"},
-    "schedules": {"config"},
-    "cells": {"initializers"},
-    "static_shapes": set(),
-    "engine": {"aesara_flags", "config", "static_shapes"},
-    "unrolling": {"static_shapes"},
-    "layers": {"cells", "unrolling"},
-    "heads": {"initializers", "losses"},
-    "adaptive_head": {"heads", "initializers", "losses"},
-    "regularization": {"config", "noise"},
-    "model": {
-        "adaptive_head", "config", "engine", "heads", "initializers", "layers", "losses", "noise", "optimizers",
-        "regularization", "static_shapes", "updates",
-    },
-    "encoder": {"cells", "layers", "unrolling"},
-    "cloze": {"batching", "config", "initializers", "layers", "model", "preprocessing", "regularization"},
-    # use
-    "checkpoint": {"config", "model", "preprocessing"},
-    "sampling": set(),
-    "generation": {"config", "sampling"},
-    "text_generation": {"config", "generation", "preprocessing"},
-    "alignment": {"preprocessing"},
-    "gradient_flow": {"layers", "model", "unrolling"},
-    "plots": {"config"},
-    "events": {"config"},
-    "inspection": {"alignment", "sampling"},
-    "look_page": {"alignment", "inspection", "pages"},
-    "interpolation": {"batching", "scoring"},
-    "neural_cache": set(),
-    "onnx_export": {"cells", "checkpoint", "config", "language_model", "preprocessing"},
-    "pytorch_exchange": {"cells", "checkpoint", "config", "preprocessing"},
-    "state_dict_files": {
-        "checkpoint", "config", "language_model", "preprocessing", "pytorch_exchange", "training",
-    },
-    "nbest": {"config"},
-    "rescoring": {"nbest", "scoring"},
-    "dynamic_evaluation": {"optimizers", "updates"},
-    "language_model": {
-        "aesara_flags", "batching", "checkpoint", "cloze", "config", "model", "preprocessing", "scoring",
-        "text_generation",
-    },
-    "text_scoring": {
-        "checkpoint", "config", "corpus", "dynamic_evaluation", "language_model", "neural_cache", "scoring",
-    },
-    "scoring": {"batching", "preprocessing"},
-    "columns": set(),
-    "model_columns": {"columns", "generation", "sampling"},
-    "typed_text": {"alignment", "config", "preprocessing", "reading"},
-    "playing": {"alignment", "columns", "config", "generation", "language_model", "model_columns", "typed_text"},
-    "web_guard": set(),
-    "web": {"columns", "config", "pages", "playing", "web_guard"},
-    "training": {"batching", "checkpoint", "config", "optimizers", "schedules", "scoring"},
-    "cli": ...,
-}
+# A room is a folder of the package or a file at its top. Its files import from each other and from the floors below;
+# `settings` is for all.
+FLOORS = (
+    {"settings"},
+    {"text", "engine"},
+    {"nn", "learning", "generation", "preprocessing"},
+    {"model", "training", "scoring"},
+    {"tasks", "view"},
+    {"language_model"},
+    {"serving", "exchange"},
+    {"cli"},
+    {"__init__", "__main__"},
+)
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 
-# Packages from elsewhere, and the modules that may import them; NumPy is for all.
+# Packages from elsewhere, and the rooms or files that may import them; NumPy is for all.
 OUTSIDE = {
     "aesara": {
-        "gradient_flow",
-        "adaptive_head", "cells", "cloze", "dynamic_evaluation", "encoder", "engine", "heads", "layers", "losses",
-        "model", "noise", "optimizers", "regularization", "static_shapes", "unrolling",
+        "engine", "nn", "learning.optimizers", "model", "scoring.dynamic_evaluation", "tasks", "view.gradient_flow",
     },
     "jax": {"engine"},
-    "nltk": {"preprocessing"},
-    "safetensors": {"checkpoint", "state_dict_files"},
-    "onnx": {"onnx_export"},
+    "nltk": {"text.words"},
+    "safetensors": {"learning.checkpoint", "exchange.state_dict_files"},
+    "onnx": {"exchange.onnx_export"},
     "tqdm": {"cli"},
-    "matplotlib": {"plots"},
-    "tensorboard": {"events"},
-    "tomli": {"cli"},
+    "matplotlib": {"view.plots"},
+    "tensorboard": {"view.events"},
+    "tomli": {"cli.options"},
     "argparse": {"cli"},
-    "fastapi": {"web"},
-    "starlette": {"web"},
-    "pydantic": {"web"},
-    "uvicorn": {"cli"},
+    "fastapi": {"serving.web"},
+    "starlette": {"serving.web"},
+    "pydantic": {"serving.web"},
+    "uvicorn": {"cli.serve"},
 }
 
-# What may be called in one module only.
-CALLS = {
-    "print": {"cli"}, "input": {"cli"}, "aesara.scan": {"unrolling"}, "T.grad": {"model"}, "aesara.grad": {"model"},
-}  # fmt: skip
+# What may be called in one room or file only.
+CALLS = {"print": "cli", "input": "cli", "aesara.scan": "nn.unrolling", "T.grad": "model", "aesara.grad": "model"}
 
-FILES = sorted(PACKAGE.rglob("*.py"))
-
-
-def module_of(path):
-    """The entry of MAY_IMPORT for a file: its first folder, or its own name."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+MOST_LINES = 300  # of a file; tables of conversions aside
+TABLES = {"engine.conversions"}
+CHAPTER_LINES = {"model": 250}
 
 
-@functools.cache
-def trees(module):
-    return [ast.parse(path.read_text(encoding="utf-8")) for path in FILES if module_of(path) == module]
+def name_of(path):
+    """The dotted name of a file within the package: `nn.cells.lstm`, and of a folder's `__init__` the folder's."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
 
-def imports(module):
-    """Dotted names of all that a module imports, also inside functions; `from a import b` gives a.b."""
-    for tree in trees(module):
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                yield from (alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{module}: relative import"
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+FILES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def room_of(name):
+    return name.split(".")[0]
 
 
 @functools.cache
-def calls(module):
-    """What a module calls, as it is written: `print`, `aesara.scan`."""
-    nodes = [node for tree in trees(module) for node in ast.walk(tree)]
-    return [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)]
+def tree_of(name):
+    return ast.parse(FILES[name].read_text(encoding="utf-8"))
 
 
-def test_the_table_names_the_modules_that_exist():
-    assert {module_of(path) for path in FILES} == set(MAY_IMPORT)
+@functools.cache
+def imported(name):
+    """Dotted names of all that a file imports, also inside functions; `from a import b` gives a.b."""
+    found = []
+    for node in ast.walk(tree_of(name)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: relative import"
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
 
 
-@pytest.mark.parametrize("module", [module for module, allowed in MAY_IMPORT.items() if allowed is not ...])
-def test_a_module_imports_from_the_package_only_what_the_table_allows(module):
-    names = [name.split(".") for name in imports(module)]
-    inside = {name[1] for name in names if name[0] == "theano_rnn" and name[1:2] != [module]}
-    assert inside <= MAY_IMPORT[module]
+@functools.cache
+def files_imported(name):
+    """The files of the package that a file imports."""
+    found = set()
+    for dotted in imported(name):
+        first, *rest = dotted.split(".")
+        if first == "theano_rnn":
+            parts = rest
+            while parts and ".".join(parts) not in FILES:
+                parts = parts[:-1]
+            found.add(".".join(parts) or "__init__")
+    return found - {name}
 
 
-@pytest.mark.parametrize("module", MAY_IMPORT)
-def test_a_module_imports_from_elsewhere_only_what_the_table_allows(module):
-    outside = {name.split(".")[0] for name in imports(module)} - {"theano_rnn", "numpy"}
-    restricted = {name for name in outside if name in OUTSIDE or name not in sys.stdlib_module_names}
-    assert restricted <= {name for name, modules in OUTSIDE.items() if module in modules}
+@functools.cache
+def calls(name):
+    """What a file calls, as it is written: `print`, `aesara.scan`."""
+    return [ast.unparse(node.func) for node in ast.walk(tree_of(name)) if isinstance(node, ast.Call)]
 
 
-@pytest.mark.parametrize(("call", "allowed"), CALLS.items(), ids=CALLS)
-def test_a_call_stands_only_where_it_may(call, allowed):
-    assert {module for module in MAY_IMPORT if call in calls(module)} <= allowed
+def test_every_room_stands_on_one_floor():
+    assert {room_of(name) for name in FILES} == set(FLOOR_OF)
+    assert len(FLOOR_OF) == sum(map(len, FLOORS))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_imports_from_its_own_room_and_from_floors_below(name):
+    for other in files_imported(name):
+        if other == "__init__":  # the version
+            continue
+        is_below = FLOOR_OF[room_of(other)] < FLOOR_OF[room_of(name)]
+        assert is_below or room_of(other) == room_of(name), f"{name} imports {other}"
+
+
+def test_files_form_no_circle():
+    remaining = {name: set(files_imported(name)) - {"__init__"} for name in FILES}
+    while remaining:
+        free = [name for name, others in remaining.items() if not others & set(remaining)]
+        assert free, f"circle among {sorted(remaining)}"
+        for name in free:
+            del remaining[name]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_imports_only_those_outside_packages_that_it_owns(name):
+    outside = {dotted.split(".")[0] for dotted in imported(name)} - {"theano_rnn", "numpy"}
+    restricted = {package for package in outside if package in OUTSIDE or package not in sys.stdlib_module_names}
+    assert restricted <= {package for package, owners in OUTSIDE.items() if {name, room_of(name)} & owners}
+
+
+@pytest.mark.parametrize(("call", "owner"), CALLS.items(), ids=CALLS)
+def test_a_call_stands_only_where_it_may(call, owner):
+    assert all(owner in (name, room_of(name)) for name in FILES if call in calls(name))
 
 
 def test_the_scan_and_the_gradient_are_each_called_once():
-    found = [call for module in MAY_IMPORT for call in calls(module) if call in ("aesara.scan", "T.grad")]
+    found = [call for name in FILES for call in calls(name) if call in ("aesara.scan", "T.grad")]
     assert sorted(found) == ["T.grad", "aesara.scan"]
 
 
-def test_modules_of_the_package_form_no_circle():
-    remaining = {module: allowed for module, allowed in MAY_IMPORT.items() if allowed is not ...}
-    while remaining:
-        free = [module for module, allowed in remaining.items() if not allowed & set(remaining)]
-        assert free, f"circle among {sorted(remaining)}"
-        for module in free:
-            del remaining[module]
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_short_enough_to_be_read(name):
+    num_lines = len(FILES[name].read_text(encoding="utf-8").splitlines())
+    assert num_lines <= CHAPTER_LINES.get(name, MOST_LINES) or name in TABLES
+
+
+def test_the_floors_are_those_that_contributors_read():
+    """CONTRIBUTING.md has a table `| floor | rooms |`."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ") and line[2].isdigit()]
+    assert [{room.strip() for room in rooms.split(",")} for _, rooms in rows] == [set(rooms) for rooms in FLOORS[:-1]]

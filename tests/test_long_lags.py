@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from conftest import ENGINES
 
-from theano_rnn.config import ModelConfig
 from theano_rnn.model import RNNLM
+from theano_rnn.settings.network import ModelConfig
 
 ENGINE = ENGINES[-1]  # XLA where it is installed: minutes are too long for the C engine to compile five models
 SYMBOLS, LAG, BATCH, UNITS = 8, 50, 32, 32

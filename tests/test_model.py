@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import reference
 
-from theano_rnn.config import ModelConfig
 from theano_rnn.model import RNNLM, gradients
-from theano_rnn.unrolling import unroll
+from theano_rnn.nn.unrolling import unroll
+from theano_rnn.settings.network import ModelConfig
 
 TIME, BATCH, VOCAB, HIDDEN = 4, 3, 7, 6
 SHAPES = [(TIME, BATCH), (1, BATCH), (TIME, 1), (1, 1)]

@@ -1,246 +1,177 @@
-"""Sentences and tokens; NLTK itself is the reference."""
+"""Vocabulary and parts of a corpus; a plain reference, and the counts of the novels."""
 
-import random
-import re
-import subprocess
-import sys
+import math
+from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from theano_rnn import preprocessing
-from theano_rnn.config import TextConfig, UserError
-from theano_rnn.preprocessing import (
-    abbreviations,
-    detokenize,
-    sentence_splitter,
-    splitter_signature,
-    word_tokenizer,
+from theano_rnn.preprocessing import encode_file, load_corpus
+from theano_rnn.settings.base import UserError
+from theano_rnn.settings.text import CorpusConfig, TextConfig
+from theano_rnn.text.vocabulary import UNK, Vocabulary
+
+NOVELS = Path(__file__).parents[1] / "data" / "austen"
+PLAIN = TextConfig(sentences="line", tokens="whitespace")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("THEANO_RNN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("THEANO_RNN_CACHE_MB", raising=False)
+
+
+@pytest.fixture
+def make(tmp_path):
+    def write(name, text):
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+
+    return write
+
+
+def numbered(first, last):
+    return "".join(f"w{number} is <unk> {number % 7}\n" for number in range(first, last))
+
+
+def reference(files, valid_fraction, test_fraction, size):
+    """Parts and vocabulary by plain lists of lines."""
+    parts = [], [], []
+    for text in files:
+        lines = [line.split() for line in text.split("\n") if line.strip()]
+        train_end = math.floor(len(lines) * (1 - Fraction(valid_fraction) - Fraction(test_fraction)))
+        valid_end = math.floor(len(lines) * (1 - Fraction(test_fraction)))
+        for part, piece in zip(parts, (lines[:train_end], lines[train_end:valid_end], lines[valid_end:])):
+            part.extend(piece)
+    counts = Counter(word for line in parts[0] for word in line if word != UNK)
+    words = [word for _, word in sorted((-count, word) for word, count in counts.items())][: size - 2]
+    ids = {word: number for number, word in enumerate(words, 2)}
+    return words, [[number for line in part for number in [*(ids.get(word, 0) for word in line), 1]] for part in parts]
+
+
+@pytest.mark.parametrize("fractions", [("0.05", "0.05"), ("0.1", "0"), ("0.3", "0.29"), ("0.07", "0.13")])
+@pytest.mark.parametrize("size", [3, 12, 10_000])
+def test_a_corpus_is_what_plain_lists_make_of_it(make, fractions, size):
+    texts = [numbered(0, 100), numbered(60, 137)]
+    config = CorpusConfig(
+        train=(make("a.txt", texts[0]), make("b.txt", texts[1])), vocab_size=size,
+        valid_fraction=float(fractions[0]), test_fraction=float(fractions[1]),
+    )  # fmt: skip
+    corpus = load_corpus(config, PLAIN)
+    words, parts = reference(texts, *fractions, size)
+    assert list(corpus.vocabulary.words) == words
+    assert corpus.vocabulary.text == PLAIN
+    assert corpus.train.tolist() == parts[0]
+    assert corpus.valid.tolist() == parts[1]
+    assert (corpus.test is None) if fractions[1] == "0" else (corpus.test.tolist() == parts[2])
+    assert {array.dtype for array in corpus[1:4] if array is not None} == {np.dtype(np.int32)}
+
+
+def test_the_novels_are_cut_where_they_always_were():
+    corpus = load_corpus(CorpusConfig(train=tuple(map(str, sorted(NOVELS.glob("*.txt"))))), TextConfig())
+    assert (corpus.train.size, corpus.valid.size, corpus.test.size) == (789_570, 47_062, 49_997)
+    assert len(corpus.vocabulary) == 10_000
+    assert np.mean(corpus.test == corpus.vocabulary.unk_id) == pytest.approx(0.0140608, abs=1e-6)
+
+
+def test_characters_are_cut_to_the_character(make):
+    path = make("a.txt", "abcdefghij" * 11)
+    corpus = load_corpus(CorpusConfig(train=(path,), valid_fraction=0.1, test_fraction=0), TextConfig("char"))
+    assert (corpus.train.size, corpus.valid.size, corpus.test) == (99, 11, None)
+    assert len(corpus.vocabulary) == 12
+
+
+@pytest.mark.parametrize(("num", "expected"), [(1_115_394, 111_540), (10, 1), (19, 2), (30, 3)])
+def test_a_validation_part_is_rounded_up(make, num, expected):
+    path = make("a.txt", "x" * num)
+    corpus = load_corpus(CorpusConfig(train=(path,), valid_fraction=0.1, test_fraction=0), TextConfig("char"))
+    assert corpus.valid.size == expected
+
+
+def test_files_of_ones_own_leave_the_fractions_unused(make):
+    train, other = make("a.txt", numbered(0, 100)), make("b.txt", "w1 new\n")
+    corpus = load_corpus(CorpusConfig(train=(train,), valid=other), PLAIN)
+    assert (corpus.train == 1).sum() == 100
+    assert corpus.vocabulary.decode(corpus.valid) == ["w1", UNK, "</s>"]
+    assert corpus.test is None
+    corpus = load_corpus(CorpusConfig(train=(train,), valid=other, test=other), PLAIN)
+    assert corpus.test.tolist() == corpus.valid.tolist()
+    corpus = load_corpus(CorpusConfig(train=(train,), test=other), PLAIN)
+    assert ((corpus.train == 1).sum(), (corpus.valid == 1).sum(), (corpus.test == 1).sum()) == (95, 5, 1)
+
+
+def test_the_vocabulary_knows_the_training_part_only(make):
+    path = make("a.txt", "old\n" * 90 + "new\n" * 10)
+    corpus = load_corpus(CorpusConfig(train=(path,)), PLAIN)
+    assert corpus.vocabulary.words == ("old",)
+
+
+def test_a_literal_unknown_word_and_end_of_sentence(make):
+    path = make("a.txt", "<unk> </s>\n" * 40)
+    corpus = load_corpus(CorpusConfig(train=(path,)), PLAIN)
+    assert corpus.train[:3].tolist() == [0, 2, 1]
+    assert corpus.vocabulary.words == ("</s>",)
+
+
+def test_arrays_of_one_start_do_not_change_those_of_the_next(make):
+    config = CorpusConfig(train=(make("a.txt", numbered(0, 100)),))
+    first = load_corpus(config, PLAIN)
+    first.train[:] = 7
+    assert load_corpus(config, PLAIN).train.tolist() != first.train.tolist()
+
+
+def test_the_fingerprint_tells_content_but_not_names(make):
+    texts = numbered(0, 100), numbered(0, 101)
+    configs = [
+        CorpusConfig(train=(make("a.txt", texts[0]),)),
+        CorpusConfig(train=(make("a2.txt", texts[0]),)),
+        CorpusConfig(train=(make("b.txt", texts[1]),)),
+        CorpusConfig(train=(make("a.txt", texts[0]),), vocab_size=50),
+        CorpusConfig(train=(make("a.txt", texts[0]),), valid_fraction=0.07),
+        CorpusConfig(train=(make("a.txt", texts[0]),), valid=make("v.txt", texts[1])),
+    ]
+    prints = [load_corpus(config, PLAIN).fingerprint for config in configs]
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == len(prints) - 1
+    assert load_corpus(configs[0], TextConfig(sentences="line")).fingerprint not in prints
+
+
+def test_other_text_is_encoded_with_the_same_vocabulary(make):
+    vocabulary = Vocabulary(("a", "b"), PLAIN)
+    ids = encode_file(make("a.txt", "b a\n\nc <unk>\n"), vocabulary)
+    assert ids.tolist() == [3, 2, 1, 0, 0, 1]
+    assert ids.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "message"),
+    [
+        ("a\n" * 9, {}, "the validation part is empty .*--valid"),
+        ("a\n" * 50, {"valid_fraction": 0.0}, "the validation part is empty"),
+        ("a\n" * 50, {"valid_fraction": 0.5, "test_fraction": 0.5}, "must be less than 1"),
+        ("a\nb\n", {"valid_fraction": 0.5, "test_fraction": 0.0}, "the training part has 1 tokens"),
+        ("a\n", {}, "the training part has 0 tokens"),
+        ("a\nb\n" * 50, {"min_count": 99}, "no word occurs at least 99 times"),
+    ],
 )
-
-NOVEL = Path(__file__).parents[1] / "data" / "austen" / "northanger_abbey.txt"
-PIECES = [
-    "a",
-    "can",
-    "not",
-    "cannot",
-    "'",
-    "''",
-    '"',
-    "``",
-    "`",
-    ".",
-    "..",
-    "...",
-    ",",
-    ":",
-    "1",
-    "tis",
-    "'t",
-    "is",
-    "was",
-    "gonna",
-    "wanna",
-    "wanna,",
-    "gimme",
-    "d'ye",
-    "'s",
-    "'ll",
-    "n't",
-    "N'T",
-    "'S",
-    "--",
-    "(",
-    ")",
-    "<",
-    "[",
-    "“",
-    "’",
-    "‘",
-    "»",
-    "?",
-    "!",
-    "*",
-    "—",
-    "‒",
-    "%",
-    "&",
-    "$",
-    ";",
-    "@",
-    "#",
-    "more'n",
-    "_",
-    "Mr.",
-    "\x1c",
-    "é",
-    "́",
-] + [" ", "  ", "\t", "\xa0", "\n"]
+def test_too_little_text_is_an_error(make, text, settings, message):
+    with pytest.raises(UserError, match=message):
+        load_corpus(CorpusConfig(train=(make("a.txt", text),), **settings), PLAIN)
 
 
-@pytest.fixture(scope="module")
-def novel_sentences():
-    split = sentence_splitter(TextConfig())
-    text = NOVEL.read_text(encoding="utf-8")[:150_000]
-    return [sentence for paragraph in text.split("\n\n") for sentence in split(paragraph)]
+def test_one_token_is_no_corpus_even_with_other_files(make):
+    config = CorpusConfig(train=(make("a.txt", "a\n"),), valid=make("b.txt", "a b c\n"))
+    with pytest.raises(UserError, match="the training part has 1 tokens"):
+        load_corpus(config, PLAIN)
 
 
-@pytest.fixture
-def rules_tried_always(monkeypatch):
-    monkeypatch.setattr(preprocessing, "RULE_NEEDS", {})
-    preprocessing.fast_nltk_tokenizer.cache_clear()
-    yield
-    preprocessing.fast_nltk_tokenizer.cache_clear()
+def test_training_files_must_be_named():
+    with pytest.raises(UserError, match="train must name at least one file"):
+        load_corpus(CorpusConfig(), PLAIN)
 
 
-def random_text(seed):
-    rng = random.Random(seed)
-    return "".join(rng.choices(PIECES, k=rng.randint(0, 14)))
-
-
-def nltk_tokens(sentence):
-    from nltk.tokenize import NLTKWordTokenizer
-
-    return NLTKWordTokenizer().tokenize(sentence)
-
-
-def test_words_of_a_novel_are_those_of_nltk(novel_sentences):
-    tokenize = word_tokenizer(TextConfig())
-    assert len(novel_sentences) > 1000
-    assert [tokenize(sentence) for sentence in novel_sentences[:500]] == list(map(nltk_tokens, novel_sentences[:500]))
-
-
-def test_words_of_any_text_are_those_of_nltk():
-    tokenize = word_tokenizer(TextConfig())
-    for sentence in map(random_text, range(3000)):
-        assert tokenize(sentence) == nltk_tokens(sentence), repr(sentence)
-
-
-@pytest.mark.usefixtures("rules_tried_always")
-def test_a_rule_that_is_not_known_is_always_tried():
-    tokenize = word_tokenizer(TextConfig())
-    for sentence in map(random_text, range(300)):
-        assert tokenize(sentence) == nltk_tokens(sentence), repr(sentence)
-
-
-def test_rules_without_a_clock_are_taken_as_they_are():
-    assert preprocessing.untimed(re.compile("a"))("b", "aha") == "bhb"
-
-
-def test_a_novel_comes_back_as_it_was_written(novel_sentences):
-    tokenize = word_tokenizer(TextConfig())
-    same = [
-        " ".join(sentence.split()) == " ".join(detokenize(tokenize(sentence), TextConfig()).split())
-        for sentence in novel_sentences
-    ]
-    assert sum(same) / len(same) > 0.98
-
-
-def test_abbreviations_do_not_end_a_sentence_but_ambiguous_words_do():
-    known = abbreviations()
-    assert {"mr", "etc", "u.s"} <= set(known)
-    assert not {"no", "sat", "mon", "fig", "co", "ed", "al"} & set(known)
-    text = "Mr. Smith went to Washington D.C. yesterday. He paid $3.50! Did he? No. He sat. Then he left."
-    assert sentence_splitter(TextConfig())(text) == [
-        "Mr. Smith went to Washington D.C. yesterday.", "He paid $3.50!", "Did he?", "No.", "He sat.", "Then he left.",
-    ]  # fmt: skip
-
-
-def test_long_words_around_a_full_stop_are_decided_the_same_way():
-    word = "x" * 80
-    assert sentence_splitter(TextConfig())(f"{word}. {word.title()}. A.") == [f"{word}.", f"{word.title()}.", "A."]
-
-
-def test_a_line_break_inside_a_paragraph_is_a_blank():
-    assert sentence_splitter(TextConfig())("\none\ntwo. Three\n") == ["one two.", "Three"]
-
-
-@pytest.mark.parametrize("config", [TextConfig(sentences="line"), TextConfig(unit="char")])
-def test_lines_are_sentences_and_blank_ones_are_none(config):
-    assert sentence_splitter(config)(" Mr. A. B? C\n \n\nd\n") == ["Mr. A. B? C", "d"]
-
-
-def test_lower_case_comes_after_the_sentences():
-    config = TextConfig(lowercase=True)
-    assert [word_tokenizer(config)(sentence) for sentence in sentence_splitter(config)("I AM. You Are.")] == [
-        ["i", "am", "."],
-        ["you", "are", "."],
-    ]
-
-
-def test_lower_case_characters_do_not_depend_on_their_neighbours():
-    assert word_tokenizer(TextConfig("char", lowercase=True))("ΑΣ İ") == ["α", "σ", " ", "i", "\u0307"]
-
-
-def test_blanks_separate_tokens_of_tokenized_text():
-    config = TextConfig(tokens="whitespace")
-    assert word_tokenizer(config)(" don't <unk>  N. ") == ["don't", "<unk>", "N."]
-    assert detokenize(["don't", "<unk>"], config) == "don't <unk>"
-
-
-def test_characters_are_tokens():
-    config = TextConfig(unit="char")
-    assert word_tokenizer(config)("a b\n") == ["a", " ", "b", "\n"]
-    assert detokenize(["a", " ", "b", "\n"], config) == "a b\n"
-
-
-@pytest.fixture
-def own_resource(tmp_path, monkeypatch):
-    """A root of NLTK data with a punkt_tab that knows one abbreviation."""
-    import nltk.data
-
-    folder = tmp_path / "tokenizers" / "punkt_tab" / "english"
-    folder.mkdir(parents=True)
-    for name, content in [("abbrev_types.txt", "zyx\n"), ("collocations.tab", ""), ("sent_starters.txt", "")]:
-        (folder / name).write_text(content)
-    (folder / "ortho_context.tab").write_text("he\t4\n")
-    for part in [tmp_path, *tmp_path.rglob("*")]:
-        part.chmod(0o700 if part.is_dir() else 0o600)
-    monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
-    return folder
-
-
-def test_an_own_punkt_tab_resource_decides(own_resource):
-    config = TextConfig(sentences="punkt_tab")
-    assert sentence_splitter(config)("A zyx. He. Mr. He.") == ["A zyx. He.", "Mr.", "He."]
-    before = splitter_signature(config)
-    (own_resource / "abbrev_types.txt").write_text("mr\n")
-    assert sentence_splitter(config)("A zyx. He. Mr. He.") == ["A zyx.", "He.", "Mr. He."]
-    assert splitter_signature(config) != before
-
-
-def test_a_missing_punkt_tab_resource_is_an_error_with_a_recipe(tmp_path, monkeypatch):
-    import nltk.data
-
-    monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
-    with pytest.raises(UserError, match="sentences=punkt_tab cannot be used .*nltk.downloader") as caught:
-        sentence_splitter(TextConfig(sentences="punkt_tab"))
-    assert "\n" not in str(caught.value)
-
-
-def test_a_resource_that_others_may_write_is_an_error_with_a_recipe(own_resource):
-    own_resource.chmod(0o777)
-    with pytest.raises(UserError, match="sentences=punkt_tab cannot be used .*chmod -R go-w"):
-        sentence_splitter(TextConfig(sentences="punkt_tab"))
-
-
-def test_an_incomplete_resource_is_an_error_with_a_recipe(own_resource):
-    (own_resource / "collocations.tab").unlink()
-    with pytest.raises(UserError, match="sentences=punkt_tab cannot be used"):
-        sentence_splitter(TextConfig(sentences="punkt_tab"))
-
-
-def test_signatures_differ_where_sentences_may():
-    configs = [TextConfig(), TextConfig(sentences="line"), TextConfig(unit="char")]
-    assert len({splitter_signature(config) for config in configs}) == 3
-
-
-def test_importing_has_no_effects_and_brings_no_heavy_modules():
-    code = (
-        "import sys, theano_rnn.preprocessing, theano_rnn.corpus\n"
-        "assert not {'nltk', 'scipy', 'aesara', 'jax'} & set(sys.modules), sorted(sys.modules)"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=NOVEL.parents[2], check=False
-    )
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+def test_standard_input_is_there_once():
+    with pytest.raises(UserError, match="- is given twice"):
+        load_corpus(CorpusConfig(train=("-",), valid="-"), PLAIN)

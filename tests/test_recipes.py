@@ -10,8 +10,8 @@ from tiny_runs import SIZES, sentences
 
 from theano_rnn.cli.main import command
 from theano_rnn.cli.options import given_settings, sections_from
-from theano_rnn.cli.train import SECTIONS
-from theano_rnn.config import resolved_head
+from theano_rnn.cli.run_settings import SECTIONS
+from theano_rnn.settings.training import resolved_head
 
 RECIPES = {path.stem: path for path in sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))}
 NAMES = {"austen", "ptb-cpu-15min", "ptb-small", "ptb-medium", "ptb-awd", "char-cpu-30min", "char-shakespeare"}

@@ -11,14 +11,15 @@ import pytest
 from conftest import ENGINES
 from tiny_runs import Stopping
 
-from theano_rnn.batching import Stream
-from theano_rnn.checkpoint import assign, values_of
-from theano_rnn.cloze import Cloze
-from theano_rnn.config import ModelConfig, TrainingConfig
+from theano_rnn.learning.batching import Stream
+from theano_rnn.learning.checkpoint import assign, values_of
+from theano_rnn.learning.evaluation import Evaluation
+from theano_rnn.learning.optimizers import OPTIMIZERS
+from theano_rnn.learning.schedules import SCHEDULES
 from theano_rnn.model import RNNLM
-from theano_rnn.optimizers import OPTIMIZERS
-from theano_rnn.schedules import SCHEDULES
-from theano_rnn.scoring import Evaluation
+from theano_rnn.settings.network import ModelConfig
+from theano_rnn.settings.training import TrainingConfig
+from theano_rnn.tasks.fill import Cloze
 from theano_rnn.training import Progress, Run, fit
 
 ENGINE = ENGINES[-1]

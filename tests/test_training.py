@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 
-from theano_rnn.batching import Batch
-from theano_rnn.checkpoint import values_of
-from theano_rnn.config import TrainingConfig
-from theano_rnn.schedules import SCHEDULES, is_triggered
-from theano_rnn.scoring import Evaluation, perplexity
+from theano_rnn.learning.batching import Batch
+from theano_rnn.learning.checkpoint import values_of
+from theano_rnn.learning.evaluation import Evaluation, perplexity
+from theano_rnn.learning.schedules import SCHEDULES, is_triggered
+from theano_rnn.settings.training import TrainingConfig
 from theano_rnn.training import DivergedError, Progress, Run, Watcher, fit
 
 BATCHES = 5

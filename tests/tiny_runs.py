@@ -15,8 +15,8 @@ import pytest
 from conftest import ENGINES
 
 import theano_rnn.model
-from theano_rnn.checkpoint import assign, values_of
 from theano_rnn.cli.main import command
+from theano_rnn.learning.checkpoint import assign, values_of
 from theano_rnn.training import Watcher
 
 ENGINE = ENGINES[-1]  # C takes long to compile

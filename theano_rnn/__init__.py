@@ -1,6 +1,6 @@
 """Recurrent neural networks for language as Aesara symbolic graphs."""
 
-from theano_rnn.aesara_flags import prepare as _prepare
+from theano_rnn.engine.aesara_flags import prepare as _prepare
 
 __version__ = "0.1.0"
 

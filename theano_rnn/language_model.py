@@ -14,21 +14,24 @@ from typing import Any
 
 import numpy as np
 
-from theano_rnn.aesara_flags import resolved_engine
-from theano_rnn.batching import BatchSequence, Sentences, Stream, sentence_end, sentence_lengths, start_id
-from theano_rnn.checkpoint import assign, load
-from theano_rnn.config import GenerationConfig, ModelConfig, TrainingConfig, UserError, from_checkpoint
-from theano_rnn.preprocessing import Vocabulary
-from theano_rnn.scoring import Scorer, SentenceScore
-from theano_rnn.text_generation import TextGenerator, prompt_ids
+from theano_rnn.engine.aesara_flags import resolved_engine
+from theano_rnn.generation.texts import TextGenerator, prompt_ids
+from theano_rnn.learning.batching import BatchSequence, Sentences, Stream, sentence_end, sentence_lengths, start_id
+from theano_rnn.learning.checkpoint import assign, load
+from theano_rnn.scoring.sentences import Scorer, SentenceScore
+from theano_rnn.settings.base import UserError
+from theano_rnn.settings.network import ModelConfig
+from theano_rnn.settings.training import TrainingConfig, from_checkpoint
+from theano_rnn.settings.use import GenerationConfig
+from theano_rnn.text.vocabulary import Vocabulary
 
 KINDS = {"next": "language model", "fill": "fill-in model"}  # of checkpoints, by task
 
 
 def make_model(config: ModelConfig, *, rng: np.random.Generator) -> Any:
     """A new model for the task that `config` names."""
-    from theano_rnn.cloze import Cloze
     from theano_rnn.model import RNNLM
+    from theano_rnn.tasks.fill import Cloze
 
     return (Cloze if config.task == "fill" else RNNLM)(config, rng=rng)
 
@@ -55,7 +58,7 @@ def batches_of(
     if epoch is None:
         common["batch_size"] *= -(-32 // config.batch_size)  # a sentence's loss does not depend on its neighbours
     if task == "fill":
-        from theano_rnn.cloze import batches
+        from theano_rnn.tasks.fill import batches
 
         return batches(ids, vocabulary, batch_size=common["batch_size"], rng=rng, dtype=dtype)
     return Sentences(ids, lengths=sentence_lengths(ids, vocabulary.eos_id), rng=rng, **common)

@@ -21,18 +21,20 @@ import aesara.tensor as T
 import numpy as np
 from aesara.tensor.var import TensorVariable
 
-from theano_rnn.adaptive_head import AdaptiveHead
-from theano_rnn.config import ModelConfig, RegularizationConfig, check_head, resolved_head
-from theano_rnn.engine import CompileProgress, compile_function, first_column, in_batch, sum_over_devices
-from theano_rnn.heads import SoftmaxHead
-from theano_rnn.initializers import normal
-from theano_rnn.layers import Layers
-from theano_rnn.losses import masked_mean
-from theano_rnn.noise import Noise
-from theano_rnn.optimizers import RowGradient, squared_norm
-from theano_rnn.regularization import Dropout, penalties
-from theano_rnn.static_shapes import cheap_static_shapes
-from theano_rnn.updates import UpdateRule
+from theano_rnn.engine.compiling import CompileProgress, compile_function
+from theano_rnn.engine.parallel import first_column, in_batch, sum_over_devices
+from theano_rnn.engine.static_shapes import cheap_static_shapes
+from theano_rnn.learning.optimizers import RowGradient, squared_norm
+from theano_rnn.learning.updates import UpdateRule
+from theano_rnn.nn.adaptive_head import AdaptiveHead
+from theano_rnn.nn.heads import SoftmaxHead
+from theano_rnn.nn.initializers import normal
+from theano_rnn.nn.layers import Layers
+from theano_rnn.nn.losses import masked_mean
+from theano_rnn.nn.noise import Noise
+from theano_rnn.nn.regularization import Dropout, penalties
+from theano_rnn.settings.network import ModelConfig
+from theano_rnn.settings.training import RegularizationConfig, check_head, resolved_head
 
 EMBEDDING_SCALE = 0.1  # small, so that a vector soon is what has been learned of its word, not where it began
 FEW_ROWS = 300  # of an embedding so small a batch names most, many times: it is projected and updated as a whole

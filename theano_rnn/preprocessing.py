@@ -1,247 +1,203 @@
-"""Text to tokens and back: a paragraph becomes sentences, a sentence tokens, and a vocabulary makes them ids.
+"""Files to a corpus: a vocabulary, and ids for training, validation and test, all on disk.
 
-Sentences end where NLTK's Punkt says so, helped by a short list of abbreviations that travels with the package; words
-are those of NLTK's own word tokenizer. Neither needs data files, and nothing is ever downloaded. This is the only
-module that imports nltk, and it does so when the first text arrives.
-
->>> text = TextConfig()
->>> sentences = sentence_splitter(text)("Mr. Knightley smiled. Emma, you can't be serious!")
->>> sentences
-['Mr. Knightley smiled.', "Emma, you can't be serious!"]
->>> tokens = [word_tokenizer(text)(sentence) for sentence in sentences]
->>> tokens[1]
-['Emma', ',', 'you', 'ca', "n't", 'be', 'serious', '!']
->>> vocabulary = Vocabulary.from_sentences(tokens, text=text)
->>> vocabulary.encode(["Emma", "smiled", "twice"]).tolist()
-[5, 12, 0]
->>> detokenize(vocabulary.decode(vocabulary.encode(tokens[1])), text)
-"Emma, you can't be serious!"
+>>> import tempfile, pathlib, os
+>>> with tempfile.TemporaryDirectory() as folder:
+...     path = pathlib.Path(folder, "text.txt")
+...     _ = path.write_text("To be. " * 38 + "Or not. " * 2)
+...     corpus = load_corpus(CorpusConfig(train=(str(path),)), TextConfig())
+>>> corpus.vocabulary.words
+('.', 'To', 'be')
+>>> corpus.train[:4].tolist(), corpus.test.tolist()
+([3, 4, 2, 1], [0, 0, 2, 1, 0, 0, 2, 1])
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib.metadata
-import importlib.resources
-import re
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+import json
+import os
+from collections.abc import Sequence
+from fractions import Fraction
+from math import floor
+from typing import NamedTuple
 
-from theano_rnn.config import TextConfig, UserError
-from theano_rnn.detokenizing import word_pieces
-from theano_rnn.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
+import numpy as np
+import numpy.typing as npt
+
+from theano_rnn.settings.base import UserError
+from theano_rnn.settings.text import CorpusConfig, TextConfig
+from theano_rnn.text.corpus_cache import BLOCK_IDS, IdFile
+from theano_rnn.text.reading import read_sentences
+from theano_rnn.text.sources import Source
+from theano_rnn.text.tokenizing import Progress, TokenizedFile, tokenize, tokenize_file
+from theano_rnn.text.vocabulary import Vocabulary
+from theano_rnn.text.vocabulary_extension import with_new_words
 
 __all__ = [
-    "BOS", "EOS", "PAD", "UNK", "Vocabulary", "abbreviations", "detokenize", "detokenized_pieces", "sentence_splitter",
-    "splitter_signature", "word_tokenizer",
+    "Corpus", "Progress", "Source", "TokenizedFile", "encode", "encode_file", "load_corpus", "read_sentences",
+    "tokenize_file",
 ]  # fmt: skip
 
-PUNKT_TAB_RECIPE = (
-    "run `python -m nltk.downloader -d ~/nltk_data punkt_tab` on a machine with a network, copy ~/nltk_data here, and "
-    "make it private with `chmod -R go-w ~/nltk_data`; or use sentences=punkt, which needs no data"
-)
-
-# NLTK's rules, by their own source text, and what must be in a sentence for the rule to change it. A rule that is not
-# listed here (another version of NLTK) is always tried, so the tokens are NLTK's in any case.
-RULE_NEEDS: dict[str, tuple[str, ...]] = {
-    "([«“‘„]|[`]+)": ("`", "“", "‘", "«", "„"),
-    r"^\"": ('"',),
-    r"(``)": ("``",),
-    r"([ \(\[{<])(\"|\'{2})": ('"', "''"),
-    r"(?i)(?<!\w)(\')(?!(?:re|ve|ll|m|t|s|d|n)\b)(?=\w)": ("'",),
-    "([»”’])": ("’", "”", "»"),
-    r"''": ("''",),
-    r'"': ('"',),
-    r"([^' ])('[sS]|'[mM]|'[dD]|') ": ("'",),
-    r"([^' ])('ll|'LL|'re|'RE|'ve|'VE|n't|N'T) ": ("'",),
-    r'([^\.])(\.)([\]\)}>"\'»”’ ]*+)\s*$': (".",),
-    r"([:,])([^\d])": (",", ":"),
-    r"([:,])$": (",", ":"),
-    r"\.{2,}": ("..",),
-    r"[;@#$%&]": (";", "&", "$", "%", "#", "@"),
-    r"[\u2012-\u2015]": ("—", "–", "\u2012", "\u2015"),
-    r'([^\.])(\.)([\]\)}>"\']*)\s*$': (".",),
-    r"[?!]": ("?", "!"),
-    r"([^'])' ": ("' ",),
-    r"[*]": ("*",),
-    r"[\]\[\(\)\{\}\<\>]": ("(", ")", "[", "]", "<", ">", "{", "}"),
-    r"--": ("--",),
-    r"(?i)\b(can)(?#X)(not)\b": ("cannot",),  # this and the following: in the sentence in lower case
-    r"(?i)\b(d)(?#X)('ye)\b": ("'ye",),
-    r"(?i)\b(gim)(?#X)(me)\b": ("gimme",),
-    r"(?i)\b(gon)(?#X)(na)\b": ("gonna",),
-    r"(?i)\b(got)(?#X)(ta)\b": ("gotta",),
-    r"(?i)\b(lem)(?#X)(me)\b": ("lemme",),
-    r"(?i)\b(more)(?#X)('n)\b": ("'n",),
-    r"(?i)\b(wan)(?#X)(na)(?=\s)": ("wanna",),
-    r"(?i) ('t)(?#X)(is)\b": ("'t",),
-    r"(?i) ('t)(?#X)(was)\b": ("'t",),
-}
-OTHER_WHITE_SPACE = re.compile(r"[^\S ]")
+Ids = npt.NDArray[np.int32]
+Part = tuple[TokenizedFile, int, int]  # a file, and where in its ids the part starts and ends
 
 
-def abbreviations() -> tuple[str, ...]:
-    """The abbreviations that do not end a sentence: lower case, without the last full stop.
+class Corpus(NamedTuple):
+    """What a model learns from: a vocabulary and ids, int32, shape (tokens,), `eos_id` at each sentence's end.
 
-    Words that also end sentences in novels and letters (no, sat, mon, fig, co, ed, al) are left out on purpose.
+    `fingerprint` is the SHA-256 of all of them, hexadecimal: it changes if and only if one of them does.
     """
-    text = importlib.resources.files("theano_rnn").joinpath("data/abbreviations.txt").read_text(encoding="utf-8")
-    return tuple(text.split())
+
+    vocabulary: Vocabulary
+    train: Ids
+    valid: Ids
+    test: Ids | None
+    fingerprint: str
 
 
-def sentence_splitter(config: TextConfig) -> Callable[[str], list[str]]:
-    r"""A function that cuts one paragraph into its sentences, with no blanks around them.
+def load_corpus(
+    corpus: CorpusConfig,
+    text: TextConfig,
+    *,
+    known: Vocabulary | None = None,
+    add_words: int = 0,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Corpus:
+    """The vocabulary and the ids of the files that `corpus` names, cut as it says.
 
-    With `sentences="line"` or `unit="char"` every line that is not blank is a sentence.
+    Of the n sentences of each training file (with `unit="char"`: characters) the first `floor(n * (1 - valid_fraction
+    - test_fraction))` are for training, those up to `floor(n * (1 - test_fraction))` for validation, the rest for the
+    test. The vocabulary knows the training part only; or it is `known`, and `add_words` of that part at most.
+    `progress` starts again with each file.
 
     Raises
     ------
+    OSError, UserError
+        As `tokenize_file`.
     UserError
-        `sentences="punkt_tab"` and NLTK finds no such resource, or refuses it.
-
-    Examples
-    --------
-    >>> sentence_splitter(TextConfig())("He paid\n$3.50 to Dr. Grant. No. It rained.")
-    ['He paid $3.50 to Dr. Grant.', 'No.', 'It rained.']
-    >>> sentence_splitter(TextConfig(sentences="line"))("He paid\n$3.50 to Dr. Grant. No.")
-    ['He paid', '$3.50 to Dr. Grant. No.']
+        No training file is named, a part is empty, or there are fewer than two tokens to train on.
     """
-    if config.sentences == "line" or config.unit == "char":
-        return lambda paragraph: [line.strip() for line in paragraph.split("\n") if line.strip()]
-    if config.sentences == "punkt_tab":
-        tokenizer = punkt_tab_tokenizer()
+    if not corpus.train:
+        raise UserError("train must name at least one file")
+    read = {path: tokenize_file(path, text, workers=workers, progress=progress) for path in named_files(corpus)}
+    train, valid, test = parts(corpus, text, [read[path] for path in corpus.train])
+    if corpus.valid is not None:
+        valid = [whole(read[corpus.valid])]
+    if corpus.test is not None:
+        test = [whole(read[corpus.test])]
+    types, counts = count(train)
+    if counts.sum() < 2:
+        raise UserError(f"the training part has {counts.sum()} tokens: give more text, or smaller fractions")
+    if not any(end > start for _, start, end in valid):
+        raise UserError(
+            f"the validation part is empty (valid_fraction {corpus.valid_fraction:g}): "
+            "give more text, a larger --valid-fraction, or a file with --valid"
+        )
+    if known is None:
+        vocabulary = Vocabulary.from_counts(types, counts, corpus.vocab_size, corpus.min_count, text)
     else:
-        from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer  # type: ignore[import-untyped]
-
-        parameters = PunktParameters()
-        parameters.abbrev_types.update(abbreviations())
-        tokenizer = PunktSentenceTokenizer(parameters)
-    tokenizer.text_contains_sentbreak = remembered(tokenizer.text_contains_sentbreak)
-    return lambda paragraph: list(tokenizer.tokenize(paragraph.replace("\n", " ").strip()))
-
-
-def remembered(decide: Callable[[str], bool]) -> Callable[[str], bool]:
-    """Punkt's decision on the words around a full stop, made once for those that come again, such as `it. I`."""
-    known = functools.lru_cache(maxsize=1 << 15)(decide)
-    return lambda context: known(context) if len(context) < 64 else decide(context)
+        vocabulary = with_new_words(known, types, counts, add_words)
+    digest = hashlib.sha256(json.dumps(vocabulary.to_json(), sort_keys=True).encode())
+    arrays = []
+    for name, these in (("train", train), ("valid", valid), ("test", test)):
+        arrays.append(encode_parts(these, vocabulary, digest))
+        digest.update(f"{name} {arrays[-1].size} ".encode())
+    return Corpus(vocabulary, arrays[0], arrays[1], arrays[2] if test else None, digest.hexdigest())
 
 
-def punkt_tab_tokenizer() -> Any:
-    """NLTK's English sentence tokenizer, from the resource that the user has installed."""
-    from nltk.tokenize.punkt import PunktTokenizer
+def encode_file(
+    path: str | os.PathLike[str],
+    vocabulary: Vocabulary,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Ids:
+    """The ids of a whole file under a vocabulary, int32, shape (tokens,), on disk; `eos_id` ends each sentence.
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # says the same as the error
-            return PunktTokenizer("english")
-    except (LookupError, OSError, ValueError) as error:
-        lines = (line.strip(" *") for line in str(error).splitlines())
-        reason = next((line for line in lines if line), type(error).__name__).rstrip(".")
-        raise UserError(f"sentences=punkt_tab cannot be used ({reason}): {PUNKT_TAB_RECIPE}") from error
-
-
-def splitter_signature(config: TextConfig) -> str:
-    """What besides the settings decides sentences and tokens: NLTK's version, and what Punkt knows; hexadecimal."""
-    parts: list[object] = [importlib.metadata.version("nltk") if config.unit == "word" else ""]
-    if config.unit == "word" and config.sentences == "punkt":
-        parts += abbreviations()
-    elif config.unit == "word" and config.sentences == "punkt_tab":
-        known = punkt_tab_tokenizer()._params
-        parts += [sorted(known.abbrev_types), sorted(known.collocations), sorted(known.sent_starters)]
-        parts += [sorted(known.ortho_context.items())]
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def word_tokenizer(config: TextConfig) -> Callable[[str], list[str]]:
-    """A function that cuts one sentence into tokens.
-
-    Examples
-    --------
-    >>> word_tokenizer(TextConfig())('"You can\\'t," said Mrs. Norris--"it cost $3.50."')
-    ['``', 'You', 'ca', "n't", ',', "''", 'said', 'Mrs.', 'Norris', '--', "''", 'it', 'cost', '$', '3.50', '.', "''"]
-    >>> word_tokenizer(TextConfig(tokens="whitespace", lowercase=True))("The <unk> said N .")
-    ['the', '<unk>', 'said', 'n', '.']
-    >>> word_tokenizer(TextConfig(unit="char"))("Oh, no")
-    ['O', 'h', ',', ' ', 'n', 'o']
+    Raises
+    ------
+    OSError, UserError
+        As `tokenize_file`.
     """
-    split: Callable[[str], list[str]]
-    if config.unit == "char":
-        split = list
-    elif config.tokens == "whitespace":
-        split = str.split
-    else:
-        split = fast_nltk_tokenizer()
-    if not config.lowercase:
-        return split
-    if config.unit == "char":
-        return lambda sentence: list("".join(map(str.lower, sentence)))  # one by one: no sigma depends on its word
-    return lambda sentence: [token.lower() for token in split(sentence)]
+    with Source(path) as source:
+        return encode(source, vocabulary, workers=workers, progress=progress)
 
 
-@functools.lru_cache(maxsize=1)
-def fast_nltk_tokenizer() -> Callable[[str], list[str]]:
-    """`NLTKWordTokenizer().tokenize` at ten times its speed: NLTK's rules in order, less those that cannot match."""
-    from nltk.tokenize import NLTKWordTokenizer as Rules  # type: ignore[import-untyped]
-
-    def ready(rules: Iterable[tuple[Any, str]]) -> list[tuple[tuple[str, ...], Callable[[str, str], str], str]]:
-        return [(RULE_NEEDS.get(rule.pattern, ("",)), untimed(rule), replacement) for rule, replacement in rules]
-
-    before = ready([*Rules.STARTING_QUOTES, *Rules.PUNCTUATION, Rules.PARENS_BRACKETS, Rules.DOUBLE_DASHES])
-    after = ready(Rules.ENDING_QUOTES)
-    after_if_only_blanks = ready(pair for pair in Rules.ENDING_QUOTES if pair[0].pattern != r"\s+")
-    contractions = ready((rule, r" \1 \2 ") for rule in [*Rules.CONTRACTIONS2, *Rules.CONTRACTIONS3])
-
-    def tokenize(sentence: str) -> list[str]:
-        text = sentence
-        for needs, sub, replacement in before:
-            for piece in needs:
-                if piece in text:
-                    text = sub(replacement, text)
-                    break
-        text = f" {text} "
-        for needs, sub, replacement in after if OTHER_WHITE_SPACE.search(text) else after_if_only_blanks:
-            for piece in needs:
-                if piece in text:
-                    text = sub(replacement, text)
-                    break
-        lowered = text.lower()
-        for needs, sub, replacement in contractions:
-            if needs[0] in lowered:
-                text = sub(replacement, text)
-        return text.split()
-
-    return tokenize
+def encode(
+    source: Source, vocabulary: Vocabulary, *, workers: int | None = None, progress: Progress | None = None
+) -> Ids:
+    """`encode_file` of an open file."""
+    tokenized = tokenize(source, vocabulary.text, workers=workers, progress=progress)
+    return encode_parts([whole(tokenized)], vocabulary, hashlib.sha256())
 
 
-def untimed(rule: Any) -> Callable[[str, str], str]:
-    """`rule.sub` without the clock that newer versions of NLTK start for every call; our pieces of text are bounded."""
-    sub: Callable[..., str] = rule.sub
-    return functools.partial(sub, timeout=None) if hasattr(rule, "_timeout") else sub
+def named_files(corpus: CorpusConfig) -> list[str]:
+    """All files, each once."""
+    given = [*corpus.train, *(path for path in (corpus.valid, corpus.test) if path is not None)]
+    if given.count("-") > 1:
+        raise UserError("standard input can be read once only, - is given twice")
+    return list(dict.fromkeys(given))
 
 
-def detokenize(tokens: Iterable[str], config: TextConfig) -> str:
-    """The text that `tokens` stand for, as a reader writes it.
+def parts(corpus: CorpusConfig, text: TextConfig, files: Sequence[TokenizedFile]) -> tuple[list[Part], ...]:
+    """What of each training file is for training, validation and test."""
+    test_fraction = Fraction(str(corpus.test_fraction)) if corpus.valid is None and corpus.test is None else Fraction(0)
+    valid_fraction = Fraction(str(corpus.valid_fraction)) if corpus.valid is None else Fraction(0)
+    if valid_fraction + test_fraction >= 1:
+        raise UserError(
+            f"valid_fraction and test_fraction leave nothing to train on: "
+            f"{corpus.valid_fraction:g} + {corpus.test_fraction:g} must be less than 1"
+        )
+    train: list[Part] = []
+    valid: list[Part] = []
+    test: list[Part] = []
+    for file in files:
+        first = cut(file, text, 1 - valid_fraction - test_fraction)
+        second = cut(file, text, 1 - test_fraction)
+        train.append((file, 0, first))
+        valid.append((file, first, second))
+        if test_fraction:
+            test.append((file, second, file.ids.size))
+    return train, valid, test
 
-    Examples
-    --------
-    >>> detokenize(["``", "He", "ca", "n't", "!", "''", "(", "she", "_did_", ";", "and", "--", "oh", ")"], TextConfig())
-    '"He can\\'t!" (she _did_; and--oh)'
-    >>> detokenize(list("an owl"), TextConfig(unit="char"))
-    'an owl'
-    >>> detokenize(["said", "<unk>", "."], TextConfig(tokens="whitespace"))
-    'said <unk> .'
-    """
-    return "".join(detokenized_pieces(tokens, config))
+
+def cut(file: TokenizedFile, text: TextConfig, share: Fraction) -> int:
+    """Where the first `share` of a file's sentences (characters) ends; exact, however the share is written."""
+    if text.unit == "char":
+        return floor(file.ids.size * share)
+    blocks = range(0, file.ids.size, BLOCK_IDS)
+    ends = np.concatenate([start + np.flatnonzero(file.ids[start : start + BLOCK_IDS] == 0) for start in blocks])
+    num_sentences = floor(ends.size * share)
+    return int(ends[num_sentences - 1]) + 1 if num_sentences else 0
 
 
-def detokenized_pieces(tokens: Iterable[str], config: TextConfig) -> Iterator[str]:
-    """What each of `tokens` adds to the text, one piece for each, as they come."""
-    if config.unit == "char":
-        yield from tokens
-    elif config.tokens == "whitespace":
-        for number, token in enumerate(tokens):
-            yield f" {token}" if number else token
-    else:
-        yield from word_pieces(tokens)
+def whole(file: TokenizedFile) -> Part:
+    """All of a file."""
+    return file, 0, file.ids.size
+
+
+def count(train: Sequence[Part]) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """The types of the files, and how often each occurs in the parts."""
+    numbers: dict[str, int] = {}
+    total = np.zeros(0, np.int64)
+    for (ids, types), start, end in train:
+        counts = np.zeros(len(types), np.int64)
+        for block in range(start, end, BLOCK_IDS):
+            counts += np.bincount(ids[block : min(block + BLOCK_IDS, end)], minlength=len(types))
+        places = np.array([numbers.setdefault(word, len(numbers)) for word in types[1:]], np.int64)
+        total = np.concatenate([total, np.zeros(len(numbers) - total.size, np.int64)])
+        total[places] += counts[1:]
+    return list(numbers), total
+
+
+def encode_parts(these: Sequence[Part], vocabulary: Vocabulary, digest: hashlib._Hash) -> Ids:
+    """The ids of the parts, one after another, under a vocabulary; `digest` sees them too."""
+    encoded = IdFile()
+    for (ids, types), start, end in these:
+        new_ids = np.array([vocabulary.eos_id, *map(vocabulary.token_to_id, types[1:])], np.int32)
+        for block in range(start, end, BLOCK_IDS):
+            piece = new_ids[ids[block : min(block + BLOCK_IDS, end)]]
+            digest.update(piece)
+            encoded.append(piece)
+    return encoded.array()

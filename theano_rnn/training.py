@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from theano_rnn.batching import Batch
-from theano_rnn.checkpoint import Arrays, assign, values_of
-from theano_rnn.config import TrainingConfig
-from theano_rnn.optimizers import start_averaging
-from theano_rnn.schedules import SCHEDULES, is_triggered
-from theano_rnn.scoring import Evaluation, perplexity
+from theano_rnn.learning.batching import Batch
+from theano_rnn.learning.checkpoint import Arrays, assign, values_of
+from theano_rnn.learning.evaluation import Evaluation, perplexity
+from theano_rnn.learning.optimizers import start_averaging
+from theano_rnn.learning.schedules import SCHEDULES, is_triggered
+from theano_rnn.settings.training import TrainingConfig
 
 
 class DivergedError(RuntimeError):

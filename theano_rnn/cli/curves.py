@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from theano_rnn.checkpoint import write_atomically
+from theano_rnn.learning.checkpoint import write_atomically
 
 DRAW_SECONDS = 10.0  # between two pictures: one takes a fraction of a second
 EXTRA = "pip install 'theano_rnn[plot]'"
@@ -42,7 +42,7 @@ class Curves:
         if not records or self.is_broken or not self.is_possible or (is_young and not is_last):
             return
         try:
-            from theano_rnn.plots import as_png, learning_curves
+            from theano_rnn.view.plots import as_png, learning_curves
 
             write_atomically(self.path, as_png(learning_curves({self.path.stem: records}, self.unit)))
             self.drawn_at, self.num_drawn = self.clock(), len(records)

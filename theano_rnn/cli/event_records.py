@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from theano_rnn.events import EventFile, put_aside
-from theano_rnn.scoring import perplexity
+from theano_rnn.learning.evaluation import perplexity
+from theano_rnn.view.events import EventFile, put_aside
 
 EVERY = 20  # updates between two records
 

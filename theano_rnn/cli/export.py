@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from theano_rnn.aesara_flags import without_compiler
 from theano_rnn.cli.files import beside, check_output
 from theano_rnn.cli.options import Parser
-from theano_rnn.config import RunConfig, TextConfig
+from theano_rnn.engine.aesara_flags import without_compiler
+from theano_rnn.settings.text import TextConfig
+from theano_rnn.settings.training import RunConfig
 
 ENDINGS = {"pytorch": ".pytorch.safetensors", "onnx": ".onnx"}
 
@@ -40,14 +41,14 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     output = Path(args.output) if args.output else beside(args.checkpoint, ENDINGS[args.format])
     check_output(output, [args.checkpoint], is_forced=args.force)
     without_compiler()
-    from theano_rnn.checkpoint import write_atomically
     from theano_rnn.language_model import LanguageModel
+    from theano_rnn.learning.checkpoint import write_atomically
 
     model = LanguageModel(args.checkpoint, engine="c")  # which is never asked to compile
     if args.format == "onnx":
-        from theano_rnn.onnx_export import exported
+        from theano_rnn.exchange.onnx_export import exported
     else:
-        from theano_rnn.state_dict_files import exported
+        from theano_rnn.exchange.state_dict_files import exported
     data = exported(model)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, data)

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from theano_rnn.config import UserError
+from theano_rnn.settings.base import UserError
 
 
 def beside(checkpoint: str, ending: str) -> Path:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
-from theano_rnn.config import MachineConfig, UserError
+from theano_rnn.settings.base import UserError
+from theano_rnn.settings.machine import MachineConfig
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -33,9 +34,9 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     if args.num_words < 1:
         raise UserError(f"--num-words must be at least 1, got {args.num_words}")
     machine = prepare_machine(sections_from(vars(args), {"machine": MachineConfig})["machine"])
-    from theano_rnn.cli.trained import opened
-    from theano_rnn.cloze import fill, read_blanks
-    from theano_rnn.corpus import read_sentences
+    from theano_rnn.cli.model_loading import opened
+    from theano_rnn.preprocessing import read_sentences
+    from theano_rnn.tasks.fill import fill, read_blanks
 
     trained = opened(args.checkpoint, machine, task="fill")
     vocabulary, model = trained.vocabulary, trained.model

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
-from theano_rnn.config import GenerationConfig, MachineConfig, RunConfig, UserError
+from theano_rnn.settings.base import UserError
+from theano_rnn.settings.machine import MachineConfig
+from theano_rnn.settings.training import RunConfig
+from theano_rnn.settings.use import GenerationConfig
 
 if TYPE_CHECKING:
-    from theano_rnn.preprocessing import Vocabulary
-    from theano_rnn.text_generation import TextGenerator
+    from theano_rnn.generation.texts import TextGenerator
+    from theano_rnn.text.vocabulary import Vocabulary
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -53,7 +56,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     if config.beam_size and args.live:
         raise UserError("--live cannot be used with --beam-size: a text is known when the search has ended")
     machine = prepare_machine(sections["machine"])
-    from theano_rnn.cli.trained import opened
+    from theano_rnn.cli.model_loading import opened
 
     trained = opened(args.checkpoint, machine)
     num_samples = args.num_samples or (1 if args.live or args.interactive else 10)
@@ -77,7 +80,7 @@ def typed_prompts() -> Iterator[str]:
 
 def known_ids(prompt: str, vocabulary: Vocabulary) -> list[int]:
     """The ids of a prompt; what the vocabulary does not know is said."""
-    from theano_rnn.text_generation import prompt_ids
+    from theano_rnn.generation.texts import prompt_ids
 
     ids, unknown = prompt_ids(prompt, vocabulary)
     if unknown:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from theano_rnn.aesara_flags import without_compiler
 from theano_rnn.cli.files import check_output
 from theano_rnn.cli.options import Parser
+from theano_rnn.engine.aesara_flags import without_compiler
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -33,8 +33,8 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     output = Path(args.output)
     check_output(output, [args.file, *([args.like] if args.like else [])], is_forced=args.force)
     without_compiler()
-    from theano_rnn.checkpoint import load, save
-    from theano_rnn.state_dict_files import imported
+    from theano_rnn.exchange.state_dict_files import imported
+    from theano_rnn.learning.checkpoint import load, save
 
     checkpoint = imported(args.file, like=load(args.like) if args.like else None)
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from theano_rnn.cli.options import Parser
-from theano_rnn.config import RunConfig
+from theano_rnn.settings.training import RunConfig
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -17,7 +17,7 @@ def build(prog: str) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace, root: Path | None) -> int:
-    from theano_rnn.checkpoint import load
+    from theano_rnn.learning.checkpoint import load
 
     checkpoint = load(args.checkpoint)
     progress, vocabulary = checkpoint.progress, checkpoint.vocabulary

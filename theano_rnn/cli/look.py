@@ -11,11 +11,14 @@ from theano_rnn.cli.console import Bar, compiling_progress
 from theano_rnn.cli.files import beside, check_output
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
-from theano_rnn.config import GenerationConfig, MachineConfig, RunConfig, UserError
+from theano_rnn.settings.base import UserError
+from theano_rnn.settings.machine import MachineConfig
+from theano_rnn.settings.training import RunConfig
+from theano_rnn.settings.use import GenerationConfig
 
 if TYPE_CHECKING:
-    from theano_rnn.alignment import Piece
     from theano_rnn.language_model import LanguageModel
+    from theano_rnn.text.token_spans import Piece
 
 CHARACTERS = 40  # of a text that are read for each token that may be shown
 CELLS = {"tanh": "tanh", "relu": "ReLU", "gru": "GRU", "lstm": "LSTM", "mogrifier": "Mogrifier LSTM"}
@@ -73,7 +76,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     data = picture(args, machine) if args.gradients else html(args, machine)
     from tqdm import tqdm
 
-    from theano_rnn.checkpoint import write_atomically
+    from theano_rnn.learning.checkpoint import write_atomically
 
     output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, data)
@@ -96,9 +99,9 @@ def html(args: argparse.Namespace, machine: MachineConfig) -> bytes:
     """The page of one model and one text."""
     import numpy as np
 
-    from theano_rnn.cli.trained import opened
-    from theano_rnn.inspection import read_along, state_names
-    from theano_rnn.look_page import look_page
+    from theano_rnn.cli.model_loading import opened
+    from theano_rnn.view.inspection import read_along, state_names
+    from theano_rnn.view.look_page import look_page
 
     trained = opened(args.checkpoint, machine)
     model, vocabulary = trained.model, trained.vocabulary
@@ -119,7 +122,7 @@ def html(args: argparse.Namespace, machine: MachineConfig) -> bytes:
 
 def text_pieces(trained: LanguageModel, args: argparse.Namespace, num_samples: int) -> list[Piece]:
     """The tokens of the text, or of one that the model writes, `--max-tokens` at most."""
-    from theano_rnn.typed_text import typed_pieces
+    from theano_rnn.text.incremental_tokenizing import typed_pieces
 
     text = beginning(args, trained) if args.text else written(trained, num_samples, args.seed)
     pieces, _ = typed_pieces(text, trained.vocabulary, trained.end_id)
@@ -130,7 +133,7 @@ def text_pieces(trained: LanguageModel, args: argparse.Namespace, num_samples: i
 
 def beginning(args: argparse.Namespace, trained: LanguageModel) -> str:
     """As much of a file as is surely enough; of a long one no more is read."""
-    from theano_rnn.sources import Source
+    from theano_rnn.text.sources import Source
 
     most, length, blocks = CHARACTERS * args.max_tokens + 20_000, 0, []
     with Source(args.text) as source:
@@ -160,8 +163,8 @@ def described(path: str, trained: LanguageModel) -> str:
 
 def picture(args: argparse.Namespace, machine: MachineConfig) -> bytes:
     """How far back the gradients of some models reach, each beside the same model before training."""
-    from theano_rnn.cli.trained import opened
-    from theano_rnn.plots import as_png, gradient_flow, new_figure
+    from theano_rnn.cli.model_loading import opened
+    from theano_rnn.view.plots import as_png, gradient_flow, new_figure
 
     new_figure()  # without matplotlib nothing is begun
     norms: dict[str, tuple[Any, Any]] = {}
@@ -191,8 +194,8 @@ def measured(trained: LanguageModel, args: argparse.Namespace, machine: MachineC
     """
     import numpy as np
 
-    from theano_rnn.gradient_flow import GradientFlow, windows_of
     from theano_rnn.language_model import make_model
+    from theano_rnn.view.gradient_flow import GradientFlow, windows_of
 
     model, length = trained.model, window_length(args)
     few = NUM_SAMPLES[trained.vocabulary.text.unit]

@@ -6,10 +6,11 @@ import dataclasses
 import os
 from typing import TypeVar
 
-from theano_rnn.aesara_flags import resolved_engine, set_threads, without_compiler
 from theano_rnn.cli.supervision import supervise
-from theano_rnn.config import MachineConfig, TrainingMachineConfig, UserError
-from theano_rnn.freed_memory import keep_freed_memory
+from theano_rnn.engine.aesara_flags import resolved_engine, set_threads, without_compiler
+from theano_rnn.engine.allocator import keep_freed_memory
+from theano_rnn.settings.base import UserError
+from theano_rnn.settings.machine import MachineConfig, TrainingMachineConfig
 
 MOST_THREADS = 8
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")

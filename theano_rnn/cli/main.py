@@ -12,7 +12,7 @@ from pathlib import Path
 from theano_rnn import __version__
 from theano_rnn.cli import machine
 from theano_rnn.cli.options import Parser
-from theano_rnn.config import UserError
+from theano_rnn.settings.base import UserError
 
 COMMANDS = {
     "train": "train a language model on text, by default on six novels by Jane Austen",

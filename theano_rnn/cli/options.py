@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from theano_rnn.config import Section, UserError, from_mapping
+from theano_rnn.settings.base import Section, UserError, from_mapping
 
 
 class Parser(argparse.ArgumentParser):

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from theano_rnn.checkpoint import write_atomically
+from theano_rnn.learning.checkpoint import write_atomically
 
 CLOCK_FIELDS = ("tokens_per_second", "seconds")
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
-from theano_rnn.config import MachineConfig, MixtureConfig, RescoringConfig, UserError
+from theano_rnn.settings.base import UserError
+from theano_rnn.settings.machine import MachineConfig
+from theano_rnn.settings.use import MixtureConfig, RescoringConfig
 
 if TYPE_CHECKING:
-    from theano_rnn.nbest import Entry
+    from theano_rnn.scoring.nbest import Entry
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -42,8 +44,8 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
             with open(path, "rb"):  # a wrong name is said before anything is compiled
                 pass
     machine = prepare_machine(sections["machine"])
-    from theano_rnn.cli.trained import mixed, opened
-    from theano_rnn.rescoring import measured, tuned
+    from theano_rnn.cli.model_loading import mixed, opened
+    from theano_rnn.scoring.rescoring import measured, tuned
 
     model = opened(args.checkpoint, machine)
     groups = read(args.file)
@@ -68,7 +70,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
 
 def read(path: str) -> Iterator[list[Entry]]:
     """The lists of a file; one that holds none is said at once, before anything is compiled."""
-    from theano_rnn.nbest import lists
+    from theano_rnn.scoring.nbest import lists
 
     groups = lists(lines_of(path), path)
     first = next(groups, None)

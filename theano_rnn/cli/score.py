@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
-from theano_rnn.config import AdaptationConfig, MachineConfig, ScoringConfig, UserError
+from theano_rnn.settings.base import UserError
+from theano_rnn.settings.machine import MachineConfig
+from theano_rnn.settings.use import AdaptationConfig, ScoringConfig
 
 if TYPE_CHECKING:
     from theano_rnn.language_model import LanguageModel
-    from theano_rnn.preprocessing import Vocabulary
-    from theano_rnn.scoring import Scorer, SentenceScore
+    from theano_rnn.scoring.sentences import Scorer, SentenceScore
+    from theano_rnn.text.vocabulary import Vocabulary
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -60,7 +62,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     if adaptation.dynamic != "no" and scoring.exclude_unknown:
         raise UserError("--exclude-unknown cannot be used with --dynamic, which learns from all words")
     machine = prepare_machine(sections["machine"])
-    from theano_rnn.cli.trained import mixed, opened
+    from theano_rnn.cli.model_loading import mixed, opened
 
     model = opened(args.checkpoint, machine, sentences=scoring.sentences)
     if args.file != "-":
@@ -83,7 +85,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
 
 def read(path: str, vocabulary: Vocabulary) -> Iterator[str]:
     """The sentences of a text; one that is no text is said at once, before anything is compiled."""
-    from theano_rnn.corpus import read_sentences
+    from theano_rnn.preprocessing import read_sentences
 
     sentences = read_sentences(path, vocabulary.text)
     return itertools.chain([next(sentences)], sentences)
@@ -94,8 +96,8 @@ def stream_summary(
 ) -> dict[str, Any]:
     """What a text comes to as one stream."""
     from theano_rnn.cli.console import Bar, tokenizing_progress
-    from theano_rnn.cli.trained import mixed
-    from theano_rnn.text_scoring import stream_totals
+    from theano_rnn.cli.model_loading import mixed
+    from theano_rnn.scoring.texts import stream_totals
 
     found: dict[str, Any] = {}
 
@@ -126,7 +128,7 @@ def stream_summary(
 
 def summary(scores: Iterator[SentenceScore], vocabulary: Vocabulary, scoring: ScoringConfig) -> dict[str, Any]:
     """Sums over all sentences; the loss is per token, ends of sentences counted."""
-    from theano_rnn.scoring import Totals
+    from theano_rnn.scoring.sentences import Totals
 
     totals = Totals()
     for score in scores:
@@ -144,7 +146,8 @@ def write(
     score: SentenceScore, vocabulary: Vocabulary, scoring: ScoringConfig, *, per_token: bool, as_json: bool
 ) -> None:
     """A sentence's score on standard output."""
-    from theano_rnn.scoring import perplexity, unit_of
+    from theano_rnn.learning.evaluation import perplexity
+    from theano_rnn.scoring.sentences import unit_of
 
     unit = unit_of(scoring.log_base)
     counted = score.without(vocabulary.unk_id) if scoring.exclude_unknown else score

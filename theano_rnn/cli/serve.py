@@ -15,7 +15,9 @@ from typing import Any, NoReturn
 from theano_rnn.cli.console import compiling_progress, is_terminal
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
-from theano_rnn.config import MachineConfig, RunConfig, UserError
+from theano_rnn.settings.base import UserError
+from theano_rnn.settings.machine import MachineConfig
+from theano_rnn.settings.training import RunConfig
 
 NEEDED = ("fastapi", "uvicorn")
 CONNECTIONS = 500  # at a time; more get the status 503
@@ -48,9 +50,9 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     sections = sections_from(vars(args), {"machine": MachineConfig})
     with listening(args.host, args.port) as listener:
         machine = prepare_machine(sections["machine"])
-        from theano_rnn.columns import Columns
-        from theano_rnn.playing import Player
-        from theano_rnn.web import application
+        from theano_rnn.serving.playing import Player
+        from theano_rnn.serving.request_batching import Columns
+        from theano_rnn.serving.web import application
 
         trained = opened_and_warm(args.checkpoint, machine)
         columns = Columns(trained.function("step"), trained.model.initial_state)
@@ -86,8 +88,8 @@ def listening(host: str, port: int) -> socket.socket:
 
 def opened_and_warm(path: str, machine: MachineConfig) -> Any:
     """The model of a checkpoint, its step compiled for all batch sizes; the wait is shown."""
-    from theano_rnn.cli.trained import opened
-    from theano_rnn.playing import warm_up
+    from theano_rnn.cli.model_loading import opened
+    from theano_rnn.serving.playing import warm_up
 
     trained = opened(path, machine)
     step = trained.function("step")
@@ -103,7 +105,7 @@ def opened_and_warm(path: str, machine: MachineConfig) -> Any:
 
 def own_names(host: str, listener: socket.socket) -> dict[str, Any]:
     """What this server is called, as options of `Guard`; one that listens everywhere goes by all its addresses."""
-    from theano_rnn.web_guard import LOCAL_HOSTS
+    from theano_rnn.serving.web_guard import LOCAL_HOSTS
 
     if not ipaddress.ip_address(listener.getsockname()[0]).is_unspecified:
         return {"hosts": [*LOCAL_HOSTS, host]}

@@ -9,20 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from theano_rnn.batching import start_id
-from theano_rnn.checkpoint import Checkpoint, assign, save, values_of, write_atomically
 from theano_rnn.cli.console import Bar, TrainingDisplay, say, tokenizing_progress
 from theano_rnn.cli.curves import Curves
+from theano_rnn.cli.interruption import Interruption
+from theano_rnn.cli.model_loading import compile_showing, filled
 from theano_rnn.cli.options import sections_from
 from theano_rnn.cli.records import append, continued_log
-from theano_rnn.cli.train import Interruption, Settings, curves_path, events_folder, log_path
-from theano_rnn.cli.trained import compile_showing, filled
-from theano_rnn.config import CorpusConfig, GenerationConfig, ModelConfig, UserError, resolved_head, to_mapping
-from theano_rnn.continuing import extended
-from theano_rnn.corpus import load_corpus
+from theano_rnn.cli.run_settings import Settings, curves_path, events_folder, log_path
+from theano_rnn.generation.texts import TextGenerator
 from theano_rnn.language_model import KINDS, batches_of, make_model
-from theano_rnn.scoring import Evaluation, evaluate, perplexity
-from theano_rnn.text_generation import TextGenerator
+from theano_rnn.learning.batching import start_id
+from theano_rnn.learning.checkpoint import Checkpoint, assign, save, values_of, write_atomically
+from theano_rnn.learning.evaluation import Evaluation, evaluate, perplexity
+from theano_rnn.preprocessing import load_corpus
+from theano_rnn.settings.base import UserError, to_mapping
+from theano_rnn.settings.network import ModelConfig
+from theano_rnn.settings.text import CorpusConfig
+from theano_rnn.settings.training import resolved_head
+from theano_rnn.settings.use import GenerationConfig
+from theano_rnn.text.vocabulary_extension import extended
 from theano_rnn.training import Progress, Run, Watcher, fit
 
 NUM_SAMPLES = 3

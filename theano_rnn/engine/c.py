@@ -35,8 +35,8 @@ from aesara.link.vm import VMLinker
 from aesara.scan.op import Scan
 from aesara.tensor.type import TensorType
 
-from theano_rnn.aesara_flags import check_c_engine
-from theano_rnn.engine.bookkeeping import python_perform
+from theano_rnn.engine.aesara_flags import check_c_engine
+from theano_rnn.engine.length_arithmetic import python_perform
 
 CompileProgress = Callable[[int], None]  # called before each run of g++ with the number of runs so far
 

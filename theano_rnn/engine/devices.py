@@ -9,7 +9,7 @@ import jax
 import jax.experimental.multihost_utils
 import numpy as np
 
-from theano_rnn.config import UserError
+from theano_rnn.settings.base import UserError
 
 HEARTBEAT_SECONDS = 30  # after which a silent process counts as dead; one that dies is noticed at once
 

@@ -29,9 +29,10 @@ from aesara.graph.fg import FunctionGraph
 from aesara.tensor.basic import Alloc
 from aesara.tensor.elemwise import DimShuffle
 
-from theano_rnn.config import UserError
-from theano_rnn.engine.lowering import concrete, lowered
+from theano_rnn.engine.known_values import concrete
 from theano_rnn.engine.reversal import Reversed, made, reverse, sliced
+from theano_rnn.engine.rewriting import QUERY
+from theano_rnn.settings.base import UserError
 
 
 class MitMot:
@@ -69,15 +70,20 @@ class MitMot:
         return jnp.concatenate([buffer[:1], stacked, buffer[num_steps + 1 :]])
 
 
-def lowered_scan(node: Apply, graph: Any, scans: dict[str, Any]) -> Callable[..., Any]:
-    """The function of arrays that computes a Scan; its inner graph, rewritten, is put into `scans` by a new name."""
+def lowered_scan(
+    node: Apply, graph: Any, scans: dict[str, Any], lower: Callable[[Any, dict[str, Any]], Callable[..., Any]]
+) -> Callable[..., Any]:
+    """The function of arrays that computes a Scan.
+
+    `lower` turns the graph of one step into a function; that graph, rewritten, is put into `scans` under a new name.
+    """
     op, info = node.op, node.op.info
     if info.as_while:
         raise UserError(f"the XLA engine does not support scans that end on a condition ({op.name or op}): "
                         "use the C engine (engine c)")  # fmt: skip
     inner_graph = rewritten_inner(op)
     scans[free_name(op.name or "scan", scans)] = inner_graph
-    inner = lowered(inner_graph, scans)
+    inner = lower(inner_graph, scans)
     mit_mots = [MitMot(*taps) for taps in zip(info.mit_mot_in_slices, info.mit_mot_out_slices)]
     is_read = [bool(inner_graph.clients[v]) for v in op.inner_seqs(inner_graph.inputs)]
     is_constant = [is_constant_in_time(v) for v in op.outer_seqs(node.inputs)]
@@ -185,8 +191,6 @@ def last(before: Any, trace: Any, size: int) -> Any:
 
 def rewritten_inner(op: Any) -> FunctionGraph:
     """The graph of one step after the engine's rewrites."""
-    from theano_rnn.engine.xla import QUERY
-
     graph = FunctionGraph(copy.copy(op.inner_inputs), copy.copy(op.inner_outputs), clone=True)
     Mode("py", QUERY).optimizer.rewrite(graph)
     return graph

@@ -22,27 +22,16 @@ import numpy as np
 from aesara.compile.mode import Mode
 from aesara.compile.sharedvalue import SharedVariable
 from aesara.graph.basic import graph_inputs
-from aesara.graph.rewriting.db import RewriteDatabaseQuery
 from aesara.link.basic import Container, LocalLinker
 from aesara.link.utils import map_storage
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from theano_rnn.config import UserError
 from theano_rnn.engine.devices import devices, is_ours
 from theano_rnn.engine.lowering import lowered
 from theano_rnn.engine.parallel import AXIS, batch_axis, divided
+from theano_rnn.engine.rewriting import QUERY
+from theano_rnn.settings.base import UserError
 
-QUERY = RewriteDatabaseQuery(
-    include=["fast_run"],
-    exclude=[
-        "cxx_only", "BlasOpt", "fusion", "inplace", "scan_make_inplace", "specialize", "uncanonicalize",  # of use in C
-        "ShapeOpt", "UnShapeOpt", "local_subtensor_merge",  # symbolic shapes, four fifths of the time: XLA knows them
-        "scan_pushout_seqs_ops",  # stores what XLA computes in passing
-        "local_pow_canonicalize", "local_pow_specialize_device",  # without ShapeOpt the one never ends; the other fails
-        "local_uint_constant_indices",  # its 8-bit indices overflow in XLA
-        "local_adv_sub1_adv_inc_sub1",  # wrong where indices repeat, and fails without ShapeOpt
-    ],
-)  # fmt: skip
 MANY_SHAPES = 12  # of a function's first argument, its batch, after which something is wrong
 
 

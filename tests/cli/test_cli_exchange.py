@@ -1,0 +1,153 @@
+"""export and import: from a checkpoint to PyTorch and back, with the same perplexity, and what they refuse."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from exchange_models import TEXT, config_of, write
+from tiny_runs import Commands, contents
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "score_in_pytorch.py"
+MODEL, FILE, BACK = "model.safetensors", "model.pytorch.safetensors", "back.safetensors"
+
+
+@pytest.fixture
+def commands(tmp_path, monkeypatch, capsys):
+    """In a folder with a checkpoint and a text."""
+    write(tmp_path / MODEL, config_of("lstm", 2))
+    (tmp_path / "text.txt").write_text(TEXT)
+    return Commands(tmp_path, monkeypatch, capsys)
+
+
+def perplexity(commands, name):
+    result = commands("score", name, "text.txt", "--stream")
+    assert result.status == 0, result.err
+    return json.loads(result.out)["perplexity"]
+
+
+def succeeded(result):
+    assert (result.status, result.err, result.out.count("\n")) == (0, "", 1)
+    return result.out
+
+
+def refused(result):
+    assert (result.status, result.out, result.err.count("\n")) == (2, "", 1)
+    return result.err
+
+
+def test_pytorch_the_example_and_the_model_that_comes_back_score_alike(commands):
+    pytest.importorskip("torch")
+    assert succeeded(commands("export", MODEL)).startswith(f"wrote {FILE}: 2 x lstm of 6, 7 words; next: python ")
+    ours = perplexity(commands, MODEL)
+    printed = subprocess.run([sys.executable, EXAMPLE, FILE, "text.txt"], capture_output=True, text=True, check=True)
+    assert f"{float(printed.stdout):.6g}" == f"{ours:.6g}"
+    out = succeeded(commands("import", FILE, "--output", f"new/folder/{BACK}"))
+    assert out.startswith(f"wrote new/folder/{BACK}, 7 words; next: theano-rnn score ")
+    assert perplexity(commands, f"new/folder/{BACK}") == ours
+
+
+@pytest.mark.parametrize(("cell", "batching"), [("gru", "sentences"), ("relu", "stream")])
+def test_the_example_scores_other_cells_and_texts_that_start_otherwise(commands, cell, batching):
+    pytest.importorskip("torch")
+    write(MODEL, config_of(cell, tie_weights=False), batching=batching)
+    succeeded(commands("export", MODEL))
+    printed = subprocess.run([sys.executable, EXAMPLE, FILE, "text.txt"], capture_output=True, text=True, check=True)
+    assert f"{float(printed.stdout):.6g}" == f"{perplexity(commands, MODEL):.6g}"
+
+
+def test_the_example_is_of_thirty_lines_and_knows_nothing_of_this_package():
+    lines = EXAMPLE.read_text().splitlines()
+    assert len(lines) <= 30
+    assert not any("import theano" in line or "from theano" in line for line in lines)
+
+
+def test_an_imported_model_generates_tells_and_trains_on_but_cannot_be_resumed(commands):
+    commands("export", MODEL)
+    commands("import", FILE, "--output", BACK)
+    assert succeeded(commands("generate", BACK, "--num-samples", "1"))
+    told = commands("info", BACK)
+    assert (told.status, told.err) == (0, "")
+    assert told.out.startswith(f"{BACK}: language model, imported\nstep 0, ")
+    before = Path(BACK).read_bytes()
+    train = ["train", "--checkpoint", BACK, "--resume"]
+    assert refused(commands(*train)).endswith(f"train on from it with --init-from {BACK} and another --checkpoint\n")
+    assert Path(BACK).read_bytes() == before
+    flags = ["--sentences", "line", "--tokens", "whitespace", "--epochs", "1", "--batch-size", "2"]
+    result = commands("train", "--init-from", BACK, "--train", "text.txt", "--checkpoint", "on.safetensors", *flags)
+    assert result.status == 0, result.err
+    assert "finished" in commands("info", "on.safetensors").out
+
+
+def test_onnx_is_written_or_its_extra_named(commands, monkeypatch):
+    pytest.importorskip("onnx")
+    assert succeeded(commands("export", MODEL, "--format", "onnx")).startswith("wrote model.onnx: 2 x lstm of 6")
+    assert Path("model.onnx").stat().st_size > 1000
+    monkeypatch.setitem(sys.modules, "onnx.helper", None)
+    again = refused(commands("export", MODEL, "--format", "onnx", "--output", "b.onnx"))
+    assert again == "theano-rnn export: ONNX files need onnx: pip install 'theano_rnn[export]'\n"
+    assert not Path("b.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"head": "adaptive"}, "the adaptive soft-max (train with --head softmax)"), ({"cell": "mogrifier"}, "mogrifier"),
+     ({"task": "fill"}, "is a fill-in model")],
+)  # fmt: skip
+def test_what_pytorch_lacks_is_refused_by_name_and_nothing_written(commands, options, message):
+    write(MODEL, config_of(**options))
+    before = contents(commands.folder)
+    assert message in refused(commands("export", MODEL))
+    assert contents(commands.folder) == before
+
+
+def test_a_file_that_is_there_stays_unless_forced(commands):
+    commands("export", MODEL)
+    before = contents(commands.folder)
+    for arguments in (["export", MODEL], ["import", FILE, "--output", MODEL]):
+        assert "is there already: give another --output, or --force" in refused(commands(*arguments))
+    assert contents(commands.folder) == before
+    Path(FILE).write_text("something else")
+    assert succeeded(commands("export", MODEL, "--force"))
+    assert contents(commands.folder) == before
+    Path(BACK).write_text("something else")
+    assert succeeded(commands("import", FILE, "--output", BACK, "--force"))
+
+
+def test_no_command_writes_onto_what_it_reads(commands):
+    commands("export", MODEL)
+    Path("link").symlink_to(FILE)
+    Path("hard").hardlink_to(MODEL)
+    before = contents(commands.folder)
+    for arguments in (
+        ["export", MODEL, "--output", f"./{MODEL}"],
+        ["export", MODEL, "--output", "hard"],
+        ["import", FILE, "--output", "link"],
+        ["import", FILE, "--like", MODEL, "--output", MODEL],
+    ):
+        assert "are the same file" in refused(commands(*arguments, "--force"))
+    assert contents(commands.folder) == before
+
+
+def test_what_cannot_be_read_or_written_is_one_line(commands):
+    commands("export", MODEL)
+    Path("half").write_bytes(Path(FILE).read_bytes()[:700])
+    assert "half is damaged or no safetensors file" in refused(commands("import", "half", "--output", BACK))
+    assert "nothing: No such file" in refused(commands("import", "nothing", "--output", BACK))
+    assert "nothing: No such file" in refused(commands("export", "nothing"))
+    assert "is a folder" in refused(commands("export", MODEL, "--output", "."))
+    assert "theano-rnn import makes one" in refused(commands("score", FILE, "text.txt"))
+    assert "is a checkpoint of theano_rnn already" in refused(commands("import", MODEL, "--output", BACK))
+    assert "checkpoint" in refused(commands("import", FILE, "--like", FILE, "--output", BACK))
+    assert not Path(BACK).exists()
+
+
+def test_a_model_of_other_software_takes_its_words_from_one_of_ours(commands):
+    import safetensors.numpy
+
+    commands("export", MODEL)
+    safetensors.numpy.save_file(safetensors.numpy.load_file(FILE), "theirs")
+    assert "--like" in refused(commands("import", "theirs", "--output", BACK))
+    assert succeeded(commands("import", "theirs", "--like", MODEL, "--output", BACK))
+    assert perplexity(commands, BACK) == perplexity(commands, MODEL)

@@ -1,0 +1,91 @@
+"""Lengths read off variables: as Aesara finds them where that matters, and no graph is rewritten for them."""
+
+import aesara.tensor as T
+import numpy as np
+import pytest
+from aesara.tensor.shape import unbroadcast
+
+from theano_rnn.engine.compiling import compile_function
+from theano_rnn.engine.static_shapes import cheap_static_shapes, static_shape
+from theano_rnn.model import RNNLM
+from theano_rnn.settings.network import ModelConfig
+
+
+def lengths():
+    x, row, n = T.matrix("x"), T.row("row"), T.iscalar("n")
+    whole = T.as_tensor_variable(np.zeros((3, 4)))
+    return {
+        "number": 2,
+        "constant": T.constant(5, dtype="int32"),
+        "array": np.int64(7),
+        "symbol": n,
+        "length": x.shape[0],
+        "broadcastable": row.shape[0],
+        "of a constant": whole.shape[1],
+        "product": x.shape[0] * 2,
+        "of constants": T.constant(2) * whole.shape[0],
+        "chosen": T.as_tensor_variable([n, 6])[1],
+        "scalar": T.as_tensor_variable(T.basic.scalar_from_tensor(whole.shape[1])),
+        "of a first state": unbroadcast(x.dimshuffle("x", 0, 1), 0).shape[1],
+    }
+
+
+@pytest.mark.parametrize("name", lengths())
+def test_lengths_are_those_of_aesara(name):
+    length = lengths()[name]
+    assert static_shape([length])[1] == T.basic.infer_static_shape([length])[1]
+
+
+def test_the_shape_of_a_first_state_is_not_taken_for_no_rows():
+    """As Aesara itself does; by its search too, within a product."""
+    length = unbroadcast(T.matrix("x").dimshuffle("x", 0, 1), 0).shape[2]
+    assert T.basic.get_scalar_constant_value(length) == 0 and T.basic.infer_static_shape([length * 2])[1] == (0,)
+    assert static_shape([length, length * 2])[1] == (None, None)
+
+
+@pytest.mark.parametrize("length", [2.0, T.scalar("x", dtype="float64")])
+def test_a_length_of_no_whole_number_is_refused(length):
+    with pytest.raises(TypeError, match="Shapes must be scalar integers"):
+        static_shape([length])
+
+
+@pytest.mark.parametrize("make", [
+    lambda n: T.zeros((2, n)), lambda n: T.broadcast_to(T.zeros(n), (2, n)),
+    lambda n: T.alloc(np.float64(0), 2, n),
+])  # fmt: skip
+def test_every_new_array_is_of_a_type_with_what_is_known(make):
+    with cheap_static_shapes():
+        assert make(T.iscalar("n")).type.shape == (2, None)
+        assert make(3).type.shape == (2, 3)
+
+
+def test_aesara_is_itself_again_afterwards():
+    before = T.basic.infer_static_shape
+    with cheap_static_shapes():
+        assert T.basic.infer_static_shape is static_shape
+    with pytest.raises(TypeError, match="scalar integers"), cheap_static_shapes():
+        T.zeros(2.5)
+    assert T.basic.infer_static_shape is before
+
+
+def test_no_graph_is_rewritten_while_a_training_function_is_built(monkeypatch):
+    """Aesara does it for every array of zeros: with three layers a minute went by."""
+    model = RNNLM(ModelConfig(vocab_size=7, num_layers=2, cell="gru", hidden_size=4, embedding_size=4),
+                  rng=np.random.default_rng(0))  # fmt: skip
+
+    def refused(*args, **kwargs):
+        raise AssertionError("a graph is rewritten")
+
+    monkeypatch.setattr("aesara.graph.rewriting.utils.rewrite_graph", refused)
+    monkeypatch.setattr("aesara.tensor.basic.rewrite_graph", refused)
+    model.graph("train", optimizer="adam")
+
+
+def test_no_shape_is_searched_for_while_a_function_is_compiled(engine, monkeypatch):
+    def refused(*args, **kwargs):
+        raise AssertionError("a graph is rewritten")
+
+    monkeypatch.setattr("aesara.tensor.basic.rewrite_graph", refused)
+    x = T.matrix("x", dtype="float64")
+    function = compile_function([x], [T.grad((x * T.zeros_like(x) + x[1:].sum()).sum(), x)], engine=engine)
+    np.testing.assert_array_equal(function(np.ones((2, 2)))[0], [[0, 0], [4, 4]])

@@ -1,0 +1,459 @@
+"""Conversions: for each class of Aesara operations, the function of JAX arrays that computes it.
+
+`convert(op, node)` finds it. An operation of ours, or of a user, may bring its own conversion as a method
+``as_jax(node)``, which returns a function of arrays; `lowering` asks for that first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import singledispatch
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from aesara.compile.ops import DeepCopyOp, OutputGuard, ViewOp
+from aesara.graph.basic import Apply, Constant
+from aesara.graph.fg import FunctionGraph
+from aesara.ifelse import IfElse
+from aesara.raise_op import CheckAndRaise
+from aesara.scalar import basic as scalar
+from aesara.scalar.math import Log1mexp, Psi, Sigmoid, Softplus, TriGamma
+from aesara.tensor import basic, blas, math, special, subtensor
+from aesara.tensor.elemwise import CAReduce, DimShuffle, Elemwise
+from aesara.tensor.extra_ops import BroadcastTo, CumOp
+from aesara.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape, Unbroadcast
+
+from theano_rnn.engine.known_values import concrete, concretes, is_concrete
+from theano_rnn.engine.reversal import Reversed, elementwise, made, sliced
+from theano_rnn.settings.base import UserError
+
+Function = Callable[..., Any]
+FEW_ROWS = 16  # times as many columns make rows few
+
+
+@singledispatch
+def convert(op: Any, node: Apply) -> Function:
+    """The conversion of an operation, by its class."""
+    raise UserError(
+        f"the XLA engine cannot run {op} ({type(op).__name__}): give the operation a method as_jax(node) that returns "
+        "a function of JAX arrays, write the graph without it, or use the C engine (engine c)"
+    )
+
+
+# One number at a time: any of Aesara's scalar operations, on arrays
+
+
+def scalar_function(op: Any) -> Function:
+    """The function of arrays that a scalar operation stands for."""
+    if type(op) in SCALARS:
+        return SCALARS[type(op)]
+    if isinstance(op, scalar.Cast):
+        return lambda x: jnp.asarray(x).astype(op.o_type.dtype)
+    if isinstance(op, scalar.Composite):
+        inner = FunctionGraph(op.inputs, op.outputs, clone=True)
+        steps = [(node, typed(node.op, node)) for node in inner.toposort()]
+
+        def composite(*arguments: Any) -> Any:
+            values = dict(zip(inner.inputs, arguments))
+            for node, compute in steps:
+                inputs = [v.data if isinstance(v, Constant) else values[v] for v in node.inputs]
+                values[node.outputs[0]] = compute(*inputs)
+            results = [values[v] for v in inner.outputs]
+            return results[0] if len(results) == 1 else results
+
+        return composite
+    name = (getattr(op, "nfunc_spec", None) or ("",))[0]
+    for module in (jnp, jax.scipy.special):
+        if hasattr(module, name.split(".")[-1]):
+            function: Function = getattr(module, name.split(".")[-1])
+            return function
+    raise UserError(f"the XLA engine cannot run the scalar operation {op} ({type(op).__name__}): use the C engine")
+
+
+def typed(op: Any, node: Apply) -> Function:
+    """`scalar_function` with results of the dtypes of the node.
+
+    Numbers are converted before a float is computed, too: JAX alone would divide an int32, or add it to a float32, in
+    float32, where Aesara says float64.
+    """
+    function, dtypes = scalar_function(op), [v.dtype for v in node.outputs]
+    is_float = dtypes[0].startswith("float") and not any(v.dtype.startswith("complex") for v in node.inputs)
+    first = 1 if isinstance(op, scalar.Switch) else 0  # its condition stays as it is
+    converts = is_float and not isinstance(op, scalar.Composite)
+
+    def compute(*numbers: Any) -> Any:
+        if converts:
+            numbers = (*numbers[:first], *(jnp.asarray(number, dtypes[0]) for number in numbers[first:]))
+        results = function(*numbers)
+        if len(dtypes) > 1:
+            return [jnp.asarray(r).astype(d) for r, d in zip(results, dtypes)]
+        return jnp.asarray(results).astype(dtypes[0])
+
+    return compute
+
+
+def folded(function: Function) -> Function:
+    """A function of two arrays as one of any number."""
+
+    def fold(*arrays: Any) -> Any:
+        result = arrays[0]
+        for array in arrays[1:]:
+            result = function(result, array)
+        return result
+
+    return fold
+
+
+SCALARS: dict[Any, Function] = {
+    scalar.Add: folded(jnp.add),
+    scalar.Mul: folded(jnp.multiply),
+    scalar.ScalarMaximum: folded(jnp.maximum),
+    scalar.ScalarMinimum: folded(jnp.minimum),
+    scalar.AND: folded(jnp.bitwise_and),
+    scalar.OR: folded(jnp.bitwise_or),
+    scalar.XOR: folded(jnp.bitwise_xor),
+    scalar.Identity: lambda x: x,
+    scalar.Second: lambda x, y: jnp.broadcast_to(y, jnp.broadcast_shapes(jnp.shape(x), jnp.shape(y))),
+    scalar.Switch: jnp.where,
+    scalar.Clip: lambda x, low, high: jnp.where(x < low, low, jnp.where(x > high, high, x)),
+    scalar.Sqr: jnp.square,
+    scalar.Reciprocal: jnp.reciprocal,
+    scalar.Invert: jnp.bitwise_not,
+    Sigmoid: jax.nn.sigmoid,
+    Softplus: jax.nn.softplus,
+    Log1mexp: lambda x: jnp.where(x < -np.log(2), jnp.log1p(-jnp.exp(x)), jnp.log(-jnp.expm1(x))),
+    Psi: jax.scipy.special.digamma,
+    TriGamma: lambda x: jax.scipy.special.polygamma(1, x),
+}
+
+
+@convert.register
+def _(op: scalar.ScalarOp, node: Apply) -> Function:
+    return typed(op, node)
+
+
+@convert.register
+def _(op: Elemwise, node: Apply) -> Function:
+    compute = typed(op.scalar_op, node)
+    return lambda *arrays: elementwise(compute, arrays)
+
+
+REDUCTIONS: dict[Any, Function] = {
+    scalar.Add: jnp.sum,
+    scalar.Mul: jnp.prod,
+    scalar.ScalarMaximum: jnp.max,
+    scalar.ScalarMinimum: jnp.min,
+    scalar.AND: jnp.all,
+    scalar.OR: jnp.any,
+}
+
+
+@convert.register
+def _(op: CAReduce, node: Apply) -> Function:
+    if type(op.scalar_op) not in REDUCTIONS:
+        raise UserError(f"the XLA engine cannot reduce by {op.scalar_op}: use the C engine")
+    reduce, axis, dtype = REDUCTIONS[type(op.scalar_op)], op.axis, node.outputs[0].dtype
+    # Aesara sums float32 in float64; XLA sums in a tree, so float32 is precise enough and much faster.
+    wide = np.promote_types(node.inputs[0].dtype, dtype)
+    return lambda x: reduce(jnp.asarray(x, wide), axis=axis).astype(dtype)
+
+
+# Shapes
+
+
+@convert.register
+def _(op: DimShuffle, node: Apply) -> Function:
+    kept = [axis for axis in op.new_order if axis != "x"]
+    added = [place for place, axis in enumerate(op.new_order) if axis == "x"]
+    dropped = tuple(axis for axis in range(node.inputs[0].ndim) if axis not in kept)
+    order = [axis - sum(other < axis for other in dropped) for axis in kept]
+
+    def dimshuffle(x: Any) -> Any:
+        x = jnp.squeeze(x, dropped) if dropped else jnp.asarray(x)
+        x = jnp.transpose(x, order)
+        return jnp.expand_dims(x, added) if added else x
+
+    keeps_time = op.new_order[:1] == (0,)
+    return lambda x: Reversed(dimshuffle(x.array)) if keeps_time and isinstance(x, Reversed) else dimshuffle(made(x))
+
+
+@convert.register
+def _(op: Shape, node: Apply) -> Function:
+    return lambda x: np.asarray(np.shape(x) if is_concrete(x) else x.shape, "int64")
+
+
+@convert.register
+def _(op: Shape_i, node: Apply) -> Function:
+    return lambda x: np.asarray((np.shape(x) if is_concrete(x) else x.shape)[op.i], "int64")
+
+
+@convert.register
+def _(op: Reshape, node: Apply) -> Function:
+    return lambda x, new: jnp.reshape(x, concretes(new, "a new shape"))
+
+
+@convert.register
+def _(op: CheckAndRaise, node: Apply) -> Function:
+    def check(x: Any, *conditions: Any) -> Any:
+        if not all(bool(np.all(condition)) for condition in conditions if is_concrete(condition)):
+            raise op.exc_type(op.msg)
+        return x
+
+    return check
+
+
+@convert.register
+def _(op: SpecifyShape, node: Apply) -> Function:
+    def check(x: Any, *sizes: Any) -> Any:
+        expected = tuple(size if size is None else concrete(size, "a stated shape") for size in sizes)
+        if any(size not in (None, actual) for size, actual in zip(expected, jnp.shape(x))):
+            raise ValueError(f"expected an array of shape {expected}, got {jnp.shape(x)}")
+        return x
+
+    return check
+
+
+@convert.register(Unbroadcast)
+@convert.register(ViewOp)
+@convert.register(DeepCopyOp)
+@convert.register(OutputGuard)
+def _(op: Any, node: Apply) -> Function:
+    return lambda x, *_: x
+
+
+@convert.register(basic.ScalarFromTensor)
+@convert.register(basic.TensorFromScalar)
+def _(op: Any, node: Apply) -> Function:
+    return lambda x: x if is_concrete(x) else jnp.reshape(x, ())
+
+
+@convert.register
+def _(op: basic.MakeVector, node: Apply) -> Function:
+    return lambda *numbers: jnp.stack([jnp.asarray(n, op.dtype) for n in numbers]) if numbers else np.zeros(0, op.dtype)
+
+
+@convert.register
+def _(op: basic.ARange, node: Apply) -> Function:
+    return lambda *ends: np.arange(*(concrete(n, "the ends of a range") for n in ends), dtype=op.dtype)
+
+
+@convert.register
+def _(op: basic.Alloc, node: Apply) -> Function:
+    return lambda x, *sizes: jnp.broadcast_to(x, tuple(concrete(n, "a new shape") for n in sizes))
+
+
+@convert.register
+def _(op: BroadcastTo, node: Apply) -> Function:
+    return lambda x, *sizes: jnp.broadcast_to(x, tuple(concrete(n, "a new shape") for n in sizes))
+
+
+@convert.register
+def _(op: basic.AllocEmpty, node: Apply) -> Function:
+    return lambda *sizes: jnp.zeros(tuple(concrete(n, "a new shape") for n in sizes), op.dtype)
+
+
+@convert.register
+def _(op: basic.Join, node: Apply) -> Function:
+    dtype = node.outputs[0].dtype
+    return lambda axis, *parts: jnp.concatenate([jnp.asarray(p, dtype) for p in parts], concrete(axis, "an axis"))
+
+
+@convert.register
+def _(op: basic.Split, node: Apply) -> Function:
+    def split(x: Any, axis: Any, sizes: Any) -> Any:
+        ends = np.cumsum(concretes(sizes, "sizes of a split"))
+        return list(jnp.split(x, ends[:-1].tolist(), concrete(axis, "an axis")))
+
+    return split
+
+
+# Indices
+
+
+def indices_of(op: Any, arrays: Sequence[Any]) -> Any:
+    """What stands in the square brackets."""
+
+    def end(value: Any) -> int | None:
+        return None if value is None else concrete(value, "the ends of a slice")
+
+    found = [
+        slice(end(i.start), end(i.stop), end(i.step)) if isinstance(i, slice) else i
+        for i in subtensor.indices_from_subtensor(arrays, getattr(op, "idx_list", None))
+    ]
+    return tuple(None if i is None else i for i in found)
+
+
+@convert.register(subtensor.Subtensor)
+@convert.register(subtensor.AdvancedSubtensor)
+@convert.register(subtensor.AdvancedSubtensor1)
+def _(op: Any, node: Apply) -> Function:
+    def take(x: Any, *arrays: Any) -> Any:
+        index = indices_of(op, arrays)
+        if isinstance(op, subtensor.Subtensor) and all(map(is_concrete, arrays)):
+            np.broadcast_to(False, np.shape(x) if is_concrete(x) else x.shape)[index]  # may raise IndexError
+            return sliced(jnp.asarray(x) if is_concrete(x) else x, index)
+        for i in index:
+            if str(getattr(i, "dtype", "")) == "bool":
+                concrete(i, "how many numbers a mask picks")
+        # XLA cannot raise an IndexError and would take the nearest row: an index out of range gives nan instead.
+        return jnp.asarray(made(x)).at[index].get(mode="fill")
+
+    return take
+
+
+@convert.register(subtensor.IncSubtensor)
+@convert.register(subtensor.AdvancedIncSubtensor)
+@convert.register(subtensor.AdvancedIncSubtensor1)
+def _(op: Any, node: Apply) -> Function:
+    def increment(x: Any, y: Any, *arrays: Any) -> Any:
+        x, index = jnp.asarray(x), indices_of(op, arrays)
+        block = contiguous(x.shape, index) if isinstance(op, subtensor.IncSubtensor) else None
+        if block is None:
+            return x.at[index].set(y) if op.set_instead_of_inc else x.at[index].add(y)
+        starts, sizes, shape = block
+        y = jnp.broadcast_to(y, shape).reshape(sizes).astype(x.dtype)
+        if not op.set_instead_of_inc:
+            y += jax.lax.slice(x, starts, [start + size for start, size in zip(starts, sizes)])
+        return jax.lax.dynamic_update_slice(x, y, starts)
+
+    return increment
+
+
+def contiguous(shape: Sequence[int], index: Sequence[Any]) -> tuple[list[int], list[int], tuple[int, ...]] | None:
+    """Where the block that `index` takes begins, its size, and its shape as taken; None for what is no block.
+
+    A block is written without XLA's scatter, which is slower and, followed by a reversal, makes JAX 0.12 abort.
+    """
+    if not all(is_concrete(i) for i in index):
+        return None
+    taken = np.broadcast_to(False, shape)[tuple(index)].shape  # may raise IndexError
+    starts, sizes = [0] * len(shape), list(shape)
+    for axis, (i, size) in enumerate(zip(index, shape)):
+        start, stop, step = i.indices(size) if isinstance(i, slice) else (int(i) % size, int(i) % size + 1, 1)
+        if step != 1:
+            return None
+        starts[axis], sizes[axis] = start, max(stop - start, 0)
+    return starts, sizes, taken
+
+
+# Products, maxima, probabilities
+
+
+@convert.register(math.Dot)
+def _(op: Any, node: Apply) -> Function:
+    dtype = node.outputs[0].dtype
+    if node.inputs[0].ndim == node.inputs[1].ndim == 1:  # on a CPU XLA adds up a dot one by one: slow, and four
+        return lambda x, y: jnp.sum(jnp.asarray(x, dtype) * y, dtype=dtype)  # digits right
+    if node.outputs[0].ndim == 2 and is_transposed(node.inputs[1]):
+        return lambda x, y: dot_with_transposed(jnp.asarray(x, dtype), jnp.asarray(y, dtype))
+    return lambda x, y: jnp.dot(jnp.asarray(x, dtype), jnp.asarray(y, dtype))
+
+
+def is_transposed(matrix: Any) -> bool:
+    """Whether a variable is another's transpose."""
+    return matrix.owner is not None and getattr(matrix.owner.op, "new_order", None) == (1, 0)
+
+
+def dot_with_transposed(x: Any, y: Any) -> Any:
+    """x y, where y is W transposed: for a few rows x as (W x^T)^T, else XLA would copy all of W at every call.
+
+    That copy takes longer than the product (../BENCHMARKS.md): it is what tied weights meet in generation.
+    """
+    (rows, size), columns = x.shape, y.shape[1]
+    if rows >= size or FEW_ROWS * rows > columns:
+        return jnp.dot(x, y)
+    return jax.lax.optimization_barrier(jnp.dot(y.T, x.T)).T
+
+
+# What the C engine makes of products: met in scans within scans, whose graphs Aesara rewrites in place.
+
+
+@convert.register
+def _(op: blas.Dot22, node: Apply) -> Function:
+    return jnp.dot
+
+
+@convert.register
+def _(op: blas.Dot22Scalar, node: Apply) -> Function:
+    return lambda x, y, a: a * jnp.dot(x, y)
+
+
+@convert.register(blas.Gemm)
+@convert.register(blas.Gemv)
+def _(op: Any, node: Apply) -> Function:
+    return lambda z, a, x, y, b: b * z + a * jnp.dot(x, y)
+
+
+@convert.register
+def _(op: blas.Ger, node: Apply) -> Function:
+    return lambda z, a, x, y: z + a * jnp.outer(x, y)
+
+
+@convert.register(blas.BatchedDot)
+def _(op: Any, node: Apply) -> Function:
+    return lambda x, y: jnp.einsum("b...i,bi...->b..." if x.ndim == 2 or y.ndim == 2 else "bij,bjk->bik", x, y)
+
+
+@convert.register
+def _(op: math.Argmax, node: Apply) -> Function:
+    dtype = node.outputs[0].dtype
+    return lambda x: largest(x, op.axis)[1].astype(dtype)
+
+
+@convert.register
+def _(op: math.MaxAndArgmax, node: Apply) -> Function:
+    dtype = node.outputs[1].dtype
+
+    def max_and_argmax(x: Any) -> Any:
+        top, place = largest(x, op.axis)
+        return [top, place.astype(dtype)]
+
+    return max_and_argmax
+
+
+def largest(x: Any, axes: Sequence[int] | None) -> tuple[Any, Any]:
+    """The largest number over some axes, and its place where they are taken as one."""
+    axes = tuple(range(x.ndim)) if axes is None else tuple(axes)
+    kept = [axis for axis in range(x.ndim) if axis not in axes]
+    flat = jnp.transpose(x, (*kept, *axes)).reshape(*(x.shape[axis] for axis in kept), -1)
+    return flat.max(-1), flat.argmax(-1)
+
+
+@convert.register
+def _(op: special.Softmax, node: Apply) -> Function:
+    return lambda x: jax.nn.softmax(x, op.axis)
+
+
+@convert.register
+def _(op: special.LogSoftmax, node: Apply) -> Function:
+    return lambda x: jax.nn.log_softmax(x, op.axis)
+
+
+@convert.register
+def _(op: special.SoftmaxGrad, node: Apply) -> Function:
+    return lambda dy, y: dy * y - (dy * y).sum(op.axis, keepdims=True) * y
+
+
+@convert.register
+def _(op: CumOp, node: Apply) -> Function:
+    cumulate = {"add": jnp.cumsum, "mul": jnp.cumprod}[op.mode]
+    return lambda x: cumulate(x, op.axis)
+
+
+@convert.register
+def _(op: IfElse, node: Apply) -> Function:
+    def choose(condition: Any, *values: Any) -> Any:
+        yes, no = values[: op.n_outs], values[op.n_outs :]
+        if is_concrete(condition):
+            return list(yes if condition else no)
+        for a, b in zip(yes, no):
+            if jnp.shape(a) != jnp.shape(b):
+                raise UserError(
+                    "the XLA engine computes both results of an ifelse, which must be of one shape, "
+                    f"got {jnp.shape(a)} and {jnp.shape(b)}"
+                )
+        return [jnp.where(condition, a, b) for a, b in zip(yes, no)]
+
+    return choose

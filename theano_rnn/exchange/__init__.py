@@ -1,0 +1,1 @@
+"""Exchange: models from and for other software."""

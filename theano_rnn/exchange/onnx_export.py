@@ -1,0 +1,213 @@
+"""A language model as an ONNX graph: token ids and states in, log-probabilities and new states out.
+
+    ids (time, batch) int64, h_0 (batch, hidden_size), c_0 of an LSTM, h_1, ...
+    -> log_probabilities (time, batch, vocab_size), h_0_next, c_0_next, h_1_next, ...
+
+time and batch are free. A state before the first token is zeros; what comes out goes in at the next call. The layers
+are ONNX's RNN, GRU and LSTM, whose gates stand in the order i, o, f, c (our g) and z, r, h (our n); an adaptive
+soft-max, residual connections and a projection between tied weights of two sizes are a few nodes more. Needs onnx
+(extra `export`).
+
+References
+----------
+ONNX operators, https://onnx.ai/onnx/operators: LSTM, GRU (``linear_before_reset=1`` is PyTorch's form and ours), RNN.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import Any
+
+import numpy as np
+
+from theano_rnn.language_model import LanguageModel
+from theano_rnn.learning.checkpoint import Arrays, values_of
+from theano_rnn.nn.cells import GRUCell, LSTMCell
+from theano_rnn.settings.base import UserError, to_mapping
+from theano_rnn.settings.network import ModelConfig
+from theano_rnn.text.vocabulary import Vocabulary
+from theano_rnn.text.words import BOS, EOS, PAD, UNK
+
+OPSET, IR_VERSION = 17, 8  # of 2022, so that older runtimes read the file too
+MOST_BYTES = 2**31 - 1  # of one protocol buffer
+OPERATORS = {"tanh": "RNN", "relu": "RNN", "gru": "GRU", "lstm": "LSTM"}
+OURS: dict[str, tuple[str, ...]] = {"RNN": ("h",), "GRU": GRUCell.GATES, "LSTM": LSTMCell.GATES}
+THEIRS = {"RNN": "h", "GRU": "zrn", "LSTM": "iofg"}
+
+
+def check_exportable(config: ModelConfig) -> None:
+    """Raise `UserError` for a model that has no counterpart among ONNX's operators, naming what they lack."""
+    if config.cell not in OPERATORS:
+        raise UserError(f"the cell {config.cell} has no counterpart among ONNX's operators: train with --cell lstm, "
+                        "gru, tanh or relu")  # fmt: skip
+    if config.dtype != "float32":
+        raise UserError(f"ONNX's recurrent layers are run in float32, the model is {config.dtype}")
+
+
+class Graph:
+    """The nodes and weights of an ONNX graph, in order."""
+
+    def __init__(self) -> None:
+        self.onnx = onnx_package()
+        self.nodes: list[Any] = []
+        self.weights: list[Any] = []
+
+    def node(self, operator: str, *inputs: str, outputs: tuple[str, ...] = (), **attributes: Any) -> str:
+        """The name of the first output of a new node."""
+        outputs = outputs or (f"{operator}_{len(self.nodes)}",)
+        self.nodes.append(self.onnx.helper.make_node(operator, inputs, outputs, **attributes))
+        return outputs[0]
+
+    def weight(self, name: str, value: Any) -> str:
+        """The name of a constant."""
+        self.weights.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def ints(self, *values: int) -> str:
+        """The name of a constant list of numbers, such as axes."""
+        name = "ints_" + "_".join(map(str, values)).replace("-", "m")
+        known = any(weight.name == name for weight in self.weights)
+        return name if known else self.weight(name, np.array(values, "int64"))
+
+    def rows(self, matrix: str, begin: int, end: int) -> str:
+        """Some rows of a matrix, transposed: (columns, end - begin)."""
+        part = self.node("Slice", matrix, self.ints(begin), self.ints(end), self.ints(0))
+        return self.node("Transpose", part, perm=[1, 0])
+
+
+def onnx_package() -> Any:
+    """The package onnx.
+
+    Raises
+    ------
+    UserError
+        It is not installed.
+    """
+    try:
+        for name in ("checker", "helper", "numpy_helper"):
+            importlib.import_module(f"onnx.{name}")
+        return importlib.import_module("onnx")
+    except ImportError:
+        raise UserError("ONNX files need onnx: pip install 'theano_rnn[export]'") from None
+
+
+def exported(model: LanguageModel) -> bytes:
+    """The file, checked by onnx; its metadata has `tokens` (by id) and `text` as JSON, and `start_id`.
+
+    Raises
+    ------
+    UserError
+        The model has no counterpart, is larger than such files can be, or onnx is not installed.
+    """
+    config, params = model.model.config, values_of(model.model.params)
+    check_exportable(config)
+    if sum(value.nbytes for value in params.values()) > MOST_BYTES - (1 << 26):
+        raise UserError("the model is larger than 2 GiB, the most that an ONNX file holds")
+    graph = Graph()
+    helper, types = graph.onnx.helper, graph.onnx.TensorProto
+    states = state_names(config)
+    add_layers(graph, params, config)
+    sizes = ["batch", config.hidden_size]
+
+    def array(name: str, shape: list[Any], kind: int = types.FLOAT) -> Any:
+        return helper.make_tensor_value_info(name, kind, shape)
+
+    inputs = [array("ids", ["time", "batch"], types.INT64), *(array(name, sizes) for name in states)]
+    outputs = [array("log_probabilities", ["time", "batch", config.vocab_size])]
+    outputs += [array(f"{name}_next", sizes) for name in states]
+    made = helper.make_model(
+        helper.make_graph(graph.nodes, "language_model", inputs, outputs, graph.weights),
+        opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="theano_rnn",
+    )  # fmt: skip
+    helper.set_model_props(made, facts(model.vocabulary, model.start_id))
+    graph.onnx.checker.check_model(made, full_check=True)
+    data: bytes = made.SerializeToString(deterministic=True)
+    return data
+
+
+def facts(vocabulary: Vocabulary, start_id: int) -> dict[str, str]:
+    """What the file says of its ids: the tokens in their order, how text became tokens, and the id before a text."""
+    tokens = [UNK, EOS, *vocabulary.words, PAD, BOS]
+    return {"tokens": json.dumps(tokens), "text": json.dumps(to_mapping(vocabulary.text)), "start_id": str(start_id)}
+
+
+def state_names(config: ModelConfig) -> list[str]:
+    """Of the states of all layers, in the order of the model's: h_0, c_0 of an LSTM, h_1, ..."""
+    kinds = "hc" if config.cell == "lstm" else "h"
+    return [f"{kind}_{i}" for i in range(config.num_layers) for kind in kinds]
+
+
+def add_layers(graph: Graph, params: Arrays, config: ModelConfig) -> None:
+    """From ``ids`` to ``log_probabilities``, and every new state."""
+    x = graph.node("Gather", graph.weight("embedding", params["embedding"]), "ids")
+    for i in range(config.num_layers):
+        h = add_layer(graph, x, i, params, config)
+        x = graph.node("Add", h, x) if config.residual and i else h
+    if "W_he" in params:
+        x = graph.node("MatMul", x, graph.weight("W_he", params["W_he"]))
+    if config.head == "adaptive":
+        add_adaptive_head(graph, x, params, config)
+        return
+    if config.tie_weights:
+        weights = graph.rows("embedding", 0, config.vocab_size)
+    else:
+        weights = graph.weight("W_hy", params["W_hy"])
+    scores = graph.node("Add", graph.node("MatMul", x, weights), graph.weight("b_y", params["b_y"]))
+    graph.node("LogSoftmax", scores, outputs=("log_probabilities",), axis=-1)
+
+
+def add_layer(graph: Graph, x: str, i: int, params: Arrays, config: ModelConfig) -> str:
+    """Layer i: from x (time, batch, inputs) to its outputs (time, batch, hidden), and its new states."""
+    operator, size = OPERATORS[config.cell], config.hidden_size
+    ours, theirs = OURS[operator], THEIRS[operator]
+    places = np.arange(len(ours) * size).reshape(-1, size)
+    columns = places[[ours.index(gate) for gate in theirs]].ravel()
+    first, second = params[f"layer{i}.b_h"][columns], np.zeros(len(columns), config.dtype)  # of inputs, of the state
+    options: dict[str, Any] = {"hidden_size": size}
+    if operator == "GRU":
+        second[-size:] = params[f"layer{i}.b_hn"]
+        options["linear_before_reset"] = 1
+    elif operator == "RNN":
+        options["activations"] = ["Tanh" if config.cell == "tanh" else "Relu"]
+    W = graph.weight(f"layer{i}.W", params[f"layer{i}.W_xh"][:, columns].T[None])  # (1, gates * hidden, inputs)
+    R = graph.weight(f"layer{i}.R", params[f"layer{i}.W_hh"][:, columns].T[None])  # (1, gates * hidden, hidden)
+    B = graph.weight(f"layer{i}.B", np.append(first, second)[None])  # (1, 2 * gates * hidden)
+    names = [name for name in state_names(config) if name.endswith(f"_{i}")]
+    before = [graph.node("Unsqueeze", name, graph.ints(0)) for name in names]  # (1, batch, hidden)
+    after = tuple(f"layer{i}.{name}" for name in names)
+    y = graph.node(operator, x, W, R, B, "", *before, outputs=(f"layer{i}.outputs", *after), **options)
+    for name, new in zip(names, after):
+        graph.node("Squeeze", new, graph.ints(0), outputs=(f"{name}_next",))
+    return graph.node("Squeeze", y, graph.ints(1))  # (time, 1, batch, hidden) -> (time, batch, hidden)
+
+
+def add_adaptive_head(graph: Graph, x: str, params: Arrays, config: ModelConfig) -> None:
+    """``log_probabilities`` of all words: those of the commonest, and of each cluster's words that of the cluster more.
+
+    The equations are those of `adaptive_head`.
+    """
+    cutoffs = config.cutoffs
+    ends, shortlist = (*cutoffs[1:], config.vocab_size), cutoffs[0]
+    if config.tie_weights:
+        clusters = graph.weight("W_cluster", params["W_cluster"])
+        weights = graph.node("Concat", graph.rows("embedding", 0, shortlist), clusters, axis=1)
+    else:
+        weights = graph.weight("W_hy", params["W_hy"])
+    scores = graph.node("Add", graph.node("MatMul", x, weights), graph.weight("b_y", params["b_y"]))
+    log_p = graph.node("LogSoftmax", scores, axis=-1)
+
+    def columns(begin: int, end: int) -> str:
+        return graph.node("Slice", log_p, graph.ints(begin), graph.ints(end), graph.ints(-1))
+
+    parts = [columns(0, shortlist)]
+    for i, (begin, end) in enumerate(zip(cutoffs, ends)):
+        if config.tie_weights:
+            scores = graph.node("MatMul", x, graph.rows("embedding", begin, end))
+        else:
+            down = graph.node("MatMul", x, graph.weight(f"tail{i}.W_down", params[f"tail{i}.W_down"]))
+            scores = graph.node("MatMul", down, graph.weight(f"tail{i}.W_up", params[f"tail{i}.W_up"]))
+        scores = graph.node("Add", scores, graph.weight(f"tail{i}.b_y", params[f"tail{i}.b_y"]))
+        of_words = graph.node("LogSoftmax", scores, axis=-1)
+        parts.append(graph.node("Add", of_words, columns(shortlist + i, shortlist + i + 1)))
+    graph.node("Concat", *parts, outputs=("log_probabilities",), axis=-1)

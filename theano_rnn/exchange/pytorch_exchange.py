@@ -1,0 +1,163 @@
+"""The parameters of a language model as the ``state_dict`` of a PyTorch model, and back.
+
+The names are those of ``RNNModel`` in PyTorch's example word_language_model: ``nn.Embedding``, then ``nn.RNN``,
+``nn.GRU`` or ``nn.LSTM``, then ``nn.Linear``. ``RNNModel(kind, rows, embedding_size, hidden_size, num_layers)`` loads
+them with ``strict=True``, where rows = vocab_size + 2:
+
+    encoder.weight           (rows, embedding_size)                   embedding
+    rnn.weight_ih_l{i}       (gates * hidden_size, inputs)            layer{i}.W_xh^T
+    rnn.weight_hh_l{i}       (gates * hidden_size, hidden_size)       layer{i}.W_hh^T
+    rnn.bias_ih_l{i}         (gates * hidden_size,)                   layer{i}.b_h
+    rnn.bias_hh_l{i}         (gates * hidden_size,)                   zero; of a GRU's candidate layer{i}.b_hn
+    decoder.weight           (rows, hidden_size)                      W_hy^T; tied, the embedding
+    decoder.bias             (rows,)                                  b_y
+
+PyTorch's LSTM has the gates in the order i, f, g, o; its GRU has ours. The last two rows are ``<pad>`` and ``<s>``,
+which are read but never predicted: their ``decoder.bias`` is `NEVER`, so that their probability is 0.
+
+>>> b_h = np.array(["i", "f", "o", "g"])  # of an LSTM with one unit
+>>> b_h[order("lstm", 1)].tolist()
+['i', 'f', 'g', 'o']
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from theano_rnn.learning.checkpoint import Arrays
+from theano_rnn.nn.cells import GRUCell, LSTMCell
+from theano_rnn.settings.base import UserError
+from theano_rnn.settings.network import ModelConfig
+from theano_rnn.text.vocabulary import Vocabulary
+
+INPUT_ONLY = 2  # rows of tokens that are read and never predicted
+NEVER = -1e9  # a bias: e^NEVER is 0, and its square is still a float32
+OURS = {"tanh": ("h",), "relu": ("h",), "gru": GRUCell.GATES, "lstm": LSTMCell.GATES}  # gates, in the order of columns
+THEIRS = {**OURS, "lstm": ("i", "f", "g", "o")}
+ENCODER, DECODER, BIAS = "encoder.weight", "decoder.weight", "decoder.bias"
+
+
+def check_exchangeable(config: ModelConfig) -> None:
+    """Raise `UserError` where PyTorch's modules cannot say what the model computes, naming the part that they lack."""
+    lacking = {
+        "the fill-in model (--task fill)": config.task != "next",
+        f"the cell {config.cell}": config.cell not in OURS,
+        "the adaptive soft-max (train with --head softmax)": config.head == "adaptive",
+        "residual connections (train without --residual)": config.residual and config.num_layers > 1,
+        "the projection between tied weights of two sizes (train with --no-tie-weights, or with --embedding-size equal "
+        "to --hidden-size)": config.tie_weights and config.embedding_size != config.hidden_size,
+    }
+    for part, is_there in lacking.items():
+        if is_there:
+            raise UserError(f"{part} has no counterpart in PyTorch's nn.RNN, nn.GRU, nn.LSTM and nn.Linear")
+
+
+def order(cell: str, hidden_size: int) -> Any:
+    """Where each of PyTorch's rows stands in our columns: int64 (gates * hidden_size,)."""
+    places = np.arange(len(OURS[cell]) * hidden_size).reshape(-1, hidden_size)
+    return places[[OURS[cell].index(gate) for gate in THEIRS[cell]]].ravel()
+
+
+def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Of PyTorch's tensors, by name."""
+    rows, units = config.vocab_size + INPUT_ONLY, config.hidden_size
+    gates = len(OURS[config.cell]) * units
+    found: dict[str, tuple[int, ...]] = {ENCODER: (rows, config.embedding_size)}
+    for i in range(config.num_layers):
+        found[f"rnn.weight_ih_l{i}"] = (gates, units if i else config.embedding_size)
+        found[f"rnn.weight_hh_l{i}"] = (gates, units)
+        found[f"rnn.bias_ih_l{i}"] = found[f"rnn.bias_hh_l{i}"] = (gates,)
+    return {**found, DECODER: (rows, units), BIAS: (rows,)}
+
+
+def to_pytorch(params: Mapping[str, Any], config: ModelConfig) -> Arrays:
+    """PyTorch's tensors, by name, as arrays of the config's dtype."""
+    check_exchangeable(config)
+    columns, arrays = order(config.cell, config.hidden_size), {ENCODER: params["embedding"]}
+    for i in range(config.num_layers):
+        bias = params[f"layer{i}.b_h"][columns]
+        arrays[f"rnn.weight_ih_l{i}"] = params[f"layer{i}.W_xh"][:, columns].T
+        arrays[f"rnn.weight_hh_l{i}"] = params[f"layer{i}.W_hh"][:, columns].T
+        arrays[f"rnn.bias_ih_l{i}"] = bias
+        arrays[f"rnn.bias_hh_l{i}"] = np.zeros_like(bias)
+        if config.cell == "gru":
+            arrays[f"rnn.bias_hh_l{i}"][-config.hidden_size :] = params[f"layer{i}.b_hn"]
+    is_tied = config.tie_weights
+    arrays[DECODER] = params["embedding"] if is_tied else np.pad(params["W_hy"].T, ((0, INPUT_ONLY), (0, 0)))
+    arrays[BIAS] = np.append(params["b_y"], np.full(INPUT_ONLY, NEVER, config.dtype))
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def from_pytorch(arrays: Mapping[str, Any], config: ModelConfig) -> Arrays:
+    """Our parameters, by role, from PyTorch's tensors; the two biases of a layer are added.
+
+    Of tied weights either tensor may be missing, as safetensors writes shared ones once. Without rows for ``<pad>`` and
+    ``<s>``, as in a model that knows no such tokens, they are made: zeros, and those of ``</s>``.
+
+    Raises
+    ------
+    UserError
+        A part has no counterpart; a name is missing or unknown; a shape or dtype is another; a number is not finite;
+        tied weights differ; ``<pad>`` and ``<s>`` could be predicted.
+    """
+    check_exchangeable(config)
+    given = checked({name: with_rows(name, array, config) for name, array in with_both(arrays, config).items()}, config)
+    if config.tie_weights and not np.array_equal(*(given[name][: config.vocab_size] for name in (ENCODER, DECODER))):
+        raise UserError(f"{ENCODER} and {DECODER} differ, but the model's weights are tied: tie them in PyTorch too "
+                        f"(model.decoder.weight = model.encoder.weight)")  # fmt: skip
+    if (given[BIAS][config.vocab_size :] > NEVER / 1000).any():
+        raise UserError(f"{BIAS} must be near {NEVER:g} in its last {INPUT_ONLY} rows, those of <pad> and <s>, which "
+                        f"are never predicted: leave them out of {DECODER} and {BIAS}, or set them so")  # fmt: skip
+    columns, gru = np.argsort(order(config.cell, config.hidden_size)), config.cell == "gru"
+    params = {"embedding": given[ENCODER]}
+    for i in range(config.num_layers):
+        first, second = (given[f"rnn.bias_{part}_l{i}"] for part in ("ih", "hh"))
+        params[f"layer{i}.W_xh"] = given[f"rnn.weight_ih_l{i}"].T[:, columns]
+        params[f"layer{i}.W_hh"] = given[f"rnn.weight_hh_l{i}"].T[:, columns]
+        bias = first + second
+        if gru:
+            bias[-config.hidden_size :] = first[-config.hidden_size :]
+            params[f"layer{i}.b_hn"] = second[-config.hidden_size :]
+        params[f"layer{i}.b_h"] = bias[columns]
+    if not config.tie_weights:
+        params["W_hy"] = given[DECODER][: config.vocab_size].T
+    params["b_y"] = given[BIAS][: config.vocab_size]
+    return {name: np.ascontiguousarray(array) for name, array in params.items()}
+
+
+def with_both(arrays: Mapping[str, Any], config: ModelConfig) -> Arrays:
+    """`arrays`, of tied weights both tensors where one is there."""
+    kept = next((arrays[name] for name in (ENCODER, DECODER) if name in arrays), None)
+    return {**({ENCODER: kept, DECODER: kept} if config.tie_weights and kept is not None else {}), **arrays}
+
+
+def with_rows(name: str, array: Any, config: ModelConfig) -> Any:
+    """`array` with rows for ``<pad>`` and ``<s>`` if it has one for every word and none for these."""
+    if name not in (ENCODER, DECODER, BIAS) or array.ndim == 0 or len(array) != config.vocab_size:
+        return array
+    if name == BIAS:
+        return np.append(array, np.full(INPUT_ONLY, NEVER, array.dtype))
+    is_read = name == ENCODER or config.tie_weights
+    return np.concatenate([array, np.zeros_like(array[:1]), array[Vocabulary.eos_id :][:1] * is_read])
+
+
+def checked(arrays: Mapping[str, Any], config: ModelConfig) -> Mapping[str, Any]:
+    """`arrays` if they are those that `shapes` names, of the config's dtype and finite."""
+    num_layers = min(config.num_layers, len(arrays))  # of more, which a file may claim, names are missing at once
+    expected = shapes(dataclasses.replace(config, num_layers=num_layers))
+    for what, names in (("misses", [*expected.keys() - arrays.keys()]), ("has", [*arrays.keys() - expected.keys()])):
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            unexpected = "" if what == "misses" else ", which the model does not have"
+            raise UserError(f"the state_dict {what} {', '.join(sorted(names)[:3])}{more}{unexpected}")
+    for name, shape in expected.items():
+        array = arrays[name]
+        if array.shape != shape or array.dtype != config.dtype:
+            raise UserError(f"{name} must be {config.dtype} {shape}, got {array.dtype} {array.shape}")
+        if not np.isfinite(array).all():
+            raise UserError(f"{name} has numbers that are infinite or not a number")
+    return arrays

@@ -1,0 +1,1 @@
+"""Learning: batches, optimizers, schedules, evaluation, checkpoints."""

@@ -1,0 +1,224 @@
+"""Batches: from one long array of ids to (time, batch) arrays of tokens, targets one step ahead, and a mask.
+
+Two sources, both sequences of `Batch`, so that a run can go on from any position:
+
+- `Stream`: the text in parallel columns, cut into windows; the state is carried from window to window. This is how
+  published perplexities are measured.
+- `Sentences`: every sentence from a zero state, padded to one of a few lengths so that compiled shapes stay few.
+
+Every token is a target exactly once; what does not fill a batch is padded and masked, never dropped.
+
+>>> batch = Stream(np.array([7, 8, 9, 1], "int32"), batch_size=2, bptt_steps=3, start_id=1, pad_id=10)[0]
+>>> batch.tokens.tolist(), batch.targets.tolist(), batch.mask.tolist()
+([[1, 8], [7, 9], [10, 10]], [[7, 9], [8, 1], [0, 0]], [[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from theano_rnn.text.vocabulary import Vocabulary
+
+Ids = npt.NDArray[np.int32]
+Mask = npt.NDArray[np.floating[Any]]
+BUCKETS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)  # padded lengths; longer sentences become several windows
+POOL = 50  # batches of sentences sorted by length together
+
+
+class Batch(NamedTuple):
+    """Arrays (time, batch): `tokens` and `targets` int32, `mask` float, 1 for a real target and 0 for padding.
+
+    `is_start`: the state before the batch is zero; else it is the one after the batch before.
+    """
+
+    tokens: Ids
+    targets: Ids
+    mask: Mask
+    is_start: bool
+
+
+def start_id(vocabulary: Vocabulary, batching: str) -> int:
+    """The id that stands before the first token, where nothing is known yet.
+
+    `<s>` before a sentence; in a stream `</s>`, as after any sentence; in a stream of characters a line break.
+    """
+    return vocabulary.bos_id if batching == "sentences" else sentence_end(vocabulary)
+
+
+def sentence_end(vocabulary: Vocabulary) -> int:
+    """The id that ends a sentence: `</s>`, of characters a line break where there is one."""
+    if vocabulary.text.unit == "char" and "\n" in vocabulary:
+        return vocabulary.token_to_id("\n")
+    return vocabulary.eos_id
+
+
+class BatchSequence(Sequence[Batch]):
+    """What both sources share: numbered batches, made when asked for, with `num_tokens` targets in all."""
+
+    num_tokens: int
+
+    def batch(self, number: int) -> Batch:
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, number: int) -> Batch: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Batch]: ...
+    def __getitem__(self, number: int | slice) -> Batch | list[Batch]:
+        if isinstance(number, slice):
+            return [self.batch(i) for i in range(*number.indices(len(self)))]
+        if not 0 <= number < len(self):
+            raise IndexError(f"batch must be in 0 .. {len(self) - 1}, got {number}")
+        return self.batch(number)
+
+
+class Stream(BatchSequence):
+    """Windows of `bptt_steps` of `ids` laid out in `batch_size` parallel columns.
+
+    Column j holds tokens j * height .. (j + 1) * height - 1 of the text; its first input is the token before. With
+    `rng` the windows are of random lengths (`random_lengths`), each padded to one of four (`padded_lengths`), so that
+    from epoch to epoch the text is cut elsewhere.
+    """
+
+    def __init__(
+        self,
+        ids: Ids,
+        *,
+        batch_size: int,
+        bptt_steps: int,
+        start_id: int,
+        pad_id: int,
+        rng: np.random.Generator | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        self.ids, self.batch_size, self.dtype = ids, batch_size, dtype
+        self.start_id, self.pad_id = start_id, pad_id
+        self.height, self.num_tokens = -(-len(ids) // batch_size), len(ids)
+        if rng is None:
+            self.paddings, self.lengths = [bptt_steps], np.full(-(-self.height // bptt_steps), bptt_steps)
+        else:
+            self.paddings, self.lengths = padded_lengths(bptt_steps), random_lengths(self.height, bptt_steps, rng=rng)
+        self.begins = np.cumsum(self.lengths) - self.lengths
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def batch(self, number: int) -> Batch:
+        length = int(self.lengths[number])
+        step = np.arange(min(p for p in self.paddings if p >= length))[:, None]  # (time, 1)
+        row = int(self.begins[number]) + step
+        position = row + self.height * np.arange(self.batch_size)[None, :]  # (time, batch)
+        is_real = (step < length) & (row < self.height) & (position < len(self.ids))
+        inside = np.where(is_real, position, 0)
+        targets = np.where(is_real, self.ids[inside], 0).astype(np.int32)
+        tokens = np.where(inside > 0, self.ids[np.maximum(inside - 1, 0)], self.start_id)
+        tokens = np.where(is_real, tokens, self.pad_id).astype(np.int32)
+        return Batch(tokens, targets, is_real.astype(self.dtype), number == 0)
+
+
+def padded_lengths(bptt_steps: int) -> list[int]:
+    """The four lengths, at most, that windows of random lengths are padded to.
+
+    >>> padded_lengths(70)
+    [40, 70, 75, 85]
+    """
+    spread = window_spread(bptt_steps)
+    return sorted({bptt_steps // 2 + spread, bptt_steps, bptt_steps + spread, bptt_steps + 3 * spread})
+
+
+def window_spread(bptt_steps: int) -> int:
+    """The standard deviation of a window's length."""
+    return min(5, max(bptt_steps // 8, 1))
+
+
+def random_lengths(num_rows: int, bptt_steps: int, *, rng: np.random.Generator) -> Any:
+    """Lengths of windows that cut `num_rows` rows, int64 (windows,), as Merity et al. (2018) draw them.
+
+    Each is normal around `bptt_steps`, in one of twenty cases around half of it, with standard deviation 5 (less where
+    windows are short), and at least 5 (1 where they are short); one beyond the longest padded length is cut there. The
+    last window is what is left.
+    """
+    spread, longest = window_spread(bptt_steps), padded_lengths(bptt_steps)[-1]
+    least = min(5, max(bptt_steps // 4, 1))
+    lengths: list[int] = []
+    left = num_rows
+    while left > 0:
+        middle = bptt_steps if rng.random() < 0.95 else bptt_steps / 2
+        lengths.append(min(int(np.clip(int(rng.normal(middle, spread)), least, longest)), left))
+        left -= lengths[-1]
+    return np.array(lengths, "int64")
+
+
+def sentence_lengths(ids: Ids, end_id: int) -> Any:
+    """Tokens of each sentence of `ids`, its `end_id` included; tokens after the last `end_id` are a sentence too.
+
+    >>> sentence_lengths(np.array([5, 6, 1, 1, 7], "int32"), end_id=1).tolist()
+    [3, 1, 1]
+    """
+    ends = np.flatnonzero(ids == end_id) + 1
+    if len(ids) and (not len(ends) or ends[-1] != len(ids)):
+        ends = np.append(ends, len(ids))
+    return np.diff(ends, prepend=0)
+
+
+class Sentences(BatchSequence):
+    """`batch_size` sentences at a time, those of similar length together.
+
+    `lengths` are those of the sentences that `ids` holds one after another, as `sentence_lengths` counts them. With
+    `rng` sentences and batches come in a random order, without it in the order of the text, but for sorting by length
+    among every `POOL` batches. A sentence longer than the largest bucket goes on in the next batch.
+    """
+
+    def __init__(
+        self,
+        ids: Ids,
+        *,
+        batch_size: int,
+        start_id: int,
+        pad_id: int,
+        lengths: Any,
+        rng: np.random.Generator | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        self.ids, self.batch_size, self.dtype = ids, batch_size, dtype
+        self.start_id, self.pad_id = start_id, pad_id
+        self.lengths, self.begins, self.num_tokens = lengths, np.cumsum(lengths) - lengths, int(np.sum(lengths))
+        self.plan = self.planned(np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths)), rng)
+
+    def planned(self, order: Any, rng: np.random.Generator | None) -> list[tuple[Any, int, int]]:
+        """(sentences, first step, number of steps) of every batch."""
+        plan = []
+        for first in range(0, len(order), self.batch_size * POOL):
+            pool = order[first : first + self.batch_size * POOL]
+            pool = pool[np.argsort(self.lengths[pool], kind="stable")]
+            groups = [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
+            for i in range(len(groups)) if rng is None else rng.permutation(len(groups)):
+                longest = int(self.lengths[groups[i]].max())
+                for step in range(0, longest, BUCKETS[-1]):
+                    bucket = next((b for b in BUCKETS if b >= longest - step), BUCKETS[-1])
+                    plan.append((groups[i], step, bucket))
+        return plan
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def batch(self, number: int) -> Batch:
+        sentences, first, steps = self.plan[number]
+        shape = (steps, self.batch_size)
+        tokens = np.full(shape, self.pad_id, np.int32)
+        targets, mask = np.zeros(shape, np.int32), np.zeros(shape, self.dtype)
+        for column, sentence in enumerate(sentences):
+            begin, length = int(self.begins[sentence]), int(self.lengths[sentence])
+            count = min(length - first, steps)
+            if count <= 0:
+                continue
+            text = self.ids[begin + first : begin + first + count]
+            targets[:count, column] = text
+            mask[:count, column] = 1
+            tokens[1:count, column] = text[:-1]
+            tokens[0, column] = self.ids[begin + first - 1] if first else self.start_id
+        return Batch(tokens, targets, mask, first == 0)

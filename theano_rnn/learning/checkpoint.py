@@ -1,0 +1,174 @@
+"""Checkpoints: one safetensors file that scoring, generating and resuming need nothing beside.
+
+Tensors: ``last/ROLE`` (the parameters after the last step), ``best/ROLE`` (those of the best validation loss, where
+they differ), ``optimizer/NAME`` and ``carried/0`` ... (the state after the last step). Everything else is one JSON
+object in the file's metadata: format version, kind of model, settings, vocabulary and counters. Nothing depends on
+the clock or on the machine, so equal runs write equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from theano_rnn.settings.base import UserError
+from theano_rnn.text.vocabulary import Vocabulary
+
+FORMAT_VERSION = 1
+KEY = "theano_rnn"  # one key: safetensors does not keep the order of several
+Arrays = dict[str, Any]
+
+
+@dataclass
+class Checkpoint:
+    """What a training run knows.
+
+    `settings`: JSON values by section; `progress`: counters; `fingerprint`: of the encoded corpus, empty of one that
+    was imported; `last`, `best`, `optimizer`: arrays by name; `carried`: the recurrent state, a list of arrays.
+    """
+
+    settings: dict[str, Any]
+    vocabulary: Vocabulary
+    fingerprint: str
+    progress: dict[str, Any]
+    last: Arrays
+    best: Arrays
+    optimizer: Arrays = field(default_factory=dict)
+    carried: list[Any] = field(default_factory=list)
+    kind: str = "language model"
+
+
+def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
+    """Write `checkpoint` so that at any moment `path` is whole: the old file or the new one.
+
+    Raises
+    ------
+    OSError
+        The disk is full, or the folder cannot be written; the old file is untouched.
+    """
+    tensors = {f"last/{name}": value for name, value in checkpoint.last.items()}
+    if any(not np.array_equal(value, checkpoint.last[name]) for name, value in checkpoint.best.items()):
+        tensors |= {f"best/{name}": value for name, value in checkpoint.best.items()}
+    tensors |= {f"optimizer/{name}": value for name, value in checkpoint.optimizer.items()}
+    tensors |= {f"carried/{i}": value for i, value in enumerate(checkpoint.carried)}
+    facts = {
+        "format_version": FORMAT_VERSION,
+        "kind": checkpoint.kind,
+        "settings": checkpoint.settings,
+        "vocabulary": checkpoint.vocabulary.to_json(),
+        "fingerprint": checkpoint.fingerprint,
+        "progress": checkpoint.progress,
+    }
+    metadata = {KEY: json.dumps(facts, sort_keys=True)}  # ASCII: names of files need not be UTF-8
+    data = safetensors.numpy.save({k: np.asarray(v, order="C") for k, v in tensors.items()}, metadata)
+    write_atomically(path, data)
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Replace the file at `path` by `data`, whole or not at all."""
+    path = Path(path)
+    unfinished = path.with_name(path.name + ".unfinished")
+    try:
+        with open(unfinished, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException as error:
+        unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = os.fspath(path)  # a full disk does not say which file
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
+    """Read a checkpoint: the best parameters alone, or with `resume` everything.
+
+    Raises
+    ------
+    UserError
+        The file is damaged, no checkpoint of this package, or of a newer format; or, with `resume`, it was imported.
+    FileNotFoundError, IsADirectoryError, PermissionError
+    """
+    with open(path, "rb"):  # a clear OSError before safetensors sees the name
+        pass
+    try:
+        with safetensors.safe_open(os.fspath(path), "np") as file:
+            facts = parse_facts(path, file.metadata())
+            names = list(file.keys())
+            has_best = any(name.startswith("best/") for name in names)
+            skipped = () if resume else ("optimizer/", "carried/", "last/" if has_best else "best/")
+            tensors = {name: file.get_tensor(name) for name in names if not name.startswith(skipped)}
+    except safetensors.SafetensorError as error:
+        raise UserError(f"{path} is damaged or not a checkpoint ({error})") from None
+    if resume and not facts.get("fingerprint", True):
+        raise UserError(f"{path} was imported, without the optimizer's state that --resume goes on from: train on from "
+                        f"it with --init-from {path} and another --checkpoint")  # fmt: skip
+    group = {kind: {n[len(kind) + 1 :]: v for n, v in tensors.items() if n.startswith(f"{kind}/")}
+             for kind in ("last", "best", "optimizer", "carried")}  # fmt: skip
+    try:
+        return Checkpoint(
+            facts["settings"],
+            Vocabulary.from_json(facts["vocabulary"]),
+            facts["fingerprint"],
+            facts["progress"],
+            last=group["last"],
+            best=group["best"] or group["last"],
+            optimizer=group["optimizer"],
+            carried=[group["carried"][name] for name in sorted(group["carried"], key=int)],
+            kind=facts["kind"],
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is a damaged checkpoint ({type(error).__name__}: {error})") from None
+
+
+def parse_facts(path: str | os.PathLike[str], metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    """The JSON object of the file, of a format that this version reads."""
+    if not metadata or KEY not in metadata:
+        raise UserError(f"{path} is a safetensors file, but not a checkpoint of theano_rnn: theano-rnn import "
+                        "makes one of a PyTorch model")  # fmt: skip
+    try:
+        facts: dict[str, Any] = json.loads(metadata[KEY])
+        version = facts["format_version"]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path} is a damaged checkpoint: its settings cannot be read") from None
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise UserError(f"{path} was written by a newer theano_rnn (format {version}; this one reads up to "
+                        f"{FORMAT_VERSION}): update theano_rnn")  # fmt: skip
+    return facts
+
+
+def assign(params: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Put arrays into shared variables of the same names and shapes.
+
+    Raises
+    ------
+    UserError
+        Names, shapes or dtypes differ.
+    """
+    if set(params) != set(values):
+        raise UserError(f"the checkpoint's tensors do not fit: {', '.join(sorted(set(params) ^ set(values)))}")
+    for name, variable in params.items():
+        old, new = variable.get_value(borrow=True), values[name]
+        if old.shape != new.shape or old.dtype != new.dtype:
+            raise UserError(f"{name} must be {old.dtype} {old.shape}, the checkpoint has {new.dtype} {new.shape}")
+    for name, variable in params.items():
+        variable.set_value(values[name])
+
+
+def values_of(params: Mapping[str, Any]) -> Arrays:
+    """Copies of the arrays inside shared variables."""
+    return {name: np.array(variable.get_value(borrow=True)) for name, variable in params.items()}

@@ -1,0 +1,1 @@
+"""Neural networks as symbolic graphs: cells, layers, output layers, losses. Symbols in, symbols out."""

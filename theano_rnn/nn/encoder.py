@@ -1,0 +1,98 @@
+"""The encoder: recurrent layers in both directions, for models that may see the whole of their input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import aesara.tensor as T
+import numpy as np
+from aesara.tensor.var import TensorVariable
+
+from theano_rnn.nn.cells import make_cell
+from theano_rnn.nn.layers import projected_over_time
+from theano_rnn.nn.unrolling import unroll
+
+DIRECTIONS = "forward", "backward"
+
+
+class Encoder:
+    """Levels of two layers, one in each direction, each reading what both of the level below have made.
+
+        h_t = [forward_t, backward_t]      forward_t has read x_1 .. x_t, backward_t has read x_t .. x_n
+
+    One level is by Schuster & Paliwal (1997), several are by Graves et al. (2013). From the second level on both
+    directions know all of the input; a model that must not know a part of it keeps the directions apart, as
+    `cloze.Cloze` does.
+
+    Parameters
+    ----------
+    kind : str
+        As of `make_cell`.
+    input_size, hidden_size, num_layers : int
+        `hidden_size` of one direction.
+    options
+        Of the cells: `recurrent_init`, `rng`, `dtype`.
+
+    Attributes
+    ----------
+    params : dict of shared variables
+        ``forward0.W_xh``, ..., ``backward0.W_xh``, ..., ``forward1.W_xh``, ...
+    num_states : int
+        States of all levels; of each level the forward layer's first.
+    """
+
+    sees_future = True
+
+    def __init__(self, kind: str, input_size: int, hidden_size: int, num_layers: int, **options: Any) -> None:
+        sizes = [input_size, *[2 * hidden_size] * (num_layers - 1)]
+        self.cells = {
+            f"{direction}{level}": make_cell(kind, size, hidden_size, **options)
+            for level, size in enumerate(sizes)
+            for direction in DIRECTIONS
+        }
+        self.num_layers = num_layers
+        self.params = {f"{place}.{name}": p for place, cell in self.cells.items() for name, p in cell.params.items()}
+        self.num_states = sum(cell.num_states for cell in self.cells.values())
+
+    def initial_state(self, batch_size: int) -> tuple[np.ndarray[Any, Any], ...]:
+        """Zeros, one NumPy array (batch_size, units) for each state."""
+        return tuple(array for cell in self.cells.values() for array in cell.initial_state(batch_size))
+
+    def run(
+        self,
+        x: Any,
+        mask: Any,
+        state: Sequence[Any],
+        *,
+        recurrent: Callable[[str, Any], Any] = lambda name, param: param,
+        between: Callable[[Any], Any] = lambda x: x,
+    ) -> tuple[TensorVariable, list[TensorVariable]]:
+        """Outputs of the last level (time, batch, 2 * hidden), and the final state.
+
+        Parameters
+        ----------
+        x : float (time, batch, input_size)
+        mask : float (time, batch)
+            1 for a real step; a backward layer begins at the last real step of each column.
+        state : as in `initial_state`
+            What each direction begins with, at its own end.
+        recurrent, between
+            As of `Layers.run`; names are those of `params`.
+        """
+        final: list[TensorVariable] = []
+        for level in range(self.num_layers):
+            below = between(x) if level else x
+            outputs = []
+            for direction in DIRECTIONS:
+                place = f"{direction}{level}"
+                cell = self.cells[place]
+                h, after = unroll(
+                    cell, projected_over_time(cell, below), mask, state[len(final) : len(final) + cell.num_states],
+                    params={name: recurrent(f"{place}.{name}", p) for name, p in cell.params.items()},
+                    backwards=direction == "backward",
+                )  # fmt: skip
+                outputs.append(h)
+                final += after
+            x = T.concatenate(outputs, axis=2)  # (time, batch, 2 * hidden)
+        return x, final

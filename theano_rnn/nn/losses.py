@@ -1,0 +1,195 @@
+"""Losses: the negative log-likelihood of the true next token, in nats.
+
+The soft-max and its logarithm are one operation, so that nothing is computed twice and nothing overflows:
+
+    nll_i = log(sum_v exp(z_iv + b_v)) - (z_iy + b_y)            with y the target of row i
+    d nll_i / d z_iv = exp(z_iv + b_v - log_normalizer_i) - [v = y]
+"""
+
+from __future__ import annotations
+
+import importlib
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import aesara.tensor as T
+import numpy as np
+from aesara.gradient import DisconnectedType, disconnected_type
+from aesara.graph.basic import Apply
+from aesara.link.c.op import COp
+from aesara.tensor.var import TensorVariable
+
+from theano_rnn.nn.losses_c import BACKWARD, FORWARD, SUPPORT
+
+
+def cross_entropy(scores: TensorVariable, bias: TensorVariable, targets: TensorVariable) -> TensorVariable:
+    """Negative log-likelihood in nats of each row's target under ``softmax(scores + bias)``.
+
+    Parameters
+    ----------
+    scores : float (rows, vocab)
+    bias : float (vocab,)
+    targets : int32 (rows,), each in 0 .. vocab - 1
+
+    Returns
+    -------
+    float (rows,)
+    """
+    return SoftmaxCrossEntropy()(scores, bias, targets)[0]
+
+
+def cross_entropy_and_normalizer(
+    scores: TensorVariable, bias: TensorVariable, targets: TensorVariable
+) -> tuple[TensorVariable, TensorVariable]:
+    """`cross_entropy`, and the logarithm of ``sum_v exp(scores_v + bias_v)`` of each row."""
+    nll, log_normalizer = SoftmaxCrossEntropy()(scores, bias, targets)
+    return nll, log_normalizer
+
+
+def masked_mean(
+    values: TensorVariable, mask: TensorVariable, *, summed: Callable[[Any], Any] | None = None
+) -> TensorVariable:
+    """Mean of those `values` whose `mask` is 1; both (time, batch).
+
+    `summed` makes of a sum over these arrays that over the whole batch, where they are one device's part of it.
+    """
+    dtype = values.dtype
+    sums = (T.sum(array, acc_dtype=dtype, dtype=dtype) for array in (values * mask, mask))
+    total, count = sums if summed is None else map(summed, sums)
+    return total / count
+
+
+class SoftmaxCrossEntropy(COp):  # type: ignore[misc]
+    """(scores, bias, targets) -> (nll, log_normalizer), each (rows,).
+
+    Aesara's own pieces compute the exponentials twice, one number at a time; `crossentropy_softmax_argmax_1hot` of
+    its ``nnet`` does so once, and half of a training step is still spent in it.
+    """
+
+    __props__ = ()
+
+    def make_node(self, scores: Any, bias: Any, targets: Any) -> Apply:
+        scores, bias, targets = (T.as_tensor_variable(v) for v in (scores, bias, targets))
+        if scores.ndim != 2 or bias.ndim != 1 or targets.ndim != 1 or targets.dtype != "int32":
+            raise TypeError(f"expected float (rows, vocab), (vocab,) and int32 (rows,), "
+                            f"got {scores.type}, {bias.type}, {targets.type}")  # fmt: skip
+        if scores.dtype != bias.dtype or scores.dtype not in ("float32", "float64"):
+            raise TypeError(f"scores and bias must be of one float dtype, got {scores.dtype} and {bias.dtype}")
+        row = T.TensorType(scores.dtype, shape=(None,))
+        return Apply(self, [scores, bias, targets], [row(), row()])
+
+    def perform(self, node: Apply, inputs: list[Any], outputs: list[Any]) -> None:
+        scores, bias, targets = inputs
+        check_targets(targets, scores.shape[1])
+        logits = scores + bias
+        top = logits.max(axis=1, keepdims=True)
+        log_normalizer = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
+        outputs[0][0] = log_normalizer - logits[np.arange(len(targets)), targets]
+        outputs[1][0] = log_normalizer
+
+    def L_op(self, inputs: list[Any], outputs: list[Any], output_gradients: list[Any]) -> list[Any]:
+        scores, bias, targets = inputs
+        log_normalizer = outputs[1]
+        of_target, of_all = (
+            T.zeros_like(log_normalizer) if isinstance(g.type, DisconnectedType) else g for g in output_gradients
+        )
+        gradients = SoftmaxCrossEntropyGrad()(scores, bias, targets, log_normalizer, of_target + of_all, of_target)
+        return [*gradients, disconnected_type()]
+
+    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+        return [[True, True], [True, True], [False, False]]
+
+    def infer_shape(self, fgraph: Any, node: Apply, shapes: list[Any]) -> list[Any]:
+        return [shapes[2], shapes[2]]
+
+    def as_jax(self, node: Apply) -> Any:
+        def compute(scores: Any, bias: Any, targets: Any) -> list[Any]:
+            logits = scores + bias
+            top = logits.max(axis=1)
+            log_normalizer = log(exp(logits - top[:, None]).sum(axis=1)) + top
+            picked = logits.at[arange(targets.shape[0]), targets].get(mode="fill")  # nan for what is no column
+            return [log_normalizer - picked, log_normalizer]
+
+        exp, log, arange = jax_functions("exp", "log", "arange")
+        return compute
+
+    def c_code_cache_version(self) -> tuple[int, ...]:
+        return source_version(FORWARD)
+
+    def c_support_code(self, **kwargs: Any) -> str:
+        return SUPPORT
+
+    def c_code(self, node: Apply, name: str, inputs: list[str], outputs: list[str], sub: dict[str, str]) -> str:
+        names = dict(zip(("scores", "bias", "targets"), inputs)) | dict(zip(("nll", "log_normalizer"), outputs))
+        return c_source(FORWARD, node, names, sub)
+
+
+class SoftmaxCrossEntropyGrad(COp):  # type: ignore[misc]
+    """(scores, bias, targets, log_normalizer, a, b) -> gradients of scores (rows, vocab) and bias (vocab,).
+
+    Row i of the first is ``a_i * softmax(scores + bias)_i - b_i * onehot(target_i)``; the second is its sum over rows.
+    """
+
+    __props__ = ()
+
+    def make_node(self, *inputs: Any) -> Apply:
+        inputs = tuple(T.as_tensor_variable(v) for v in inputs)
+        return Apply(self, list(inputs), [inputs[0].type(), inputs[1].type()])
+
+    def perform(self, node: Apply, inputs: list[Any], outputs: list[Any]) -> None:
+        scores, bias, targets, log_normalizer, a, b = inputs
+        gradient = np.exp(scores + bias - log_normalizer[:, None]) * a[:, None]
+        gradient[np.arange(len(targets)), targets] -= b
+        outputs[0][0] = gradient
+        outputs[1][0] = gradient.sum(axis=0)
+
+    def infer_shape(self, fgraph: Any, node: Apply, shapes: list[Any]) -> list[Any]:
+        return [shapes[0], shapes[1]]
+
+    def as_jax(self, node: Apply) -> Any:
+        def compute(scores: Any, bias: Any, targets: Any, log_normalizer: Any, a: Any, b: Any) -> list[Any]:
+            logits = scores + bias
+            top = logits.max(axis=1)
+            exponentials = exp(logits - top[:, None])  # the forward pass has the same: XLA computes them once
+            gradient = exponentials * (a * exp(top - log_normalizer))[:, None]
+            gradient = gradient.at[arange(targets.shape[0]), targets].add(-b, unique_indices=True)
+            return [gradient.astype(scores.dtype), gradient.sum(axis=0).astype(scores.dtype)]
+
+        exp, arange = jax_functions("exp", "arange")
+        return compute
+
+    def c_code_cache_version(self) -> tuple[int, ...]:
+        return source_version(BACKWARD)
+
+    def c_support_code(self, **kwargs: Any) -> str:
+        return SUPPORT
+
+    def c_code(self, node: Apply, name: str, inputs: list[str], outputs: list[str], sub: dict[str, str]) -> str:
+        names = dict(zip(("scores", "bias", "targets", "log_normalizer", "a", "b"), inputs))
+        return c_source(BACKWARD, node, names | dict(zip(("d_scores", "d_bias"), outputs)), sub)
+
+
+def jax_functions(*names: str) -> list[Any]:
+    """Functions of ``jax.numpy``, which only the XLA engine asks for."""
+    module = importlib.import_module("jax.numpy")
+    return [getattr(module, name) for name in names]
+
+
+def check_targets(targets: Any, vocab_size: int) -> None:
+    """Raise `IndexError` unless every target is a column."""
+    if len(targets) and not (targets.min() >= 0 and targets.max() < vocab_size):
+        raise IndexError(f"targets must be in 0 .. {vocab_size - 1}, got {targets.min()} .. {targets.max()}")
+
+
+def source_version(template: str) -> tuple[int, ...]:
+    """What Aesara's cache of compiled modules tells C sources apart by: it does not look at the code itself."""
+    return (zlib.crc32((SUPPORT + template).encode()),)
+
+
+def c_source(template: str, node: Apply, names: dict[str, str], sub: dict[str, str]) -> str:
+    """`template` with ``$name`` replaced by the C variables that Aesara chose."""
+    real, typenum = {"float32": ("float", "NPY_FLOAT32"), "float64": ("double", "NPY_FLOAT64")}[node.inputs[0].dtype]
+    for key in sorted(names, key=len, reverse=True):
+        template = template.replace(f"${key}", names[key])
+    return template.replace("$REAL", real).replace("$TYPENUM", typenum).replace("$FAIL", sub["fail"])

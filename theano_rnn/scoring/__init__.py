@@ -1,0 +1,1 @@
+"""Scoring: log-probabilities of sentences and texts under one or several models."""

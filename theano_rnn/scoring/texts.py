@@ -1,0 +1,145 @@
+"""A text as one stream under a model, as it was trained or adapting to what it reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from theano_rnn.language_model import LanguageModel, batches_of
+from theano_rnn.learning.checkpoint import assign
+from theano_rnn.learning.evaluation import evaluate
+from theano_rnn.preprocessing import Progress, Source, encode, encode_file
+from theano_rnn.scoring.dynamic_evaluation import DynamicRule, SquaresRule
+from theano_rnn.scoring.neural_cache import NeuralCache
+from theano_rnn.scoring.sentences import Scorer, Totals
+from theano_rnn.settings.use import AdaptationConfig
+
+STATISTICS_COLUMNS = 100
+NO_ADAPTATION = AdaptationConfig()
+
+
+def stream_totals(
+    path: str | os.PathLike[str],
+    model: LanguageModel,
+    *,
+    scorer: Callable[[], Scorer] | None = None,
+    adaptation: AdaptationConfig = NO_ADAPTATION,
+    exclude_unknown: bool = False,
+    progress: Progress | None = None,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> Totals:
+    """What a text comes to as one stream, in as many columns as the training used, or in one where the model adapts.
+
+    Parameters
+    ----------
+    path
+        As of `corpus.encode_file`.
+    model
+        Takes the text, and measures it.
+    scorer
+        Gives what measures the text in the model's place; called when the text is known to be one.
+    adaptation
+        How the model adapts; its parameters are then restored.
+    exclude_unknown
+        Leave tokens that the vocabulary does not know out of the sums.
+    progress
+        As of `corpus.encode_file`.
+    on_batch
+        Called with the tokens measured so far, and with those of the whole text.
+    """
+    vocabulary = model.vocabulary
+    with Source(path) as source:
+        ids = encode(source, vocabulary, progress=progress)
+        totals = Totals(read=len(ids), unknown=int(np.count_nonzero(ids == vocabulary.unk_id)))
+        totals.words, totals.characters = sizes(source.blocks(vocabulary.text))
+    totals.sentences = int(np.count_nonzero(ids == model.end_id))
+    config = dataclasses.replace(model.training, batching="stream")
+    if adaptation.is_adaptive:
+        config = dataclasses.replace(config, batch_size=1)
+    if adaptation.dynamic != "no":
+        config = dataclasses.replace(config, bptt_steps=adaptation.dynamic_steps)
+    dtype = model.model.config.dtype
+    try:
+        measuring = (scorer or model.scorer)() if not adaptation.is_adaptive else adapting(model, adaptation)
+        measured = evaluate(
+            measuring.loss,
+            batches_of(ids, vocabulary, config, dtype=dtype),
+            measuring.initial_state,
+            on_batch=None if on_batch is None else lambda tokens: on_batch(tokens, len(ids)),
+            excluded_id=vocabulary.unk_id if exclude_unknown else None,
+        )
+    finally:
+        if adaptation.dynamic != "no":
+            assign(model.model.params, model.checkpoint.best)
+    assert measured is not None
+    totals.nats, totals.tokens = measured.total, measured.tokens
+    return totals
+
+
+def sizes(blocks: Any) -> tuple[int, int]:
+    """Words, separated by blanks, and characters of a text in blocks.
+
+    >>> sizes(["to b", "e or", " not"])
+    (4, 12)
+    """
+    words, characters, is_inside = 0, 0, False
+    for block in blocks:
+        if block:
+            words += len(block.split()) - (is_inside and not block[0].isspace())
+            characters += len(block)
+            is_inside = not block[-1].isspace()
+    return words, characters
+
+
+def adapting(model: LanguageModel, config: AdaptationConfig) -> Scorer:
+    """The model, adapted at every window to those before."""
+    loss = cached_loss(model, config) if config.cache_size else learning_loss(model, config)
+    return Scorer(loss, model.model.initial_state, model.vocabulary, model.start_id, model.model.config.dtype)
+
+
+def cached_loss(model: LanguageModel, config: AdaptationConfig) -> Callable[..., list[Any]]:
+    """In place of the model's ``loss``: with a neural cache."""
+    cache, features = (
+        NeuralCache(config.cache_size, config.cache_theta, config.cache_weight),
+        model.function("features"),
+    )
+
+    def cached(tokens: Any, targets: Any, mask: Any, *state: Any) -> list[Any]:
+        losses, h, *final = features(tokens, targets, mask, *state)
+        return [cache.losses(losses, h, targets, mask), *final]
+
+    return cached
+
+
+def learning_loss(model: LanguageModel, config: AdaptationConfig) -> Callable[..., list[Any]]:
+    """In place of the model's ``loss``: the model learns from each window that has been measured."""
+    dtype = model.model.config.dtype
+    statistics = mean_squares(model, config) if config.dynamic == "rms" else None
+    train = model.compiled("train", update=DynamicRule(config.dynamic_decay, statistics))
+    rate = np.asarray(config.dynamic_rate, dtype)
+
+    def learning(tokens: Any, targets: Any, mask: Any, *state: Any) -> list[Any]:
+        loss, *final = train(tokens, targets, mask, *state, rate)
+        return [float(loss) * np.asarray(mask, np.float64), *final]  # their sum is that of the tokens' own
+
+    return learning
+
+
+def mean_squares(model: LanguageModel, config: AdaptationConfig) -> dict[str, Any]:
+    """Of each parameter's gradient the mean square over the windows of a text, by name."""
+    assert config.statistics_from is not None
+    rule = SquaresRule()
+    train = model.compiled("train", update=rule)
+    training = dataclasses.replace(model.training, batching="stream", batch_size=STATISTICS_COLUMNS,
+                                   bptt_steps=config.dynamic_steps)  # fmt: skip
+    dtype = model.model.config.dtype
+    batches = batches_of(encode_file(config.statistics_from, model.vocabulary), model.vocabulary, training, dtype=dtype)
+    state: Any = ()
+    for batch in batches:
+        state = model.model.initial_state(STATISTICS_COLUMNS) if batch.is_start else state
+        _, *state = train(batch.tokens, batch.targets, batch.mask, *state, np.asarray(1 / len(batches), dtype))
+    return {name: total.get_value() for name, total in rule.sums.items()}

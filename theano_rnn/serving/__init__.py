@@ -1,0 +1,1 @@
+"""Serving: a trained model as a web application."""

@@ -1,0 +1,1 @@
+"""Settings: frozen dataclasses that hold every default of the package, a module for each group."""

@@ -1,0 +1,1 @@
+"""Tasks: what the package can learn, one system a module."""

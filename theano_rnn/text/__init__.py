@@ -1,0 +1,1 @@
+"""Text: from files to sentences, words and ids."""

@@ -1,0 +1,1 @@
+"""Views: pages and pictures that show what a model does."""

@@ -1,0 +1,122 @@
+"""Pictures: learning curves, and how far back gradients reach. Needs matplotlib (extra `plot`).
+
+Everything is drawn on figures of its own: no window is opened and no setting of matplotlib is changed.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from theano_rnn.settings.base import UserError
+
+HIGHEST = {"word": 2.5, "char": 1.5}  # of what is shown, times the best: a first epoch is far above all others
+STYLES = ("--", "-.", ":")
+
+
+def new_figure() -> Any:
+    """An empty figure.
+
+    Raises
+    ------
+    UserError
+        matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UserError("pictures need matplotlib: pip install 'theano_rnn[plot]'") from None
+    return Figure(figsize=(7, 4), layout="constrained")
+
+
+def as_png(figure: Any) -> bytes:
+    """A figure as a PNG file, the same for the same figure: it names neither time nor version."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def learning_curves(
+    logs: Mapping[str, Sequence[Mapping[str, Any]]], unit: str, published: Sequence[tuple[float, str]] = ()
+) -> Any:
+    """A figure of training and validation by epoch: perplexity of words, nats of characters.
+
+    Parameters
+    ----------
+    logs
+        The records of each run's log by its name; those that are not of epochs are passed over.
+    unit : {"word", "char"}
+    published
+        What others reached, and who: horizontal lines.
+    """
+    figure = new_figure()
+    axes = figure.add_subplot()
+    shown = (lambda loss: math.exp(min(loss, 700.0))) if unit == "word" else float
+    best, lowest = [value for value, _ in published], math.inf
+    for number, (name, log) in enumerate(logs.items()):
+        records, color = [record for record in log if "valid_loss" in record], f"C{number}"
+        epochs = range(1, len(records) + 1)
+        valid = [shown(record["valid_loss"]) for record in records]
+        train = [shown(record["train_loss"]) for record in records]
+        best, lowest = [*best, min(valid)], min(lowest, *train)
+        title = f"{plain(name)}: " if len(logs) > 1 else ""
+        axes.plot(epochs, valid, color=color, marker=".", label=f"{title}validation, best {min(valid):.4g}")
+        axes.plot(epochs, train, color=color, marker=".", markersize=3, linestyle=":", label=f"{title}training")
+    for number, (value, title) in enumerate(published):
+        axes.axhline(
+            value, color="black", linestyle=STYLES[number % 3], linewidth=1, label=f"{plain(title)}: {value:g}"
+        )
+    axes.set_ylim(0.95 * min(lowest, *best), max(HIGHEST[unit] * min(best), 1.05 * max(best)))
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_ylabel("perplexity" if unit == "word" else "nats per character")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    return figure
+
+
+def gradient_flow(norms: Mapping[str, tuple[Any, Any]]) -> Any:
+    """A figure of the norms of d loss_t / d h_{t-k} over k, on a logarithmic scale.
+
+    Parameters
+    ----------
+    norms
+        By the name of a model two arrays (lags + 1, windows), as of `GradientFlow.norms`: of the trained model, and of
+        the same before training. The line is their geometric mean; the shade, of trained models, has the middle half.
+    """
+    figure = new_figure()
+    axes = figure.add_subplot()
+    for number, (name, (trained, untrained)) in enumerate(norms.items()):
+        color = f"C{number}"
+        lags = np.arange(len(trained))
+        low, high = np.quantile(trained, [0.25, 0.75], axis=1)
+        axes.fill_between(lags, low, high, color=color, alpha=0.15, linewidth=0)
+        axes.plot(lags, geometric_mean(trained), color=color, label=f"{plain(name)}, trained")
+        axes.plot(
+            lags, geometric_mean(untrained), color=color, linestyle="--", linewidth=1, label=f"{plain(name)}, untrained"
+        )
+    axes.set_yscale("log")
+    axes.set_xlim(0, None)
+    axes.set_xlabel("k, steps back")
+    axes.set_ylabel("norm of $\\partial\\,$loss$_t\\,/\\,\\partial h_{t-k}$")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small", ncols=max(1, (len(norms) + 1) // 2))
+    return figure
+
+
+def plain(name: str) -> str:
+    """A name as matplotlib shows it letter by letter: between dollar signs it would read a formula."""
+    return name.replace("$", r"\$")
+
+
+def geometric_mean(norms: Any) -> Any:
+    """Of each row (rows, n) the exponential of the mean logarithm; zeros count as the least float32.
+
+    >>> geometric_mean(np.array([[1.0, 100.0]])).round(6).tolist()
+    [10.0]
+    """
+    return np.exp(np.log(np.maximum(norms, np.finfo(np.float32).tiny)).mean(axis=1))
