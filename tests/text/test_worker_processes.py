@@ -94,7 +94,7 @@ def test_a_users_mistake_arrives_as_such(tmp_path, monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_workers_end_with_a_program_that_is_killed():
     code = (
-        "import time\nfrom theano_rnn.worker_processes import *\n"
+        "import time\nfrom theano_rnn.text.worker_processes import *\n"
         "crew = [Worker(TextConfig()) for _ in range(2)]\n"
         "crew[0](Unit('A.', False, False))\n"
         "print(*(worker.process.pid for worker in crew), flush=True)\ntime.sleep(60)\n"
@@ -120,7 +120,7 @@ def test_a_program_without_a_guard_can_use_workers(tmp_path):
     """Nothing of the main module is run again, as `multiprocessing` would do."""
     (tmp_path / "text.txt").write_text("One. Two.\n\n" * 20)
     code = (
-        "print('once')\nimport sys\nfrom theano_rnn.preprocessing import *\nfrom theano_rnn.config import *\n"
+        "print('once')\nimport sys\nfrom theano_rnn.preprocessing import *\nfrom theano_rnn.settings.text import *\n"
         "print(tokenize_file(sys.argv[1], TextConfig(), workers=1).ids.size)\n"
     )
     (tmp_path / "program.py").write_text(code)
