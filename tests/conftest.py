@@ -1,8 +1,11 @@
-"""What the whole session shares: Aesara's flags, a cache folder of its own, and models that are compiled once.
+"""What the whole session shares: Aesara's flags, cache folders of its own, models that are compiled once, and which
+tests are slow.
 
 Compiling a training function takes seconds, and half a minute where Aesara's own cache is empty, so tests of the
 compiled model share a few functions and feed them many inputs. Graphs too small to be worth compiling run under
-`python_mode`.
+`python_mode`. What XLA has compiled is kept in a folder for the time of the session, which all its processes share:
+the workers of ``-n auto`` and the commands that tests start. g++ compiles with ``-O1``, in half the time, unless
+``AESARA_FLAGS`` say otherwise, as in .ci/run.
 """
 
 import atexit
@@ -14,10 +17,16 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-# Before anything imports aesara: a rewrite that fails is an error instead of a slower graph.
-os.environ["AESARA_FLAGS"] = ",".join(filter(None, [os.environ.get("AESARA_FLAGS"), "on_opt_error=raise"]))
-os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"  # on a GPU products are TF32 otherwise
-os.environ["THEANO_RNN_CACHE"] = CACHE = tempfile.mkdtemp(prefix="theano_rnn_tests_")
+CACHE = tempfile.mkdtemp(prefix="theano_rnn_tests_")
+if "PYTEST_XDIST_WORKER" not in os.environ:  # a worker has these from the process that started it
+    # Before anything imports aesara: a rewrite that fails is an error instead of a slower graph.
+    flags = [os.environ.get("AESARA_FLAGS", ""), "on_opt_error=raise"]
+    flags += [] if "gcc__cxxflags" in flags[0] else ["gcc__cxxflags=-O1"]
+    os.environ["AESARA_FLAGS"] = ",".join(filter(None, flags))
+    os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"  # on a GPU products are TF32 otherwise
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(CACHE, "xla")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["THEANO_RNN_CACHE"] = CACHE
 
 import theano_rnn  # noqa: F401, I001  (adds its flags, so it comes before aesara)
 import aesara

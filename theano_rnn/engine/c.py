@@ -5,7 +5,9 @@ What is set, and why (measured: ../BENCHMARKS.md):
 - ``allow_gc=False``: keeps buffers between calls; the largest are tens of megabytes.
 - ``local_dot22_to_dot22scalar`` is left out: with it a scaled and an unscaled gradient are two matrix products.
 - Shape arithmetic runs in Python: nearly half of the C modules of a training function only add two lengths.
-- A precompiled header: most of a module's compilation is reading Python's, NumPy's and C++'s headers.
+- A precompiled header: most of a module's compilation is reading Python's, NumPy's and C++'s headers. It is made with
+  the flags of the modules, else g++ does not use it; other flags have a header of their own.
+- ``-g0``: the debugging information that Aesara asks for takes a quarter of g++'s time.
 - A scan's inner function gets this linker too; Aesara fixes its mode when the graph is built.
 """
 
@@ -19,6 +21,7 @@ import shlex
 import subprocess
 import sysconfig
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +43,8 @@ from theano_rnn.engine.length_arithmetic import python_perform
 
 CompileProgress = Callable[[int], None]  # called before each run of g++ with the number of runs so far
 
-MODULE_FLAGS = ("-O3", "-fno-math-errno")  # as Aesara compiles a module: a header made with others is ignored
+MODULE_FLAGS = ("-O3", "-fno-math-errno")  # as Aesara compiles a module, before its own and the user's flags
+NO_DEBUGGING = "-g0"
 HEADER = """#include <Python.h>
 #include <iostream>
 #include <math.h>
@@ -111,7 +115,9 @@ QUERY = RewriteDatabaseQuery(
 
 def precompiled_header_flags() -> str:
     """Flags that make g++ read a precompiled header from the compile cache; empty where that does not work."""
-    folder = Path(aesara.config.compiledir) / "theano_rnn_header"
+    flags = ["-g", *MODULE_FLAGS, *GCC_compiler.compile_args(), NO_DEBUGGING]
+    number = zlib.crc32(" ".join(flags).encode())
+    folder = Path(aesara.config.compiledir) / f"theano_rnn_header_{number:08x}"
     header = folder / "prefix.h"
     compiled = folder / "prefix.h.gch"
     if not compiled.exists():
@@ -121,9 +127,8 @@ def precompiled_header_flags() -> str:
             includes = [f"-I{path}" for path in (np.get_include(), *python_includes())]
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
                 unfinished = Path(scratch) / "prefix.h.gch"
-                command = [*shlex.split(aesara.config.cxx), "-g", *MODULE_FLAGS,
-                           *GCC_compiler.compile_args(), *includes, "-fPIC",
-                           "-fvisibility=hidden", "-x", "c++-header", str(header), "-o", str(unfinished)]  # fmt: skip
+                command = [*shlex.split(aesara.config.cxx), *flags, *includes, "-fPIC", "-fvisibility=hidden",
+                           "-x", "c++-header", str(header), "-o", str(unfinished)]  # fmt: skip
                 subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL)
                 os.replace(unfinished, compiled)
         except (OSError, subprocess.CalledProcessError):
@@ -205,7 +210,7 @@ def compile_function(
     check_c_engine()
     GCC_compiler.compile_args()  # finds this processor's flags, by trial: a header with Python's in it would fail that
     header = precompiled_header_flags()
-    flags = " ".join(filter(None, [aesara.config.gcc__cxxflags, header]))
+    flags = " ".join(filter(None, [aesara.config.gcc__cxxflags, NO_DEBUGGING, header]))
     with aesara.config.change_flags(allow_gc=False, gcc__cxxflags=flags), watching_compiler(progress):
         mode = Mode(CEngineLinker(), QUERY)
         function = aesara.function(inputs, outputs, updates=list(updates), mode=mode, name=name)
