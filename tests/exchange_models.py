@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from conftest import ENGINES
 
-from theano_rnn.language_model import LanguageModel, make_model
+from theano_rnn.language_model import LanguageModel
 from theano_rnn.learning.checkpoint import Checkpoint, assign, save
+from theano_rnn.model import RNNLM
 from theano_rnn.settings.base import to_mapping
 from theano_rnn.settings.network import ModelConfig
 from theano_rnn.settings.text import TextConfig
@@ -37,7 +38,7 @@ def config_of(cell="lstm", num_layers=1, tie_weights=True, **options):
 def params_of(config, seed=0):
     """Parameters by role, none of them zero; a ReLU network does not explode with them."""
     rng = np.random.default_rng(seed)
-    model = make_model(config, rng=rng)
+    model = RNNLM(config, rng=rng)
     return {name: rng.normal(0, 0.3, p.get_value().shape).astype(config.dtype) for name, p in model.params.items()}
 
 
@@ -47,7 +48,7 @@ def write(path, config, params=None, *, vocabulary=VOCABULARY, **training):
     training = TrainingConfig(batch_size=4, **training)
     settings = {"model": to_mapping(config), "training": to_mapping(training), "text": to_mapping(vocabulary.text)}
     progress = Progress(learning_rate=1.0, step=3, epoch=1).to_json()
-    save(path, Checkpoint(settings, vocabulary, "abc", progress, last=params, best=params))
+    save(path, Checkpoint(settings, {"vocabulary": vocabulary}, "abc", progress, last=params, best=params))
     return params
 
 
@@ -59,7 +60,7 @@ def opened(path, config, params=None, **options):
 
 @functools.cache
 def compiled(config):
-    model = make_model(config, rng=np.random.default_rng(0))
+    model = RNNLM(config, rng=np.random.default_rng(0))
     return model, model.compile("predict", engine=ENGINES[-1]).predict
 
 

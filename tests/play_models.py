@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from conftest import ENGINES
 
-from theano_rnn.language_model import LanguageModel, make_model
+from theano_rnn.language_model import LanguageModel
 from theano_rnn.learning.checkpoint import Checkpoint, save, values_of
+from theano_rnn.model import RNNLM
 from theano_rnn.serving.playing import Player
 from theano_rnn.serving.request_batching import Columns
 from theano_rnn.settings.base import to_mapping
@@ -31,11 +32,11 @@ def checkpoint(unit="word", batching="stream", sentences="punkt"):
     vocabulary = Vocabulary(WORDS if unit == "word" else CHARACTERS, TextConfig(unit=unit, sentences=sentences))
     config = ModelConfig(embedding_size=4, hidden_size=5, vocab_size=len(vocabulary), head="softmax")
     rng = np.random.default_rng(3)
-    params = values_of(make_model(config, rng=rng).params)
+    params = values_of(RNNLM(config, rng=rng).params)
     params = {name: rng.normal(0, 1.0, value.shape).astype(value.dtype) for name, value in params.items()}
     settings = {"model": to_mapping(config), "training": to_mapping(TrainingConfig(batching=batching))}
     path = FOLDER / f"{unit}-{batching}-{sentences}.safetensors"
-    save(path, Checkpoint(settings, vocabulary, "", {}, last=params, best=params))
+    save(path, Checkpoint(settings, {"vocabulary": vocabulary}, "", {}, last=params, best=params))
     return path
 
 

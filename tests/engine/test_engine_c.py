@@ -102,8 +102,8 @@ def test_large_arrays_are_computed_in_c_and_lengths_in_python(adam):
 
 def test_results_do_not_depend_on_the_engine(tanh, python_mode):
     """The same graph in Aesara's plain Python mode gives the same numbers."""
-    inputs, outputs, updates = tanh.model.graph("train", optimizer="sgd", clip_norm=0)
-    plain = aesara.function(inputs, outputs, updates=list(updates.items()))
+    graph = tanh.model.train(optimizer="sgd", clip_norm=0)
+    plain = aesara.function(graph.arguments, graph.results, updates=list(graph.updates.items()))
     arguments = tanh.inputs()
     expected = plain(*arguments, 0.5)
     expected_params = tanh.params()

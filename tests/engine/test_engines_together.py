@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from conftest import ENGINES, compiled_once
 
-from theano_rnn.engine.compiling import compile_function
+from theano_rnn.engine.compiling import compile_function, compile_graph
 from theano_rnn.learning.checkpoint import Checkpoint, assign, load, save, values_of
-from theano_rnn.model import RNNLM, compile_functions
+from theano_rnn.model import RNNLM
 from theano_rnn.settings.network import ModelConfig
 from theano_rnn.text.vocabulary import Vocabulary
 
@@ -77,8 +77,8 @@ def two_trains(dtype):
     config = ModelConfig(cell="tanh", embedding_size=5, hidden_size=6, vocab_size=7, tie_weights=False,
                          dtype=dtype)  # fmt: skip
     model = RNNLM(config, rng=np.random.default_rng(0))
-    graph = model.graph("train", optimizer="adam", clip_norm=0.3)
-    trains = {engine: compile_functions({"train": graph}, engine=engine)["train"] for engine in ENGINES}
+    graph = model.train(optimizer="adam", clip_norm=0.3)
+    trains = {engine: compile_graph(graph, name="train", engine=engine) for engine in ENGINES}
     return model, trains, values_of(model.params), values_of(model.optimizer_state)
 
 
@@ -127,7 +127,8 @@ def test_evaluation_by_one_engine_sees_what_training_by_the_other_has_learnt(dty
 
 def saved(path, model, carried=()):
     """The bytes of the model's checkpoint."""
-    save(path, Checkpoint({"model": {}}, Vocabulary(("a", "b")), "print", {"step": 2}, last=values_of(model.params),
+    facts = {"vocabulary": Vocabulary(("a", "b"))}
+    save(path, Checkpoint({"model": {}}, facts, "print", {"step": 2}, last=values_of(model.params),
                           best=values_of(model.params), optimizer=values_of(model.optimizer_state),
                           carried=list(carried)))  # fmt: skip
     return path.read_bytes()

@@ -221,8 +221,8 @@ def test_cells_of_users_unroll_with_masks_context_and_backwards(backwards):
     memory = RNG.normal(size=(4, BATCH, UNITS))
 
     def expression(x, mask, h, w, memory, count):
-        outputs, final = unroll(AttendingCell(), x, mask, [h, count], params={"W": w}, context=[memory],
-                                backwards=backwards)
+        (outputs,), final = unroll(AttendingCell(), x, mask, [h, count], params={"W": w}, context=[memory],
+                                   backwards=backwards)
         return [outputs * mask[:, :, None], *final]
 
     outputs, final, counts, *slopes = check_with_gradients(expression, X, MASK, H0, W, memory, np.zeros((BATCH, 1)))

@@ -78,7 +78,7 @@ def test_no_graph_is_rewritten_while_a_training_function_is_built(monkeypatch):
 
     monkeypatch.setattr("aesara.graph.rewriting.utils.rewrite_graph", refused)
     monkeypatch.setattr("aesara.tensor.basic.rewrite_graph", refused)
-    model.graph("train", optimizer="adam")
+    model.graphs("train", optimizer="adam")
 
 
 def test_no_shape_is_searched_for_while_a_function_is_compiled(engine, monkeypatch):

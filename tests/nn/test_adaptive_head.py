@@ -340,7 +340,7 @@ def test_a_run_resumed_in_the_middle_ends_with_the_same_bytes():
 
     def go_on(run, stop_at=None):
         source = Stream(ids, batch_size=20, bptt_steps=5, start_id=1, pad_id=VOCAB)
-        fit(run, train, lambda epoch: source, lambda: Evaluation(3.0, 1), config, watcher=Stopping(stop_at))
+        fit(run, train, lambda epoch: source, lambda: Evaluation({"loss": 3.0}, 1), config, callback=Stopping(stop_at))
         return {name: array.tobytes() for name, array in values_of(model.params | model.optimizer_state).items()}
 
     run = Run(model, Progress(learning_rate=0.01), beginning[0])

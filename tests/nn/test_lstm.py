@@ -77,8 +77,8 @@ def test_a_training_step_is_that_of_plain_loops(lstm, shape):
 
 def test_step_is_one_step_of_plain_loops(lstm, python_mode):
     tokens, _, _, state = given(lstm)
-    inputs, outputs, _ = lstm.model.graph("step", optimizer="sgd", clip_norm=0)
-    log_p, *new = aesara.function(inputs, outputs)(tokens[0], *state)
+    graph = lstm.model.step()
+    log_p, *new = aesara.function(graph.arguments, graph.results)(tokens[0], *state)
     everywhere = np.ones((1, BATCH))
     expected = reference_lstm.log_probabilities(lstm.params(), tokens[:1], everywhere, state)[0]
     np.testing.assert_allclose(log_p, expected, atol=1e-10)

@@ -41,7 +41,7 @@ def test_a_mixture_adds_probabilities(members):
     expected = -np.log((np.array(WEIGHTS)[:, None] * np.exp(-losses)).sum(axis=0))
     np.testing.assert_allclose(token_losses(mixture, stream()), expected, rtol=1e-5)
     measured = evaluate(mixture.loss, stream(), mixture.initial_state)
-    assert measured.tokens == len(IDS)
+    assert measured.num_targets == len(IDS)
     assert measured.total == pytest.approx(expected.sum(), rel=1e-6)
 
 

@@ -8,7 +8,8 @@ import reference
 from conftest import ENGINES, HIDDEN, Compiled, compiled_once
 
 from theano_rnn.learning.batching import Stream
-from theano_rnn.learning.evaluation import Evaluation, evaluate, perplexity
+from theano_rnn.learning.evaluation import Evaluation, evaluate
+from theano_rnn.learning.measures import perplexity
 from theano_rnn.scoring.sentences import score_sentences
 from theano_rnn.text.vocabulary import Vocabulary
 
@@ -79,7 +80,7 @@ def test_a_stream_is_its_columns_each_from_end_to_end(engine, dtype):
     measured = evaluate(model.functions.loss, stream, model.model.initial_state)
     params = model.params()
     expected = -by_plain_loop(params, ids[:15], 1).sum() - by_plain_loop(params, ids[15:], ids[14]).sum()
-    assert measured.tokens == 30
+    assert measured.num_targets == 30
     assert measured.total == pytest.approx(expected, abs=30 * PRECISION[dtype])
     assert measured.loss == measured.total / 30
 
@@ -105,5 +106,5 @@ def test_an_evaluation_ends_where_it_is_told_to():
 
 
 def test_no_tokens_have_no_loss_and_a_large_loss_an_infinite_perplexity():
-    assert math.isnan(Evaluation(0.0, 0).loss)
+    assert math.isnan(Evaluation({"loss": 0.0}, 0).loss)
     assert perplexity(1000.0) == math.inf

@@ -34,12 +34,12 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     if args.num_words < 1:
         raise UserError(f"--num-words must be at least 1, got {args.num_words}")
     machine = prepare_machine(sections_from(vars(args), {"machine": MachineConfig})["machine"])
-    from theano_rnn.cli.model_loading import opened
+    from theano_rnn.cli.model_loading import open_model
     from theano_rnn.preprocessing import read_sentences
-    from theano_rnn.tasks.fill import fill, read_blanks
+    from theano_rnn.tasks.blanks import fill, read_blanks
 
-    trained = opened(args.checkpoint, machine, task="fill")
-    vocabulary, model = trained.vocabulary, trained.model
+    trained = open_model(args.checkpoint, machine, task="fill")
+    vocabulary, model = trained.checkpoint.vocabulary, trained.model
     predict = None
     for line in read_sentences(args.file, dataclasses.replace(vocabulary.text, sentences="line")):
         for tokens, places in read_blanks(line, vocabulary.text):

@@ -56,9 +56,9 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     if config.beam_size and args.live:
         raise UserError("--live cannot be used with --beam-size: a text is known when the search has ended")
     machine = prepare_machine(sections["machine"])
-    from theano_rnn.cli.model_loading import opened
+    from theano_rnn.cli.model_loading import open_language_model
 
-    trained = opened(args.checkpoint, machine)
+    trained = open_language_model(args.checkpoint, machine)
     num_samples = args.num_samples or (1 if args.live or args.interactive else 10)
     generator = trained.generator(config)
     prompts = typed_prompts() if args.interactive else iter([args.prompt or ""])

@@ -99,11 +99,11 @@ def html(args: argparse.Namespace, machine: MachineConfig) -> bytes:
     """The page of one model and one text."""
     import numpy as np
 
-    from theano_rnn.cli.model_loading import opened
+    from theano_rnn.cli.model_loading import open_language_model
     from theano_rnn.view.inspection import read_along, state_names
     from theano_rnn.view.look_page import look_page
 
-    trained = opened(args.checkpoint, machine)
+    trained = open_language_model(args.checkpoint, machine)
     model, vocabulary = trained.model, trained.vocabulary
     pieces = text_pieces(trained, args, NUM_SAMPLES[vocabulary.text.unit])
     step = trained.function("step")
@@ -163,13 +163,13 @@ def described(path: str, trained: LanguageModel) -> str:
 
 def picture(args: argparse.Namespace, machine: MachineConfig) -> bytes:
     """How far back the gradients of some models reach, each beside the same model before training."""
-    from theano_rnn.cli.model_loading import opened
+    from theano_rnn.cli.model_loading import open_language_model
     from theano_rnn.view.plots import as_png, gradient_flow, new_figure
 
     new_figure()  # without matplotlib nothing is begun
     norms: dict[str, tuple[Any, Any]] = {}
     for path in [args.checkpoint, *args.compare]:
-        trained = opened(path, machine)
+        trained = open_language_model(path, machine)
         norms[unused_name(trained, path, norms)] = measured(trained, args, machine)
     return as_png(gradient_flow(norms))
 
@@ -194,7 +194,6 @@ def measured(trained: LanguageModel, args: argparse.Namespace, machine: MachineC
     """
     import numpy as np
 
-    from theano_rnn.language_model import make_model
     from theano_rnn.view.gradient_flow import GradientFlow, windows_of
 
     model, length = trained.model, window_length(args)
@@ -209,7 +208,9 @@ def measured(trained: LanguageModel, args: argparse.Namespace, machine: MachineC
     try:
         flow = GradientFlow(model, engine=machine.engine, device=machine.device, progress=progress)
         after = flow.norms(windows, lags=args.lags)
-        twin = make_model(model.config, rng=np.random.default_rng(trained.training.seed))
+        twin = trained.task.make_model(
+            trained.sections, trained.checkpoint.facts, rng=np.random.default_rng(trained.training.seed)
+        )
         for name, parameter in model.params.items():
             parameter.set_value(twin.params[name].get_value())
         before = flow.norms(windows, lags=args.lags)

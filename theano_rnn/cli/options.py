@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -40,13 +40,15 @@ def add_flags(
     *,
     only: type[Section] | None = None,
     but: type[Section] | None = None,
-) -> None:
-    """One flag for each setting, its help with the default; a flag that is not given leaves no attribute.
+    known: Collection[str] = (),
+) -> set[str]:
+    """Add one flag for each setting, its help with the default; return the names of the settings.
 
-    `only`, `but`: of the settings those that `section` has from this one, or all others.
+    A flag that is not given leaves no attribute. `only`, `but`: just the settings that `section` inherits from this
+    one, or all others; `known`: names that have flags already.
     """
     group = parser.add_argument_group(title)
-    names = {item.name for item in dataclasses.fields(only or section)}
+    names = {item.name for item in dataclasses.fields(only or section)} - set(known)
     names -= {item.name for item in dataclasses.fields(but)} if but else set()
     for item in settings_of(section):
         if item.name not in names:
@@ -72,10 +74,15 @@ def add_flags(
         elif rules["kind"] in (int, float):
             options["type"] = rules["kind"]
         group.add_argument(flag(item.name), **options)
+    return names
 
 
-def given_settings(args: argparse.Namespace, sections: Mapping[str, type[Section]]) -> dict[str, Any]:
-    """Settings by name that the user gave: of ``--config FILE.toml``, overridden by flags.
+def given_settings(
+    args: argparse.Namespace, sections: Iterable[type[Section]], *, others: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The settings by name that the user gave, in ``--config FILE.toml`` or, overriding it, as flags.
+
+    They are those of `sections` and the `others`.
 
     Raises
     ------
@@ -83,7 +90,7 @@ def given_settings(args: argparse.Namespace, sections: Mapping[str, type[Section
         The file is not TOML, or names something that is no flag.
     FileNotFoundError
     """
-    known = {item.name for section in sections.values() for item in settings_of(section)}
+    known = {*others, *(item.name for section in sections for item in settings_of(section))}
     values: dict[str, Any] = {}
     if getattr(args, "config", None):
         for name, value in read_toml(args.config).items():

@@ -44,10 +44,10 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
             with open(path, "rb"):  # a wrong name is said before anything is compiled
                 pass
     machine = prepare_machine(sections["machine"])
-    from theano_rnn.cli.model_loading import mixed, opened
+    from theano_rnn.cli.model_loading import mixed, open_language_model
     from theano_rnn.scoring.rescoring import measured, tuned
 
-    model = opened(args.checkpoint, machine)
+    model = open_language_model(args.checkpoint, machine)
     groups = read(args.file)
     weight, word_bonus = config.weight, config.word_bonus
     if config.tune is None or config.references is None:

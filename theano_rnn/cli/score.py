@@ -62,9 +62,9 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     if adaptation.dynamic != "no" and scoring.exclude_unknown:
         raise UserError("--exclude-unknown cannot be used with --dynamic, which learns from all words")
     machine = prepare_machine(sections["machine"])
-    from theano_rnn.cli.model_loading import mixed, opened
+    from theano_rnn.cli.model_loading import mixed, open_language_model
 
-    model = opened(args.checkpoint, machine, sentences=scoring.sentences)
+    model = open_language_model(args.checkpoint, machine, sentences=scoring.sentences)
     if args.file != "-":
         with open(args.file, "rb"):  # a wrong name is said before anything is compiled
             pass
@@ -146,7 +146,7 @@ def write(
     score: SentenceScore, vocabulary: Vocabulary, scoring: ScoringConfig, *, per_token: bool, as_json: bool
 ) -> None:
     """A sentence's score on standard output."""
-    from theano_rnn.learning.evaluation import perplexity
+    from theano_rnn.learning.measures import perplexity
     from theano_rnn.scoring.sentences import unit_of
 
     unit = unit_of(scoring.log_base)

@@ -88,10 +88,10 @@ def listening(host: str, port: int) -> socket.socket:
 
 def opened_and_warm(path: str, machine: MachineConfig) -> Any:
     """The model of a checkpoint, its step compiled for all batch sizes; the wait is shown."""
-    from theano_rnn.cli.model_loading import opened
+    from theano_rnn.cli.model_loading import open_language_model
     from theano_rnn.serving.playing import warm_up
 
-    trained = opened(path, machine)
+    trained = open_language_model(path, machine)
     step = trained.function("step")
     progress, close = compiling_progress(machine.engine)
     try:

@@ -1,16 +1,19 @@
 """Data parallelism: every device runs the whole graph on its own columns of each batch.
 
-Parameters are the same on all devices. What the graph sums over the batch it must sum over the devices too: the
-gradients, the loss and the number of tokens, with `sum_over_devices`, which on one device and in C changes nothing. So
-an update is that of one device on the whole batch, up to rounding.
+Parameters are the same on all devices. Whatever a graph sums over the batch must be summed over the devices too: the
+gradients, the loss and the number of targets. `sum_over_devices` does that in a graph that is built within
+`divided_batch`; in any other graph it changes nothing. So an update equals that of one device on the whole batch, up
+to rounding.
 
-Which axis of a variable runs over the columns of a batch is said by `in_batch`, once, where the variable is made.
+`compiling.compile_graph` marks, with `in_batch`, which axis of an input or output runs over the columns of a batch.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,22 @@ from aesara.graph.op import Op
 from aesara.tensor import as_tensor_variable
 
 AXIS = "batch"
+BATCH_IS_DIVIDED: ContextVar[bool] = ContextVar("BATCH_IS_DIVIDED", default=False)
+
+
+@contextmanager
+def divided_batch(is_divided: bool = True) -> Iterator[None]:
+    """Within it, graphs are built for several devices, each of which gets a part of every batch."""
+    token = BATCH_IS_DIVIDED.set(is_divided)
+    try:
+        yield
+    finally:
+        BATCH_IS_DIVIDED.reset(token)
+
+
+def batch_is_divided() -> bool:
+    """Whether the graph that is being built is for several devices."""
+    return BATCH_IS_DIVIDED.get()
 
 
 def in_batch(variable: Any, axis: int) -> Any:
@@ -57,8 +76,8 @@ class SumOverDevices(Op):  # type: ignore[misc]
 
 
 def sum_over_devices(x: Any) -> Any:
-    """See `SumOverDevices`."""
-    return SumOverDevices()(x)
+    """The sum of `x` over the devices that share the batch; `x` itself if there is only one."""
+    return SumOverDevices()(x) if batch_is_divided() else x
 
 
 class FirstColumn(Op):  # type: ignore[misc]
@@ -85,8 +104,8 @@ class FirstColumn(Op):  # type: ignore[misc]
 
 
 def first_column(num_columns: Any) -> Any:
-    """See `FirstColumn`."""
-    return FirstColumn()(num_columns)
+    """The number of the first column of the batch that this device has, given how many columns it has."""
+    return FirstColumn()(num_columns) if batch_is_divided() else 0
 
 
 def divided(compute: Callable[..., Any], mesh: Any, inputs: Sequence[int | None], outputs: Sequence[int | None]) -> Any:

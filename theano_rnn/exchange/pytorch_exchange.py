@@ -44,7 +44,6 @@ ENCODER, DECODER, BIAS = "encoder.weight", "decoder.weight", "decoder.bias"
 def check_exchangeable(config: ModelConfig) -> None:
     """Raise `UserError` where PyTorch's modules cannot say what the model computes, naming the part that they lack."""
     lacking = {
-        "the fill-in model (--task fill)": config.task != "next",
         f"the cell {config.cell}": config.cell not in OURS,
         "the adaptive soft-max (train with --head softmax)": config.head == "adaptive",
         "residual connections (train without --residual)": config.residual and config.num_layers > 1,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
+
+import aesara.tensor as T
+from aesara.tensor.var import TensorVariable
 
 from theano_rnn.learning.optimizers import (
     OPTIMIZERS,
@@ -12,6 +15,7 @@ from theano_rnn.learning.optimizers import (
     clip_global_norm,
     clip_value,
     exponential_average,
+    squared_norm,
 )
 
 
@@ -49,3 +53,8 @@ class UpdateRule(NamedTuple):
             updates, state = updates | more, state | state_of_averages
             means = averages(state_of_averages, "ema")
         return Updates(updates, state, means)
+
+
+def norms_of(*rows: Iterable[Any]) -> TensorVariable:
+    """The L2 norms of variables or gradients, row by row."""
+    return T.sqrt(T.stack([T.stack([squared_norm(each) for each in row]) for row in rows]))

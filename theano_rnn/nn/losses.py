@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import zlib
-from collections.abc import Callable
 from typing import Any
 
 import aesara.tensor as T
@@ -20,6 +19,7 @@ from aesara.graph.basic import Apply
 from aesara.link.c.op import COp
 from aesara.tensor.var import TensorVariable
 
+from theano_rnn.engine.parallel import sum_over_devices
 from theano_rnn.nn.losses_c import BACKWARD, FORWARD, SUPPORT
 
 
@@ -47,16 +47,10 @@ def cross_entropy_and_normalizer(
     return nll, log_normalizer
 
 
-def masked_mean(
-    values: TensorVariable, mask: TensorVariable, *, summed: Callable[[Any], Any] | None = None
-) -> TensorVariable:
-    """Mean of those `values` whose `mask` is 1; both (time, batch).
-
-    `summed` makes of a sum over these arrays that over the whole batch, where they are one device's part of it.
-    """
+def masked_mean(values: TensorVariable, mask: TensorVariable) -> TensorVariable:
+    """Mean over the whole batch of the `values` whose `mask` is 1; both of one shape, such as (time, batch)."""
     dtype = values.dtype
-    sums = (T.sum(array, acc_dtype=dtype, dtype=dtype) for array in (values * mask, mask))
-    total, count = sums if summed is None else map(summed, sums)
+    total, count = (sum_over_devices(T.sum(array, acc_dtype=dtype, dtype=dtype)) for array in (values * mask, mask))
     return total / count
 
 

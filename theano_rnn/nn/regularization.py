@@ -55,6 +55,9 @@ class Dropout:
         return param * self.noise.mask_of_matrix(self.config.recurrent_dropout, *param.shape)
 
 
+NO_DROPOUT = Dropout(RegularizationConfig(), None)  # in evaluation
+
+
 def penalties(config: RegularizationConfig, dropped: Any, outputs: Any, mask: Any) -> TensorVariable | None:
     """What is added to the loss of each token (time, batch), of the last layer's outputs; None for nothing.
 
@@ -70,6 +73,12 @@ def penalties(config: RegularizationConfig, dropped: Any, outputs: Any, mask: An
         temporal = np.asarray(config.temporal_penalty, outputs.dtype) * padded
         total = temporal if total is None else total + temporal
     return total
+
+
+def with_penalties(losses: Any, config: RegularizationConfig, dropped: Any, outputs: Any, mask: Any) -> Any:
+    """The loss of each token plus its `penalties`: (time, batch)."""
+    added = penalties(config, dropped, outputs, mask)
+    return losses if added is None else losses + added
 
 
 def mean_square(x: Any) -> TensorVariable:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from theano_rnn.learning.batching import Sentences, sentence_end
-from theano_rnn.learning.evaluation import LossFunction, StateFunction, perplexity
+from theano_rnn.learning.evaluation import LossFunction, StateFunction
+from theano_rnn.learning.measures import perplexity
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.words import word_tokenizer
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from theano_rnn.language_model import LanguageModel, batches_of
+from theano_rnn.learning.batching import Batch, text_batches
 from theano_rnn.learning.checkpoint import assign
 from theano_rnn.learning.evaluation import evaluate
 from theano_rnn.preprocessing import Progress, Source, encode, encode_file
@@ -24,7 +24,7 @@ NO_ADAPTATION = AdaptationConfig()
 
 def stream_totals(
     path: str | os.PathLike[str],
-    model: LanguageModel,
+    model: Any,
     *,
     scorer: Callable[[], Scorer] | None = None,
     adaptation: AdaptationConfig = NO_ADAPTATION,
@@ -67,17 +67,22 @@ def stream_totals(
         measuring = (scorer or model.scorer)() if not adaptation.is_adaptive else adapting(model, adaptation)
         measured = evaluate(
             measuring.loss,
-            batches_of(ids, vocabulary, config, dtype=dtype),
+            text_batches(ids, vocabulary, config, dtype=dtype),
             measuring.initial_state,
             on_batch=None if on_batch is None else lambda tokens: on_batch(tokens, len(ids)),
-            excluded_id=vocabulary.unk_id if exclude_unknown else None,
+            is_counted=(lambda batch: is_known(batch, vocabulary.unk_id)) if exclude_unknown else None,
         )
     finally:
         if adaptation.dynamic != "no":
             assign(model.model.params, model.checkpoint.best)
     assert measured is not None
-    totals.nats, totals.tokens = measured.total, measured.tokens
+    totals.nats, totals.tokens = measured.total, measured.num_targets
     return totals
+
+
+def is_known(batch: Batch, unk_id: int) -> Any:
+    """Real targets of a batch that are words of the vocabulary: bool (time, batch)."""
+    return (batch.mask > 0) & (batch.targets != unk_id)
 
 
 def sizes(blocks: Any) -> tuple[int, int]:
@@ -95,13 +100,13 @@ def sizes(blocks: Any) -> tuple[int, int]:
     return words, characters
 
 
-def adapting(model: LanguageModel, config: AdaptationConfig) -> Scorer:
+def adapting(model: Any, config: AdaptationConfig) -> Scorer:
     """The model, adapted at every window to those before."""
     loss = cached_loss(model, config) if config.cache_size else learning_loss(model, config)
     return Scorer(loss, model.model.initial_state, model.vocabulary, model.start_id, model.model.config.dtype)
 
 
-def cached_loss(model: LanguageModel, config: AdaptationConfig) -> Callable[..., list[Any]]:
+def cached_loss(model: Any, config: AdaptationConfig) -> Callable[..., list[Any]]:
     """In place of the model's ``loss``: with a neural cache."""
     cache, features = (
         NeuralCache(config.cache_size, config.cache_theta, config.cache_weight),
@@ -115,11 +120,11 @@ def cached_loss(model: LanguageModel, config: AdaptationConfig) -> Callable[...,
     return cached
 
 
-def learning_loss(model: LanguageModel, config: AdaptationConfig) -> Callable[..., list[Any]]:
+def learning_loss(model: Any, config: AdaptationConfig) -> Callable[..., list[Any]]:
     """In place of the model's ``loss``: the model learns from each window that has been measured."""
     dtype = model.model.config.dtype
     statistics = mean_squares(model, config) if config.dynamic == "rms" else None
-    train = model.compiled("train", update=DynamicRule(config.dynamic_decay, statistics))
+    train = model.compile("train", update=DynamicRule(config.dynamic_decay, statistics))
     rate = np.asarray(config.dynamic_rate, dtype)
 
     def learning(tokens: Any, targets: Any, mask: Any, *state: Any) -> list[Any]:
@@ -129,17 +134,19 @@ def learning_loss(model: LanguageModel, config: AdaptationConfig) -> Callable[..
     return learning
 
 
-def mean_squares(model: LanguageModel, config: AdaptationConfig) -> dict[str, Any]:
+def mean_squares(model: Any, config: AdaptationConfig) -> dict[str, Any]:
     """Of each parameter's gradient the mean square over the windows of a text, by name."""
     assert config.statistics_from is not None
     rule = SquaresRule()
-    train = model.compiled("train", update=rule)
+    train = model.compile("train", update=rule)
     training = dataclasses.replace(model.training, batching="stream", batch_size=STATISTICS_COLUMNS,
                                    bptt_steps=config.dynamic_steps)  # fmt: skip
     dtype = model.model.config.dtype
-    batches = batches_of(encode_file(config.statistics_from, model.vocabulary), model.vocabulary, training, dtype=dtype)
+    batches = text_batches(
+        encode_file(config.statistics_from, model.vocabulary), model.vocabulary, training, dtype=dtype
+    )
     state: Any = ()
     for batch in batches:
         state = model.model.initial_state(STATISTICS_COLUMNS) if batch.is_start else state
-        _, *state = train(batch.tokens, batch.targets, batch.mask, *state, np.asarray(1 / len(batches), dtype))
+        _, *state = train(*batch.arrays, *state, np.asarray(1 / len(batches), dtype))
     return {name: total.get_value() for name, total in rule.sums.items()}

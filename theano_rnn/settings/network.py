@@ -9,12 +9,8 @@ from theano_rnn.settings.base import Section, UserError, setting
 
 @dataclass(frozen=True)
 class ModelConfig(Section):
-    """What the network is for, and its sizes."""
+    """The network: its cells, sizes and output layer."""
 
-    task: str = setting(
-        "next", "what is learned: the next token, or to fill in a missing word from those on both sides",
-        choices=("next", "fill"),
-    )  # fmt: skip
     cell: str = setting(
         "lstm",
         "a recurrent layer's kind: vanilla with tanh or relu, LSTM, GRU, or LSTM with gated inputs",

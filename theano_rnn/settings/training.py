@@ -107,6 +107,11 @@ class TrainingConfig(RegularizationConfig):
     patience: int | None = setting(
         None, "stop after this many epochs without a better validation loss", kind=int, at_least=1
     )
+    select: str | None = setting(
+        None,
+        "the validation measure that decides which epoch's parameters are kept as the best (default: loss)",
+        metavar="MEASURE",
+    )
     seed: int = setting(1, "of initial parameters, the order of sentences and samples", kind=int, at_least=0)
 
     def __post_init__(self) -> None:

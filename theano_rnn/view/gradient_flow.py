@@ -15,7 +15,8 @@ from typing import Any
 import aesara.tensor as T
 import numpy as np
 
-from theano_rnn.model import compile_functions, gradients
+from theano_rnn.engine.compiling import Graph, compile_graph
+from theano_rnn.model import gradients
 from theano_rnn.nn.layers import projected_over_time
 from theano_rnn.nn.unrolling import unroll
 
@@ -37,7 +38,7 @@ class PushedCell:
         return output_t + added_t, h_t + added_t, *others
 
 
-def flow_graph(model: Any) -> tuple[list[Any], list[Any], dict[Any, Any]]:
+def flow_graph(model: Any) -> Graph:
     """Inputs and outputs of a function of windows of text.
 
     Inputs: `tokens` int32 (time, batch); `targets` int32 (batch,), the token after each window; `pushes`, one float
@@ -53,13 +54,13 @@ def flow_graph(model: Any) -> tuple[list[Any], list[Any], dict[Any, Any]]:
     for i, (cell, before) in enumerate(zip(model.layers.cells, model.layers.divided(state))):
         below = outputs
         projected = T.concatenate([projected_over_time(cell, below), pushes[i]], axis=2)
-        outputs, _ = unroll(PushedCell(cell), projected, mask, before, params=cell.params)
+        (outputs, *_), _ = unroll(PushedCell(cell), projected, mask, before, params=cell.params)
         if model.layers.is_residual and i > 0:
             outputs = outputs + below
     log_p = model.head.log_probabilities(outputs[-1])  # (batch, vocab)
     losses = -log_p[T.arange(targets.shape[0]), targets]
     found = gradients(losses.sum(), {push.name: push for push in pushes})
-    return [tokens, targets, *pushes, *state], [losses, *found.values()], {}
+    return Graph([tokens, targets, *pushes], state, totals=[losses, *found.values()])
 
 
 class GradientFlow:
@@ -69,12 +70,12 @@ class GradientFlow:
     ----------
     model : RNNLM
     compiled
-        As of `compile_functions`: `engine`, `device`, `progress`.
+        As of `compile_graph`: `engine`, `device`, `progress`.
     """
 
     def __init__(self, model: Any, **compiled: Any) -> None:
         self.model = model
-        self.function = compile_functions({"flow": flow_graph(model)}, **compiled)["flow"]
+        self.function = compile_graph(flow_graph(model), name="flow", **compiled)
 
     def norms(self, windows: Any, *, lags: int) -> Any:
         """Norms of d loss_t / d h_{t-k} for k = 0 .. `lags`, of every window: float64 (lags + 1, windows).

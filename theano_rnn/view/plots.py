@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from theano_rnn.learning.measures import Measure
 from theano_rnn.settings.base import UserError
 
-HIGHEST = {"word": 2.5, "char": 1.5}  # of what is shown, times the best: a first epoch is far above all others
+HIGHEST = {True: 2.5, False: 1.5}  # of a perplexity or another measure, times the best: first epochs are far above
 STYLES = ("--", "-.", ":")
 
 
@@ -41,42 +42,54 @@ def as_png(figure: Any) -> bytes:
 
 
 def learning_curves(
-    logs: Mapping[str, Sequence[Mapping[str, Any]]], unit: str, published: Sequence[tuple[float, str]] = ()
+    logs: Mapping[str, Sequence[Mapping[str, Any]]], measure: Measure, published: Sequence[tuple[float, str]] = ()
 ) -> Any:
-    """A figure of training and validation by epoch: perplexity of words, nats of characters.
+    """A figure of a measure by epoch, on the validation part and, if it follows from the loss, in training.
 
     Parameters
     ----------
     logs
         The records of each run's log by its name; those that are not of epochs are passed over.
-    unit : {"word", "char"}
+    measure
+        The one to show.
     published
         What others reached, and who: horizontal lines.
     """
     figure = new_figure()
     axes = figure.add_subplot()
-    shown = (lambda loss: math.exp(min(loss, 700.0))) if unit == "word" else float
     best, lowest = [value for value, _ in published], math.inf
     for number, (name, log) in enumerate(logs.items()):
         records, color = [record for record in log if "valid_loss" in record], f"C{number}"
         epochs = range(1, len(records) + 1)
-        valid = [shown(record["valid_loss"]) for record in records]
-        train = [shown(record["train_loss"]) for record in records]
-        best, lowest = [*best, min(valid)], min(lowest, *train)
+        valid = [shown_value(record, "valid", measure) for record in records]
+        reached = (max if measure.is_higher_better else min)(valid)
         title = f"{plain(name)}: " if len(logs) > 1 else ""
-        axes.plot(epochs, valid, color=color, marker=".", label=f"{title}validation, best {min(valid):.4g}")
-        axes.plot(epochs, train, color=color, marker=".", markersize=3, linestyle=":", label=f"{title}training")
+        axes.plot(epochs, valid, color=color, marker=".", label=f"{title}validation, best {reached:.4g}")
+        best, lowest = [*best, reached], min(lowest, *valid)
+        if measure.of_loss or measure.name == "loss":  # the others are not measured in training
+            train = [shown_value(record, "train", measure) for record in records]
+            lowest = min(lowest, *train)
+            axes.plot(epochs, train, color=color, marker=".", markersize=3, linestyle=":", label=f"{title}training")
     for number, (value, title) in enumerate(published):
         axes.axhline(
             value, color="black", linestyle=STYLES[number % 3], linewidth=1, label=f"{plain(title)}: {value:g}"
         )
-    axes.set_ylim(0.95 * min(lowest, *best), max(HIGHEST[unit] * min(best), 1.05 * max(best)))
+    if not measure.is_higher_better:
+        highest = HIGHEST[measure.of_loss is not None] * min(best)
+        axes.set_ylim(0.95 * min(lowest, *best), max(highest, 1.05 * max(best)))
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_ylabel("perplexity" if unit == "word" else "nats per character")
+    axes.set_ylabel(measure.unit or measure.name)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     return figure
+
+
+def shown_value(record: Mapping[str, Any], part: str, measure: Measure) -> float:
+    """A measure of one epoch on the part "train" or "valid"."""
+    if measure.of_loss:
+        return measure.of_loss(min(record[f"{part}_loss"], 700.0))
+    return float(record[f"{part}_{measure.name}"])
 
 
 def gradient_flow(norms: Mapping[str, tuple[Any, Any]]) -> Any:
