@@ -19,7 +19,8 @@ NAMES = {"austen", "ptb-cpu-15min", "ptb-small", "ptb-medium", "ptb-awd", "char-
 
 
 def sections_of(name):
-    return sections_from(given_settings(argparse.Namespace(config=str(RECIPES[name])), SECTIONS.values(), others=("task",)), SECTIONS)
+    named = given_settings(argparse.Namespace(config=str(RECIPES[name])), SECTIONS.values(), others=("task",))
+    return sections_from(named, SECTIONS)
 
 
 def test_these_are_the_recipes():

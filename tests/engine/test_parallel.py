@@ -30,7 +30,7 @@ def environment(num_devices):
 def test_devices_that_share_a_batch_follow_one_device(dtype, bound):
     wanted = [["tanh", dtype, 1], ["tanh", dtype, 4], ["lstm", dtype, 1], ["lstm", dtype, 2],
               ["tanh", dtype, 1, "fill"], ["tanh", dtype, 2, "fill"]]  # fmt: skip
-    command = [sys.executable, str(Path(__file__).with_name("parallel_losses.py")), json.dumps(wanted)]
+    command = [sys.executable, str(ROOT / "tests" / "parallel_losses.py"), json.dumps(wanted)]
     done = subprocess.run(command, env=environment(4), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     one, four, lstm_one, lstm_two, fill_one, fill_two = map(np.array, json.loads(done.stdout))
