@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from theano_rnn.engine.aesara_flags import resolved_engine
+from theano_rnn.engine.aesara_flags import resolve_engine
 from theano_rnn.generation.texts import TextGenerator, prompt_ids
 from theano_rnn.learning.batching import BatchSequence, Sentences, Stream, sentence_end, sentence_lengths, start_id
 from theano_rnn.learning.checkpoint import assign, load
@@ -93,7 +93,7 @@ class LanguageModel:
         device: str = "auto",
         compiled: Callable[..., Any] | None = None,
     ) -> None:
-        self.engine, self.device = resolved_engine(engine), device
+        self.engine, self.device = resolve_engine(engine), device
         self.checkpoint = load(path)
         config = from_checkpoint(ModelConfig, self.checkpoint.settings["model"])
         if config.task != task:

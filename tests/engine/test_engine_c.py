@@ -95,7 +95,7 @@ def test_large_arrays_are_computed_in_c_and_lengths_in_python(adam):
     products = matrix_products(in_c)
     assert len(products) == 7
     assert all(in_c[node] for node in products)
-    length_arithmetic = [node for node in in_c if c.is_bookkeeping(node)]
+    length_arithmetic = [node for node in in_c if c.is_length_arithmetic(node)]
     assert len(length_arithmetic) > 20
     assert not any(in_c[node] for node in length_arithmetic)
 
@@ -221,7 +221,7 @@ def log():
 
 def test_progress_counts_the_modules_that_are_written(log):
     runs = []
-    with c.watching_compiler(runs.append):
+    with c.report_compiler_runs(runs.append):
         log.debug("Writing module C++ code to %s", "somewhere")
         log.debug("something else")
         log.debug("Writing module C++ code to %s", "elsewhere")
@@ -231,7 +231,7 @@ def test_progress_counts_the_modules_that_are_written(log):
 
 @pytest.mark.parametrize("progress", [None, lambda runs: None])
 def test_watching_prints_nothing_and_keeps_warnings(progress, log, caplog):
-    with c.watching_compiler(progress):
+    with c.report_compiler_runs(progress):
         log.debug("Writing module C++ code to %s", "somewhere")
         log.warning("a warning")
         logging.getLogger("aesara.tensor.blas").warning(NO_LIBRARY)
@@ -244,7 +244,7 @@ def test_watching_restores_the_loggers(log, fails, caplog):
     loggers = [log, logging.getLogger("aesara.tensor.blas")]
     before = [(logger.level, list(logger.filters), list(logger.handlers)) for logger in loggers]
     try:
-        with c.watching_compiler(lambda runs: None):
+        with c.report_compiler_runs(lambda runs: None):
             assert log.level == logging.DEBUG
             if fails:
                 raise KeyboardInterrupt

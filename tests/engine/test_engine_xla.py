@@ -87,9 +87,9 @@ def test_many_shapes_are_warned_of_and_fewer_are_not():
     double = compiled([x], [2 * x])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for length in [*range(1, xla.MANY_SHAPES + 1), *range(1, xla.MANY_SHAPES + 1)]:
+        for length in [*range(1, xla.MAX_SHAPES + 1), *range(1, xla.MAX_SHAPES + 1)]:
             double(np.ones(length))
-    with pytest.warns(UserWarning, match=f"compiled one function for {xla.MANY_SHAPES + 1} shapes.*use fewer lengths"):
+    with pytest.warns(UserWarning, match=f"compiled one function for {xla.MAX_SHAPES + 1} shapes.*use fewer lengths"):
         double(np.ones(100))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

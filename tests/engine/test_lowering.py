@@ -216,7 +216,7 @@ def test_an_operation_may_bring_its_conversion():
 @pytest.mark.parametrize("rows", [1, 2, 7, 30])
 def test_few_rows_times_a_transposed_matrix_do_not_copy_the_matrix(rows):
     """As of tied weights at every generated token: the copy takes several times as long as the product."""
-    from theano_rnn.engine.lowering import lowered
+    from theano_rnn.engine.lowering import lower_graph
     from theano_rnn.engine.xla import x64
 
     x, W = RNG.normal(size=(rows, 40)), RNG.normal(size=(1000, 40))
@@ -224,6 +224,6 @@ def test_few_rows_times_a_transposed_matrix_do_not_copy_the_matrix(rows):
     symbols = T.dmatrix(), T.dmatrix()
     graph = aesara.graph.fg.FunctionGraph(symbols, [T.dot(symbols[0], symbols[1][:900].T) + 1], clone=False)
     with x64():
-        program = jax.jit(lowered(graph)).lower(x, W).compile().as_text()
+        program = jax.jit(lower_graph(graph)).lower(x, W).compile().as_text()
     assert "f64[40,900]" not in program
     assert rows == 1 or f"f64[900,{rows}]" in program  # the matrix, as it lies, times x transposed

@@ -1,4 +1,4 @@
-"""Engines: what turns a symbolic graph into something that runs. Nothing else in the package knows how."""
+"""Compile a symbolic graph with one of the engines, C or XLA."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from theano_rnn.engine.static_shapes import cheap_static_shapes
 
-CompileProgress = Callable[[int], None]  # called as the engine's compiler works, with what it has done so far
+CompileProgress = Callable[[int], None]  # called during compilation with the number of C modules compiled so far
 
 
 @cheap_static_shapes()
@@ -22,7 +22,7 @@ def compile_function(
     num_devices: int | None = 1,
     progress: CompileProgress | None = None,
 ) -> Callable[..., Any]:
-    """Compile an Aesara graph with an engine, "c" or "jax".
+    """Compile an Aesara graph with engine "c" or "jax".
 
     Raises
     ------

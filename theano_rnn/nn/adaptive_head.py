@@ -29,7 +29,7 @@ import aesara.tensor as T
 import numpy as np
 from aesara.tensor.var import TensorVariable
 
-from theano_rnn.nn.heads import projected, projection
+from theano_rnn.nn.heads import initial_projection, project
 from theano_rnn.nn.initializers import uniform
 from theano_rnn.nn.losses import cross_entropy
 
@@ -48,7 +48,7 @@ class AdaptiveHead:
     cutoffs : ints, increasing, in 1 .. vocab_size - 1
         The first word of each cluster, which ends where the next one begins.
     embedding : shared variable (at least vocab_size rows, embedding_size), optional
-        The matrix to share. Where hidden_size is another size, h is projected first: ``h W_he`` in its place.
+        The matrix to share. Where hidden_size is another size, h is project first: ``h W_he`` in its place.
     rng : np.random.Generator
     dtype : {"float32", "float64"}
 
@@ -82,7 +82,7 @@ class AdaptiveHead:
         if embedding is None:
             values = {"W_hy": 0.01 * uniform((hidden_size, self.shortlist + self.num_clusters), rng=rng)}
         else:
-            values = projection(hidden_size, embedding, rng=rng)
+            values = initial_projection(hidden_size, embedding, rng=rng)
             shape = embedding.get_value(borrow=True).shape[1], self.num_clusters
             values["W_cluster"] = 0.01 * uniform(shape, rng=rng)
         values["b_y"] = np.concatenate([np.zeros(self.shortlist), np.log(sizes)])
@@ -121,7 +121,7 @@ class AdaptiveHead:
         column = T.minimum(targets, self.cutoffs[0])
         for cutoff in self.cutoffs[1:]:
             column = column + T.cast(T.ge(targets, cutoff), "int32")
-        h = projected(h, self.params)
+        h = project(h, self.params)
         losses = cross_entropy(T.dot(h, self.weights()), self.params["b_y"], column)
         rows, begin, of_words = T.concatenate([slots[0] for slots in self.inputs]), 0, []
         taken = h[rows]  # all at once: Aesara fails to add up the gradients of several
@@ -140,14 +140,14 @@ class AdaptiveHead:
         return T.concatenate([self.embedding[: self.shortlist], self.params["W_cluster"].T]).T
 
     def tail_scores(self, i: int, h: Any) -> TensorVariable:
-        """From h, projected where it has to be, to (rows, words of cluster i), without the bias."""
+        """From h, project where it has to be, to (rows, words of cluster i), without the bias."""
         if self.embedding is not None:
             return T.dot(h, self.embedding[int(self.cutoffs[i]) : self.ends[i]].T)
         return T.dot(T.dot(h, self.params[f"tail{i}.W_down"]), self.params[f"tail{i}.W_up"])
 
     def log_probabilities(self, h: Any) -> TensorVariable:
         """Of every next token: (rows, hidden) -> (rows, vocab)."""
-        h = projected(h, self.params)
+        h = project(h, self.params)
         log_p = T.special.log_softmax(T.dot(h, self.weights()) + self.params["b_y"], axis=-1)
         parts = [log_p[:, : self.shortlist]]
         for i in range(self.num_clusters):

@@ -18,13 +18,13 @@ from theano_rnn.nn.initializers import uniform
 from theano_rnn.nn.losses import cross_entropy, cross_entropy_and_normalizer
 
 
-def projection(hidden_size: int, embedding: Any, *, rng: np.random.Generator) -> dict[str, Any]:
+def initial_projection(hidden_size: int, embedding: Any, *, rng: np.random.Generator) -> dict[str, Any]:
     """``W_he`` (hidden_size, embedding_size), float64, where h is not as long as the rows of a tied embedding."""
     size = embedding.get_value(borrow=True).shape[1]
     return {} if size == hidden_size else {"W_he": uniform((hidden_size, size), rng=rng)}
 
 
-def projected(h: Any, params: Mapping[str, Any]) -> Any:
+def project(h: Any, params: Mapping[str, Any]) -> Any:
     """``h W_he`` where there is such a matrix, else h."""
     return T.dot(h, params["W_he"]) if "W_he" in params else h
 
@@ -36,7 +36,7 @@ class SoftmaxHead:
     ----------
     hidden_size, vocab_size : int
     embedding : shared variable (at least vocab_size rows, embedding_size), optional
-        The matrix to share. Where hidden_size is another size, h is projected first: ``h W_he`` in its place.
+        The matrix to share. Where hidden_size is another size, h is project first: ``h W_he`` in its place.
     rng : np.random.Generator
     dtype : {"float32", "float64"}
 
@@ -57,7 +57,7 @@ class SoftmaxHead:
         if embedding is None:
             values["W_hy"] = 0.01 * uniform((hidden_size, vocab_size), rng=rng)
         else:
-            values |= projection(hidden_size, embedding, rng=rng)
+            values |= initial_projection(hidden_size, embedding, rng=rng)
         values["b_y"] = np.zeros(vocab_size)
         self.params = {name: aesara.shared(value.astype(dtype), name=name) for name, value in values.items()}
 
@@ -71,14 +71,14 @@ class SoftmaxHead:
 
     def losses(self, h: Any, targets: Any) -> TensorVariable:
         """Negative log-likelihoods in nats of int32 targets (rows,)."""
-        return cross_entropy(T.dot(projected(h, self.params), self.weights()), self.params["b_y"], targets)
+        return cross_entropy(T.dot(project(h, self.params), self.weights()), self.params["b_y"], targets)
 
     def smoothed_losses(self, h: Any, targets: Any, smoothing: float) -> tuple[TensorVariable, TensorVariable]:
         """The losses, and those to train on: cross-entropies with ``(1 - smoothing) onehot + smoothing / vocab_size``.
 
         Label smoothing is by Szegedy et al. (2016).
         """
-        h, weights, bias = projected(h, self.params), self.weights(), self.params["b_y"]
+        h, weights, bias = project(h, self.params), self.weights(), self.params["b_y"]
         nll, log_normalizer = cross_entropy_and_normalizer(T.dot(h, weights), bias, targets)
         mean_score = T.dot(h, weights.mean(axis=1)) + bias.mean()
         share = np.asarray(smoothing, h.dtype)
@@ -86,5 +86,5 @@ class SoftmaxHead:
 
     def log_probabilities(self, h: Any) -> TensorVariable:
         """Of every next token: (rows, hidden) -> (rows, vocab)."""
-        scores = T.dot(projected(h, self.params), self.weights()) + self.params["b_y"]
+        scores = T.dot(project(h, self.params), self.weights()) + self.params["b_y"]
         return T.special.log_softmax(scores, axis=-1)
