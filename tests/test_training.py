@@ -9,7 +9,7 @@ import pytest
 from theano_rnn.learning.batching import Batch
 from theano_rnn.learning.checkpoint import values_of
 from theano_rnn.learning.evaluation import Evaluation, perplexity
-from theano_rnn.learning.schedules import SCHEDULES, is_triggered
+from theano_rnn.learning.schedules import SCHEDULES, should_start_averaging
 from theano_rnn.settings.training import TrainingConfig
 from theano_rnn.training import DivergedError, Progress, Run, Watcher, fit
 
@@ -323,6 +323,6 @@ def test_asgd_begins_to_average_when_validation_loss_no_longer_falls():
             count.set_value(count.value + (count.value >= 0))  # as an epoch of steps would
 
     trained(run, Following(), epochs=9, validation=losses, settings={"optimizer": "asgd"})
-    first = next(n for n in range(10) if is_triggered(losses[:n]))
+    first = next(n for n in range(10) if should_start_averaging(losses[:n]))
     assert began == [-1] * (first - 1) + list(range(10 - first))
     assert run.progress.learning_rate == 0.1

@@ -24,7 +24,7 @@ from aesara.tensor.var import TensorVariable
 from theano_rnn.engine.compiling import CompileProgress, compile_function
 from theano_rnn.engine.parallel import first_column, in_batch, sum_over_devices
 from theano_rnn.engine.static_shapes import cheap_static_shapes
-from theano_rnn.learning.optimizers import RowGradient, squared_norm
+from theano_rnn.learning.gradients import RowGradient, squared_norm
 from theano_rnn.learning.updates import UpdateRule
 from theano_rnn.nn.adaptive_head import AdaptiveHead
 from theano_rnn.nn.heads import SoftmaxHead

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from theano_rnn.learning.averaging import start_averaging
 from theano_rnn.learning.batching import Batch
 from theano_rnn.learning.checkpoint import Arrays, assign, values_of
 from theano_rnn.learning.evaluation import Evaluation, perplexity
-from theano_rnn.learning.optimizers import start_averaging
-from theano_rnn.learning.schedules import SCHEDULES, is_triggered
+from theano_rnn.learning.schedules import SCHEDULES, should_start_averaging
 from theano_rnn.settings.training import TrainingConfig
 
 
@@ -247,7 +247,7 @@ def close_epoch(run: Run, measured: Evaluation, config: TrainingConfig, budget: 
     has_risen = progress.valid_loss is not None and measured.loss > progress.valid_loss
     if has_risen and config.schedule == "plateau" and config.optimizer != "asgd":
         progress.learning_rate /= 2
-    if config.optimizer == "asgd" and is_triggered([record["valid_loss"] for record in progress.records]):
+    if config.optimizer == "asgd" and should_start_averaging([record["valid_loss"] for record in progress.records]):
         start_averaging(run.model.optimizer_state)  # once it has begun, it goes on
     progress.valid_loss = measured.loss
     progress.batch, progress.loss_sum, progress.token_count = 0, 0.0, 0

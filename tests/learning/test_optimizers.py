@@ -6,18 +6,9 @@ import numpy as np
 import pytest
 
 from theano_rnn.engine.compiling import compile_function
-from theano_rnn.learning.optimizers import (
-    OPTIMIZERS,
-    RowGradient,
-    adam,
-    add_weight_decay,
-    clip_global_norm,
-    clip_value,
-    exponential_average,
-    global_norm,
-    running_mean,
-    sgd,
-)
+from theano_rnn.learning.averaging import exponential_average, running_mean
+from theano_rnn.learning.gradients import RowGradient, add_weight_decay, clip_global_norm, clip_value, global_norm
+from theano_rnn.learning.optimizers import OPTIMIZERS, adam, sgd
 
 pytestmark = pytest.mark.usefixtures("python_mode")
 
@@ -104,7 +95,7 @@ def test_clipping_by_value_adds_up_rows_of_one_id_before(engine):
     rows = np.array([[3.0, 0.4], [-2.5, 0.4], [0.2, 9.0]])
     gradient = RowGradient(T.as_tensor_variable(rows), T.as_tensor_variable(np.array([2, 2, 0], "int32")), 4)
     after = clip_value({"embedding": gradient}, 0.7)["embedding"]
-    outputs = [after.dense(), after.merged()]
+    outputs = [after.to_dense(), after.merge_repeated()]
     dense, merged = map(np.asarray, compile_function([], outputs, engine=engine, name="clipped")())
     np.testing.assert_allclose(dense, [[0.2, 0.7], [0, 0], [0.5, 0.7], [0, 0]])
     np.testing.assert_allclose(norm_of({"merged": merged}), norm_of({"dense": dense}))

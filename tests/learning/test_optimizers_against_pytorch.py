@@ -9,15 +9,9 @@ import numpy as np
 import pytest
 
 from theano_rnn.engine.compiling import compile_function
-from theano_rnn.learning.optimizers import (
-    OPTIMIZERS,
-    RowGradient,
-    add_weight_decay,
-    averages,
-    clip_value,
-    exponential_average,
-    start_averaging,
-)
+from theano_rnn.learning.averaging import exponential_average, select_averages, start_averaging
+from theano_rnn.learning.gradients import RowGradient, add_weight_decay, clip_value
+from theano_rnn.learning.optimizers import OPTIMIZERS
 
 torch = pytest.importorskip("torch")
 
@@ -162,7 +156,7 @@ def test_exponential_averages_agree(engine):
         ours.step(*inputs)
         theirs.step(*inputs)
         average_of(list(expected.values()), [p.detach() for p in theirs.params.values()], None)
-    for key, average in averages(ours.state, "ema").items():
+    for key, average in select_averages(ours.state, "ema").items():
         assert_equal(average.get_value(), expected[key], key)
 
 
@@ -178,4 +172,4 @@ def test_averaged_gradient_descent_agrees(start, engine, double_by_default):
         theirs.step(rows, ids, g, 1.0)
     for key, parameter in theirs.params.items():
         assert_equal(ours.params[key].get_value(), parameter, key)
-        assert_equal(averages(ours.state, "mean")[key].get_value(), theirs.state(key)["ax"], key)
+        assert_equal(select_averages(ours.state, "mean")[key].get_value(), theirs.state(key)["ax"], key)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from theano_rnn.engine.compiling import compile_function
-from theano_rnn.learning.optimizers import RowGradient, global_norm
+from theano_rnn.learning.gradients import RowGradient, global_norm
 
 NUM_ROWS, COLUMNS = 6, 2
 ROWS = np.random.default_rng(0).normal(size=(7, COLUMNS))
@@ -25,9 +25,9 @@ def test_its_norm_and_matrix_are_those_of_the_rows_added_up(ids, engine):
     rows, symbols = ROWS[: len(ids)], (T.dmatrix("rows"), T.ivector("ids"))
     gradient = RowGradient(*symbols, NUM_ROWS)
     other = np.ones(3)
-    outputs = [gradient.dense(), gradient.merged(), global_norm({"embedding": gradient,
+    outputs = [gradient.to_dense(), gradient.merge_repeated(), global_norm({"embedding": gradient,
                                                                  "b": T.as_tensor_variable(other)}),
-               gradient.scaled(T.constant(2.0)).dense()]  # fmt: skip
+               gradient.scale(T.constant(2.0)).to_dense()]  # fmt: skip
     matrix, merged, norm, doubled = compile_function(symbols, outputs, engine=engine)(rows, np.array(ids, "int32"))
     expected = dense(rows, ids)
     np.testing.assert_allclose(matrix, expected)

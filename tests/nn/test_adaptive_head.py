@@ -17,7 +17,7 @@ from theano_rnn.learning.checkpoint import assign, load, save, values_of
 from theano_rnn.learning.evaluation import Evaluation
 from theano_rnn.model import RNNLM, gradients
 from theano_rnn.nn import adaptive_head
-from theano_rnn.nn.adaptive_head import SHARES, AdaptiveHead, num_slots
+from theano_rnn.nn.adaptive_head import SLOT_FRACTIONS, AdaptiveHead, num_slots
 from theano_rnn.settings.base import UserError, to_mapping
 from theano_rnn.settings.network import ModelConfig, default_cutoffs
 from theano_rnn.settings.training import RegularizationConfig, TrainingConfig, from_checkpoint, resolved_head
@@ -261,7 +261,7 @@ def test_every_target_of_a_cluster_that_is_not_masked_has_one_slot(shape, share)
         used = is_used == 1
         assert (begin + words[used] == flat[rows[used]]).all() and (words < end - begin).all()
         assert not rows[~used].any() and not words[~used].any()
-        assert array.shape[1] in {-(-targets.size * sixteenths // 16) for sixteenths in SHARES}
+        assert array.shape[1] in {-(-targets.size * sixteenths // 16) for sixteenths in SLOT_FRACTIONS}
         taken.extend(rows[used])
     assert sorted(taken) == np.flatnonzero((flat >= cutoffs[0]) & (mask.ravel() == 1)).tolist()
 
@@ -278,7 +278,7 @@ def test_slots_depend_on_the_batch_alone():
 def test_there_are_always_slots_enough_and_few_numbers_of_them():
     for num_rows in [*range(1, 200), 700, 10240]:
         sizes = {num_slots(needed, num_rows) for needed in range(num_rows + 1)}
-        assert len(sizes) <= len(SHARES) and max(sizes) == num_rows
+        assert len(sizes) <= len(SLOT_FRACTIONS) and max(sizes) == num_rows
         assert all(needed <= num_slots(needed, num_rows) for needed in range(num_rows + 1))
 
 
