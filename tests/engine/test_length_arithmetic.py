@@ -1,4 +1,4 @@
-"""Arithmetic with lengths in plain Python gives what Aesara's own implementation gives."""
+"""Length arithmetic in plain Python gives the results of Aesara's own implementation."""
 
 import itertools
 
@@ -23,7 +23,7 @@ def node_of(op, *types):
 
 
 def result(node, *values):
-    """What the node gives, by our implementation and by Aesara's."""
+    """Returns the node's result by our implementation and by Aesara's."""
     given = [np.array(value, variable.type.dtype) for value, variable in zip(values, node.inputs)]
     node.op.prepare_node(node, None, None, "py")
     outputs = [[None]], [[None]]
@@ -60,7 +60,7 @@ def test_sums_and_products_take_any_number_of_operands():
 
 
 def expression():
-    """Fused twice, with constants, as what scan computes of its steps; and what is divided only where it can be."""
+    """Returns an expression fused twice, with constants, like scan's lengths; it divides only by non-zero numbers."""
     a, b = scalar.int64("a"), scalar.int64("b")
     clipped = scalar.Composite([a, b], [scalar.switch(a < b, scalar.constant(-3, dtype="int64"), a - b)])
     half = scalar.floor_divide(clipped(a, b), b)
@@ -102,7 +102,7 @@ def test_anything_else_is_left_to_aesara(make):
 
 
 def test_a_function_of_the_c_engine_takes_it(monkeypatch):
-    """Of a length, next to what Aesara computes; others' functions are not changed."""
+    """The C engine uses it for lengths only and changes no operations of other functions."""
     from theano_rnn.engine.c import CEngineLinker, python_op
 
     x, n = T.dvector("x"), T.lscalar("n")

@@ -1,4 +1,4 @@
-"""Conversions of what moves numbers about: shapes, indices, joins; and what may depend on values and what may not."""
+"""Conversions of shapes, indices and joins, and which shapes may depend on values."""
 
 import aesara
 import aesara.tensor as T
@@ -41,7 +41,7 @@ def test_reshape_by_symbolic_shapes():
 
 
 def test_arithmetic_on_shapes_is_done_while_tracing():
-    """Lengths that were traced could not be those of new arrays."""
+    """Traced lengths could not be the lengths of new arrays."""
 
     def expression(x, y):
         rows, columns = x.shape

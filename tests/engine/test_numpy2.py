@@ -1,4 +1,4 @@
-"""The names of NumPy 1 that Aesara asks NumPy 2 for."""
+"""NumPy 1 names that Aesara needs from NumPy 2."""
 
 import importlib.metadata
 import subprocess

@@ -1,4 +1,4 @@
-"""What optimizers keep beside the parameters, on every engine: averages, their switch, and all that resuming needs."""
+"""The optimizer's state on every engine: averages, their start, and everything that resuming needs."""
 
 import aesara
 import aesara.tensor as T
@@ -16,7 +16,7 @@ SHAPES = {"E": (6, 2), "layer0.W": (4, 3)}
 
 
 class Trained:
-    """Two parameters, everything that an optimizer and averages keep, and the compiled step."""
+    """Two parameters, the state of an optimizer and averages, and the compiled step."""
 
     def __init__(self, optimizer, engine, *, seed=0, dtype="float64", is_averaged=True):
         rng = np.random.default_rng(seed)
@@ -40,7 +40,7 @@ class Trained:
         self.dtype = dtype
 
     def train(self, first, last):
-        """Steps `first` to `last` - 1, the parameters after each."""
+        """Returns the parameters after each of the steps `first` to `last` - 1."""
         after = []
         for step in range(first, last):
             if step == START and self.has_mean:

@@ -1,4 +1,4 @@
-"""Clipping, weight decay, averages and optimizers, as functions of gradients only."""
+"""Clipping, weight decay, optimizers and averages, as functions of gradients."""
 
 import aesara
 import aesara.tensor as T
@@ -25,7 +25,7 @@ def symbols(values):
 
 
 def norm_of(values):
-    """L2 norm of all numbers taken as one vector."""
+    """Returns the L2 norm of all arrays, taken as one vector."""
     return np.sqrt(sum((value**2).sum() for value in values.values()))
 
 
@@ -34,7 +34,7 @@ def clipped(values, limit):
 
 
 def optimized(optimizer, gradients, learning_rates, dtype="float64"):
-    """Parameters that began as ones, after one update for each learning rate with the same gradients."""
+    """Returns parameters that start at 1, and the state, after an update with the same gradients per learning rate."""
     params = {name: aesara.shared(np.ones(shape, dtype), name=name) for name, shape in SHAPES.items()}
     rate = T.scalar("learning_rate", dtype)
     arrays = symbols({name: np.asarray(value, dtype) for name, value in gradients.items()})
@@ -91,7 +91,7 @@ def test_clipping_by_value_moves_elements_to_the_limit(dtype):
 
 
 def test_clipping_by_value_adds_up_rows_of_one_id_before(engine):
-    """By the engines, which leave out Aesara's rewrite that is wrong for ids that repeat."""
+    """Compiled by the engines, which exclude a rewrite of Aesara that is wrong for repeated ids."""
     rows = np.array([[3.0, 0.4], [-2.5, 0.4], [0.2, 9.0]])
     gradient = RowGradient(T.as_tensor_variable(rows), T.as_tensor_variable(np.array([2, 2, 0], "int32")), 4)
     after = clip_value({"embedding": gradient}, 0.7)["embedding"]

@@ -1,6 +1,6 @@
-"""The same gradients lead to the same parameters and the same state in PyTorch's optimizers and in ours.
+"""The same gradients give the same parameters and the same state in PyTorch's optimizers and ours.
 
-One parameter has a gradient of rows with repeated ids; PyTorch gets the matrix that it stands for.
+One parameter has a gradient of rows with repeated ids; PyTorch gets it as a matrix.
 """
 
 import aesara
@@ -34,7 +34,7 @@ PEERS = {
 
 
 def steps(num_steps=STEPS):
-    """(rows, ids, gradient of W, learning rate) of each step; some rows are never named, some late."""
+    """Yields (rows, ids, gradient of W, learning rate) for each step; some rows never occur, some occur late."""
     rng = np.random.default_rng(3)
     for step in range(num_steps):
         ids = rng.integers(1, NUM_ROWS - (step < 10), size=NUM_IDS, dtype="int32")
@@ -83,7 +83,7 @@ class Theirs:
 
 @pytest.fixture
 def double_by_default():
-    """ASGD keeps the weight of the newest parameters in the default dtype."""
+    """ASGD stores the weight of the newest parameters in the default dtype."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
@@ -132,7 +132,7 @@ def test_fifty_steps_of_adamw_agree_with_other_weight_decay(weight_decay, engine
 
 @pytest.mark.parametrize("name", ["sgd", "adagrad"])
 def test_steps_agree_with_gradients_clipped_by_value(name, engine):
-    """Also where several rows of one id are each within the limit and their sum is not."""
+    """Includes rows of one id that are each within the limit although their sum is not."""
     limit = 0.7
     ours = Ours(name, engine, before=lambda params, gradients: clip_value(gradients, limit))
     theirs = Theirs(PEERS[name][0])
@@ -162,7 +162,7 @@ def test_exponential_averages_agree(engine):
 
 @pytest.mark.parametrize("start", [0, 20])
 def test_averaged_gradient_descent_agrees(start, engine, double_by_default):
-    """PyTorch's mean leaves out the parameters of step t0 + 1, ours none: its t0 is one step before ours begins."""
+    """PyTorch's mean leaves out the parameters of step t0 + 1, ours does not: so t0 is one step before our start."""
     ours = Ours("asgd", engine)
     theirs = Theirs(torch.optim.ASGD, lambd=0.0, alpha=0.0, t0=start - 1)
     for step, (rows, ids, g, _) in enumerate(steps()):

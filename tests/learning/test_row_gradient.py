@@ -1,4 +1,4 @@
-"""The gradient of looked-up rows: with repeated ids, on every engine, it is the matrix it stands for."""
+"""Gradients of looked-up rows, with repeated ids, equal the matrix that they stand for, on every engine."""
 
 import aesara.tensor as T
 import numpy as np
@@ -21,7 +21,7 @@ def dense(rows, ids):
 
 @pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
 def test_its_norm_and_matrix_are_those_of_the_rows_added_up(ids, engine):
-    """Aesara reads what it has just written as if no index came twice."""
+    """Aesara's rewrite reads values that it has just written as if no index were repeated."""
     rows, symbols = ROWS[: len(ids)], (T.dmatrix("rows"), T.ivector("ids"))
     gradient = RowGradient(*symbols, NUM_ROWS)
     other = np.ones(3)

@@ -1,4 +1,4 @@
-"""Learning rates over a budget of steps, and the criterion for averaging, are their formulas."""
+"""Learning rate schedules and the criterion for averaging follow their formulas."""
 
 import math
 
@@ -48,7 +48,7 @@ def test_steps_multiply_at_their_shares():
 
 
 def test_a_share_falls_on_the_nearest_step():
-    """0.1 times 30 is a little more than 3."""
+    """0.1 times 30 is slightly more than 3."""
     assert course(steps, 30, milestones=(0.1,), factor=0.5).index(0.5) == 3
     assert course(constant, 30, warmup=0.1).index(1.0) == 2
 
@@ -90,7 +90,7 @@ def test_what_is_no_step_budget_or_share_is_refused(name, values, message):
 
 
 def first_trigger_of_awd_lstm(losses, n):
-    """As in the authors' main.py: the list holds the losses before this one, which is appended after the decision."""
+    """As in the authors' main.py: the list holds the earlier losses; this one is appended after the decision."""
     earlier = []
     for epoch, loss in enumerate(losses):
         if len(earlier) > n and loss > min(earlier[:-n]):
