@@ -324,6 +324,6 @@ def test_asgd_begins_to_average_when_validation_loss_no_longer_falls():
             count.set_value(count.value + (count.value >= 0))  # as an epoch of steps would
 
     trained(run, Following(), epochs=9, validation=losses, settings={"optimizer": "asgd"})
-    first = next(n for n in range(10) if is_triggered(losses[:n]))
+    first = next(n for n in range(10) if should_start_averaging(losses[:n]))
     assert began == [-1] * (first - 1) + list(range(10 - first))
     assert run.progress.learning_rate == 0.1

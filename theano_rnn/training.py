@@ -242,7 +242,7 @@ def close_epoch(run: Run, values: Mapping[str, float], config: TrainingConfig, b
     has_risen = progress.valid_loss is not None and loss > progress.valid_loss
     if has_risen and config.schedule == "plateau" and config.optimizer != "asgd":
         progress.learning_rate /= 2
-    if config.optimizer == "asgd" and is_triggered([record["valid_loss"] for record in progress.records]):
+    if config.optimizer == "asgd" and should_start_averaging([record["valid_loss"] for record in progress.records]):
         start_averaging(run.model.optimizer_state)  # once it has begun, it goes on
     progress.valid_loss = loss
     progress.batch, progress.loss_sum, progress.target_count = 0, 0.0, 0

@@ -1,4 +1,4 @@
-"""Several devices and several processes: the updates are those of one device on the whole batch."""
+"""Training on several devices and in several processes: updates equal those of one device on the whole batch."""
 
 import json
 import os
@@ -21,7 +21,7 @@ SIZES = "--vocab-size 200 --embedding-size 5 --hidden-size 6 --batch-size 4 --bp
 
 
 def environment(num_devices):
-    """A new process has so many virtual devices."""
+    """Returns environment variables that give a new process so many virtual devices."""
     kept = {name: value for name, value in os.environ.items() if name != "AESARA_FLAGS"}
     return kept | {"XLA_FLAGS": FLAGS.format(num_devices), "PYTHONPATH": str(ROOT)}
 
@@ -122,7 +122,7 @@ def test_a_killed_process_ends_the_other_with_one_line(text, killed):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--num-devices", "3"], "--num-devices 3: JAX sees 2"),
+        (["--num-devices", "3"], "--num-devices 3: JAX sees 2; ask for at most that many"),
         (["--num-devices", "0"], "--num-devices must be a whole number of at least 1, or auto, got '0'"),
         (["--num-devices", "2", "--batch-size", "3"], "--batch-size must be a multiple of the 2 devices, got 3"),
         (["--num-processes", "2"], "--coordinator, --num-processes and --process-id go together"),

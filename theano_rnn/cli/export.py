@@ -7,7 +7,7 @@ from pathlib import Path
 
 from theano_rnn.cli.files import beside, check_output
 from theano_rnn.cli.options import Parser
-from theano_rnn.engine.aesara_flags import without_compiler
+from theano_rnn.engine.aesara_flags import disable_c_compiler
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.settings.training import RunConfig
 
@@ -40,7 +40,7 @@ def build(prog: str) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace, root: Path | None) -> int:
     output = Path(args.output) if args.output else beside(args.checkpoint, ENDINGS[args.format])
     check_output(output, [args.checkpoint], is_forced=args.force)
-    without_compiler()
+    disable_c_compiler()
     from theano_rnn.language_model import LanguageModel
     from theano_rnn.learning.checkpoint import write_atomically
 

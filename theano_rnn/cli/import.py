@@ -7,7 +7,7 @@ from pathlib import Path
 
 from theano_rnn.cli.files import check_output
 from theano_rnn.cli.options import Parser
-from theano_rnn.engine.aesara_flags import without_compiler
+from theano_rnn.engine.aesara_flags import disable_c_compiler
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -32,7 +32,7 @@ def build(prog: str) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace, root: Path | None) -> int:
     output = Path(args.output)
     check_output(output, [args.file, *([args.like] if args.like else [])], is_forced=args.force)
-    without_compiler()
+    disable_c_compiler()
     from theano_rnn.exchange.state_dict_files import imported
     from theano_rnn.learning.checkpoint import load, save
 

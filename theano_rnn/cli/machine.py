@@ -7,7 +7,7 @@ import os
 from typing import TypeVar
 
 from theano_rnn.cli.supervision import supervise
-from theano_rnn.engine.aesara_flags import resolved_engine, set_threads, without_compiler
+from theano_rnn.engine.aesara_flags import disable_c_compiler, resolve_engine, set_threads
 from theano_rnn.engine.allocator import keep_freed_memory
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig, TrainingMachineConfig
@@ -37,17 +37,17 @@ def prepare_machine(config: Machine) -> Machine:
     """
     if config.threads is not None or not any(name in os.environ for name in THREAD_VARIABLES):
         set_threads(config.threads or default_threads())
-    engine = resolved_engine(config.engine)
+    engine = resolve_engine(config.engine)
     if engine == "jax":
-        without_compiler()
+        disable_c_compiler()
         keep_freed_memory()
     elif config.device == "gpu":
         raise UserError("--device gpu needs --engine jax: Aesara's C code runs on the CPU alone")
     config = dataclasses.replace(config, engine=engine)
     if config.device == "gpu" and getattr(config, "coordinator", None) is None:  # said before any text is read
-        from theano_rnn.engine.devices import devices
+        from theano_rnn.engine.devices import find_devices
 
-        devices("gpu", None)
+        find_devices("gpu", None)
     if isinstance(config, TrainingMachineConfig):
         return dataclasses.replace(config, num_devices=str(counted_devices(config)))
     return config
@@ -72,10 +72,10 @@ def counted_devices(config: TrainingMachineConfig) -> int:
         raise UserError("several devices or processes need --engine jax")
     if is_one_of_several:
         supervise(f"process {number}")
-    from theano_rnn.engine.devices import devices, join
+    from theano_rnn.engine.devices import connect_processes, find_devices
 
     if coordinator is not None and count is not None and number is not None:
         global has_joined
-        join(coordinator, count, number)
+        connect_processes(coordinator, count, number)
         has_joined = True
-    return len(devices(config.device, None if text == "auto" else int(text)))
+    return len(find_devices(config.device, None if text == "auto" else int(text)))

@@ -73,7 +73,7 @@ def compile_function(
     num_devices: int | None = 1,
     progress: CompileProgress | None = None,
 ) -> Callable[..., Any]:
-    """Compile an Aesara graph with an engine, "c" or "jax".
+    """Compile an Aesara graph with engine "c" or "jax".
 
     Raises
     ------

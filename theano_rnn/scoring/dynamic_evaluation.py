@@ -19,7 +19,7 @@ import aesara
 import aesara.tensor as T
 import numpy as np
 
-from theano_rnn.learning.optimizers import dense
+from theano_rnn.learning.gradients import to_dense
 from theano_rnn.learning.updates import Updates
 
 EPSILON = 0.002
@@ -38,7 +38,7 @@ class DynamicRule(NamedTuple):
         for name, p in params.items():
             dtype = p.dtype
             start = state[f"{name}.start"] = aesara.shared(p.get_value(), name=f"{name}.start")
-            g, decay = dense(gradients[name]), np.asarray(self.decay, dtype)
+            g, decay = to_dense(gradients[name]), np.asarray(self.decay, dtype)
             if self.statistics is not None:
                 root = np.sqrt(self.statistics[name])
                 g = g / aesara.shared((root + EPSILON).astype(dtype), name=f"{name}.root")
@@ -63,6 +63,6 @@ class SquaresRule:
         """Updates of `sums` alone."""
         self.sums = {name: aesara.shared(np.zeros_like(p.get_value()), name=f"{name}.squares")
                      for name, p in params.items()}  # fmt: skip
-        updates = {self.sums[name]: self.sums[name] + learning_rate * T.square(dense(g))
+        updates = {self.sums[name]: self.sums[name] + learning_rate * T.square(to_dense(g))
                    for name, g in gradients.items()}  # fmt: skip
         return Updates(updates, dict(self.sums), {})
