@@ -10,7 +10,7 @@ from theano_rnn.learning.batching import Batch
 from theano_rnn.learning.checkpoint import values_of
 from theano_rnn.learning.evaluation import Evaluation
 from theano_rnn.learning.measures import perplexity
-from theano_rnn.learning.schedules import SCHEDULES, is_triggered
+from theano_rnn.learning.schedules import SCHEDULES, should_start_averaging
 from theano_rnn.settings.training import TrainingConfig
 from theano_rnn.training import Callback, DivergedError, Progress, Run, fit
 

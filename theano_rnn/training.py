@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from theano_rnn.learning.averaging import start_averaging
 from theano_rnn.learning.batching import AnyBatch
 from theano_rnn.learning.checkpoint import Arrays, assign, values_of
 from theano_rnn.learning.evaluation import Evaluation
 from theano_rnn.learning.measures import LOSS, PERPLEXITY, Measure
-from theano_rnn.learning.optimizers import start_averaging
-from theano_rnn.learning.schedules import SCHEDULES, is_triggered
+from theano_rnn.learning.schedules import SCHEDULES, should_start_averaging
 from theano_rnn.settings.training import TrainingConfig
 
 FORMER_NAMES = {"best_loss": "best_value", "token_count": "target_count"}  # of counters in older checkpoints

@@ -1,4 +1,4 @@
-"""From symbolic graphs to compiled functions."""
+"""Compile a symbolic graph with one of the engines, C or XLA."""
 
 from __future__ import annotations
 

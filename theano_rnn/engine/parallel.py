@@ -21,7 +21,7 @@ from aesara.graph.basic import Apply
 from aesara.graph.op import Op
 from aesara.tensor import as_tensor_variable
 
-AXIS = "batch"
+MESH_AXIS = "batch"
 BATCH_IS_DIVIDED: ContextVar[bool] = ContextVar("BATCH_IS_DIVIDED", default=False)
 
 

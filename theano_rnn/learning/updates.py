@@ -8,15 +8,9 @@ from typing import Any, NamedTuple
 import aesara.tensor as T
 from aesara.tensor.var import TensorVariable
 
-from theano_rnn.learning.optimizers import (
-    OPTIMIZERS,
-    add_weight_decay,
-    averages,
-    clip_global_norm,
-    clip_value,
-    exponential_average,
-    squared_norm,
-)
+from theano_rnn.learning.averaging import exponential_average, select_averages
+from theano_rnn.learning.gradients import add_weight_decay, clip_global_norm, clip_value, squared_norm
+from theano_rnn.learning.optimizers import OPTIMIZERS
 
 
 class Updates(NamedTuple):
@@ -59,10 +53,10 @@ class UpdateRule(NamedTuple):
         updates, state = OPTIMIZERS[self.optimizer](params, gradients, learning_rate, **options)
         averages = select_averages(state, "mean")  # of asgd
         if self.average_decay > 0:
-            more, state_of_averages = exponential_average(params, updates, self.average_decay)
-            updates, state = updates | more, state | state_of_averages
-            means = averages(state_of_averages, "ema")
-        return Updates(updates, state, means)
+            average_updates, average_state = exponential_average(params, updates, self.average_decay)
+            updates, state = updates | average_updates, state | average_state
+            averages = select_averages(average_state, "ema")
+        return Updates(updates, state, averages)
 
 
 def norms_of(*rows: Iterable[Any]) -> TensorVariable:

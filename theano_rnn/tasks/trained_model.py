@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from theano_rnn.engine.aesara_flags import resolved_engine
+from theano_rnn.engine.aesara_flags import resolve_engine
 from theano_rnn.learning.checkpoint import assign, load
 from theano_rnn.settings.base import UserError
 from theano_rnn.tasks.registry import TASKS, stored_sections, task_of_kind
@@ -50,7 +50,7 @@ class TrainedModel:
         device: str = "auto",
         compiler: Callable[..., Any] | None = None,
     ) -> None:
-        self.engine, self.device = resolved_engine(engine), device
+        self.engine, self.device = resolve_engine(engine), device
         self.checkpoint = load(path)
         self.task, needed = task_of_kind(self.checkpoint.kind), TASKS[task]
         if self.task is not needed:
