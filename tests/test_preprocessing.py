@@ -173,5 +173,5 @@ def test_training_files_must_be_named():
 
 
 def test_standard_input_is_there_once():
-    with pytest.raises(UserError, match="- is given twice"):
+    with pytest.raises(UserError, match="standard input can be read only once, but - is given twice"):
         load_corpus(CorpusConfig(train=("-",), valid="-"), PLAIN)

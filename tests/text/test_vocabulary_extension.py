@@ -11,7 +11,7 @@ from theano_rnn.language_model import make_model
 from theano_rnn.settings.network import ModelConfig
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.vocabulary import Vocabulary
-from theano_rnn.text.vocabulary_extension import extended, with_new_words
+from theano_rnn.text.vocabulary_extension import extend_parameters, extend_vocabulary
 
 MODEL, NEW = "model.safetensors", "new.safetensors"
 HEADS = {
@@ -35,7 +35,7 @@ def values(model):
 def test_old_words_keep_their_numbers_and_new_ones_have_those_of_a_new_model(head):
     old, fresh = values(model_of(20, 1, **HEADS[head])), values(model_of(23, 2, **HEADS[head]))
     old = {name: value + 0.5 if value.ndim == 1 else value for name, value in old.items()}
-    grown = extended(old, fresh)
+    grown = extend_parameters(old, fresh)
     assert {name: v.shape for name, v in grown.items()} == {name: v.shape for name, v in fresh.items()}
     np.testing.assert_array_equal(grown["embedding"][:20], old["embedding"][:20])
     np.testing.assert_array_equal(grown["embedding"][20:23], fresh["embedding"][20:23])
@@ -52,7 +52,7 @@ def test_old_words_keep_their_numbers_and_new_ones_have_those_of_a_new_model(hea
 
 def test_an_unknown_word_that_stands_in_the_text_is_not_added():
     old = Vocabulary(("a",), TextConfig(tokens="whitespace"))
-    assert with_new_words(old, ["<unk>", "b", "a", "c"], np.array([9, 2, 5, 0]), 5).words == ("a", "b")
+    assert extend_vocabulary(old, ["<unk>", "b", "a", "c"], np.array([9, 2, 5, 0]), 5).words == ("a", "b")
 
 
 @pytest.fixture(scope="module")

@@ -35,8 +35,8 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         raise UserError(f"--num-words must be at least 1, got {args.num_words}")
     machine = prepare_machine(sections_from(vars(args), {"machine": MachineConfig})["machine"])
     from theano_rnn.cli.model_loading import opened
-    from theano_rnn.preprocessing import read_sentences
     from theano_rnn.tasks.fill import fill, read_blanks
+    from theano_rnn.text.reading import read_sentences
 
     trained = opened(args.checkpoint, machine, task="fill")
     vocabulary, model = trained.vocabulary, trained.model

@@ -27,7 +27,7 @@ from theano_rnn.settings.network import ModelConfig
 from theano_rnn.settings.text import CorpusConfig
 from theano_rnn.settings.training import resolved_head
 from theano_rnn.settings.use import GenerationConfig
-from theano_rnn.text.vocabulary_extension import extended
+from theano_rnn.text.vocabulary_extension import extend_parameters
 from theano_rnn.training import Progress, Run, Watcher, fit
 
 NUM_SAMPLES = 3
@@ -52,7 +52,7 @@ class Session(Watcher):
             source = checkpoint or initial
             known = source.vocabulary if source is not None and corpus.init_from is not None else None
             add_words = 0 if checkpoint is not None else corpus.add_words
-            self.corpus = load_corpus(corpus, settings.text, known=known, add_words=add_words, progress=progress)
+            self.corpus = load_corpus(corpus, settings.text, vocabulary=known, add_words=add_words, progress=progress)
         finally:
             close()
         if checkpoint is not None and checkpoint.fingerprint != self.corpus.fingerprint:
@@ -82,7 +82,7 @@ class Session(Watcher):
         model_config = resolved_head(model_config, training, int(settings.machine.num_devices))
         self.model = make_model(model_config, rng=np.random.default_rng(training.seed))
         if self.initial is not None:
-            assign(self.model.params, extended(self.initial.best, values_of(self.model.params)))
+            assign(self.model.params, extend_parameters(self.initial.best, values_of(self.model.params)))
         self.describe()
         names = ("optimizer", "clip_norm", "clip_value", "weight_decay", "average_decay", "seed")
         options = {name: getattr(training, name) for name in names} | {"regularization": training}
