@@ -1,4 +1,4 @@
-"""Vocabulary and parts of a corpus; a plain reference, and the counts of the novels."""
+"""Loading a corpus: its parts and vocabulary, compared with a simple implementation, and errors."""
 
 import math
 from collections import Counter
@@ -37,7 +37,7 @@ def numbered(first, last):
 
 
 def reference(files, valid_fraction, test_fraction, size):
-    """Parts and vocabulary by plain lists of lines."""
+    """Returns the vocabulary and the parts, computed with plain lists of lines."""
     parts = [], [], []
     for text in files:
         lines = [line.split() for line in text.split("\n") if line.strip()]

@@ -26,7 +26,7 @@ BAD_TEXTS = {
     "nobody.csv": "no column body",
     "empty.csv": "no text in its column body",
     "plain.txt.gz": "not a complete gzip file",
-    "text.txt/below.txt": "text.txt/below.txt cannot be read|cannot read text.txt/below.txt: ",
+    "text.txt/below.txt": "text.txt/below.txt: Not a directory",
 }
 BAD_CHECKPOINTS = {
     "nothing.safetensors": "nothing.safetensors: No such file",

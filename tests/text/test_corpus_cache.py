@@ -1,4 +1,4 @@
-"""What is remembered, and that it never does harm."""
+"""The cache of tokenized files: what it stores, and that its faults never do harm."""
 
 import errno
 import os

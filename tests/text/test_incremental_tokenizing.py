@@ -1,4 +1,4 @@
-"""Text as it is typed: nothing of it is lost, and sentences end where a reader of the whole text would end them."""
+"""Incremental tokenizing: no text is lost, and sentences end where they end in the complete text."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def vocabulary(config):
 
 
 def read(text, **config):
-    """Texts of the pieces, | for the end of a sentence, and what is left."""
+    """Returns the texts of the pieces, with | for the end of a sentence, and the white space after them."""
     words = vocabulary(TextConfig(**config))
     pieces, rest = tokenize_incomplete_text(text, words, words.eos_id)
     return [piece.text or "|" * (piece.id == words.eos_id) for piece in pieces], rest

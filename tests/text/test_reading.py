@@ -1,4 +1,4 @@
-"""Units and sentences."""
+"""Splitting text into chunks and sentences: sentences do not depend on the size of the chunks."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""Files as they come: packed, in columns, broken."""
+"""Reading text files: compressed ones, CSV files, and files that are not text."""
 
 import csv
 import gzip

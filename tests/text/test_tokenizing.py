@@ -1,4 +1,4 @@
-"""Files to ids."""
+"""Tokenizing files: the ids, compared with a simple implementation; the cache, progress and errors."""
 
 import os
 import sys
@@ -33,7 +33,7 @@ def story(tmp_path):
 
 
 def reference(text, config):
-    """The tokens, None for the end of a sentence, the plain way."""
+    """Returns the tokens by a simple implementation, with None at the end of each sentence."""
     text = text.replace("\r\n", "\n")
     if config.unit == "char":
         return list(text.lower() if config.lowercase else text)

@@ -1,4 +1,4 @@
-"""Properties of words and ids."""
+"""The vocabulary: order of words, special ids, encoding and errors."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Sentences and tokens; NLTK itself is the reference."""
+"""Sentences and tokens, compared with those of NLTK itself."""
 
 import random
 import re
@@ -181,7 +181,7 @@ def test_characters_are_tokens():
 
 @pytest.fixture
 def own_resource(tmp_path, monkeypatch):
-    """A root of NLTK data with a punkt_tab that knows one abbreviation."""
+    """Creates an NLTK data folder; its punkt_tab resource, whose folder is returned, has one abbreviation."""
     import nltk.data
 
     folder = tmp_path / "tokenizers" / "punkt_tab" / "english"

@@ -1,4 +1,4 @@
-"""Several processes: the same result, and a clean end whatever happens."""
+"""Worker processes: they give the result of one process, and always end with the program."""
 
 import io
 import json
@@ -26,7 +26,7 @@ CHUNKS = [Chunk(f'"Unit {number}," said é. And 𝔸 so on.', False, number % 2 
 
 @pytest.fixture
 def crew(monkeypatch):
-    """The workers that were started."""
+    """Returns the list of workers that were started."""
     started = []
 
     class Recorded(Worker):
@@ -117,7 +117,7 @@ def is_running(pid):
 
 
 def test_a_program_without_a_guard_can_use_workers(tmp_path):
-    """Nothing of the main module is run again, as `multiprocessing` would do."""
+    """The main module is not imported again, which `multiprocessing` would do."""
     (tmp_path / "text.txt").write_text("One. Two.\n\n" * 20)
     code = (
         "print('once')\nimport sys\nfrom theano_rnn.text.tokenizing import *\nfrom theano_rnn.settings.text import *\n"

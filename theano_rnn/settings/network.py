@@ -21,7 +21,7 @@ class ModelConfig(Section):
         "gated inputs",
         choices=("tanh", "relu", "lstm", "gru", "mogrifier"),
     )
-    embedding_size: int = setting(200, "size of a word vector (embedding)", kind=int, at_least=1)
+    embedding_size: int = setting(200, "size of a word vector", kind=int, at_least=1)
     hidden_size: int = setting(200, "hidden units in each recurrent layer", kind=int, at_least=1)
     num_layers: int = setting(
         1, "number of recurrent layers; each one reads the outputs of the layer below", kind=int, at_least=1

@@ -38,12 +38,12 @@ class RegularizationConfig(Section):
     )
     variational: bool = setting(
         False,
-        "variational dropout: use the same mask at all time steps of a sequence, not a new one at each step",
+        "use the same dropout mask at all time steps of a sequence, not a new one at each step",
         kind=bool,
     )
     embedding_dropout: float = setting(
         0.0,
-        "embedding dropout: fraction of the vocabulary whose word vectors are dropped as a whole",
+        "fraction of the vocabulary whose word vectors are dropped as a whole",
         kind=float,
         at_least=0,
         below=1,
@@ -70,7 +70,7 @@ class RegularizationConfig(Section):
     )
     label_smoothing: float = setting(
         0.0,
-        "label smoothing: fraction of the target's probability to spread evenly over the vocabulary",
+        "fraction of the target's probability to spread evenly over the vocabulary",
         kind=float,
         at_least=0,
         below=1,
@@ -100,7 +100,7 @@ class TrainingConfig(RegularizationConfig):
         choices=("stream", "sentences"),
     )  # fmt: skip
     batch_size: int = setting(
-        20, "batch size: number of parallel sections of the stream, or of sentences", kind=int, at_least=1
+        20, "number of parallel sections of the stream, or of sentences, in a batch", kind=int, at_least=1
     )
     bptt_steps: int = setting(
         35,
@@ -135,8 +135,8 @@ class TrainingConfig(RegularizationConfig):
         0.0, "clip each element of a gradient to +-this value; 0: no clipping", kind=float, at_least=0
     )
     weight_decay: float | None = setting(
-        None, "weight decay: add this times the parameter to its gradient, or for adamw subtract it, times the "
-        "learning rate, from the parameter (default: 0.01 for adamw, else 0)", kind=float, at_least=0,
+        None, "add this times the parameter to its gradient; adamw instead subtracts learning rate times this times "
+        "the parameter from it (default: 0.01 for adamw, else 0)", kind=float, at_least=0,
     )  # fmt: skip
     average_decay: float = setting(
         0.0, "decay of an exponential moving average of the parameters, which is then validated and used as the "

@@ -59,7 +59,7 @@ def tokenize_file(
     Parameters
     ----------
     path
-        UTF-8 text or a CSV file with a column `body`, either one compressed with gzip; - for standard input.
+        UTF-8 text or a CSV file with a column `body`, plain or compressed with gzip; - for standard input.
     text
         How text becomes tokens.
     num_workers
