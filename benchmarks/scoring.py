@@ -74,7 +74,8 @@ def main() -> None:
     from theano_rnn.language_model import LanguageModel
     from theano_rnn.learning.batching import text_batches
     from theano_rnn.learning.evaluation import evaluate
-    from theano_rnn.preprocessing import encode_file, read_sentences
+    from theano_rnn.preprocessing import encode_file
+    from theano_rnn.text.reading import read_sentences
 
     model = LanguageModel(args.checkpoint, engine=machine.engine)
     loss, vocabulary = model.function("loss"), model.vocabulary

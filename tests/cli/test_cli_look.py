@@ -75,7 +75,7 @@ def test_of_a_long_text_the_beginning_is_read(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["model.safetensors", "none.txt"], "none.txt: there is no such file"),
+        (["model.safetensors", "none.txt"], "cannot find none.txt"),
         (["none.safetensors"], "none.safetensors"),
         (["text.txt"], "text.txt"),
         (["model.safetensors", "text.txt", "--output", "text.txt"], "--output must end in .html, got text.txt"),

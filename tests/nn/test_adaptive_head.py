@@ -303,8 +303,8 @@ def test_a_tiny_vocabulary_works(vocab_size):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"vocab_size": 1, "cutoffs": ()}, "head adaptive needs a vocabulary of at least 2 columns, got 1"),
-        ({"cutoffs": (15, 6)}, "cutoffs must increase, from 1 to 39 at most, got 15 6"),
+        ({"vocab_size": 1, "cutoffs": ()}, "head adaptive needs a vocabulary of at least 2 words, got 1"),
+        ({"cutoffs": (15, 6)}, "cutoffs must increase and be from 1 to 39, got 15 6"),
         ({"cutoffs": (6, 6)}, "cutoffs must increase"),
         ({"cutoffs": (0, 6)}, "cutoffs must increase"),
         ({"cutoffs": (6, 40)}, "cutoffs must increase"),
@@ -405,8 +405,8 @@ def test_the_commands_train_score_and_generate(run, folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--cutoffs", "9", "3"], "--cutoffs must increase, from 1 to 9999 at most, got 9 3"),
-        (["--cutoffs", "5", "9999"], "--cutoffs must increase, from 1 to"),  # of the words that the text has
+        (["--cutoffs", "9", "3"], "--cutoffs must increase and be from 1 to 9999, got 9 3"),
+        (["--cutoffs", "5", "9999"], "--cutoffs must increase and be from 1 to"),  # of the words that the text has
         (["--cutoffs", "5.5"], "argument --cutoffs: invalid int value: '5.5'"),
         (["--head", "softmax", "--cutoffs", "5"], "--cutoffs needs head adaptive"),
         (["--label-smoothing", "0.1"], "--label-smoothing cannot be used with head adaptive"),

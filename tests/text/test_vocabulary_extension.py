@@ -1,4 +1,4 @@
-"""A model that goes on with new text, with its words or with more."""
+"""Training a checkpoint on new text, with the same vocabulary or with new words."""
 
 import json
 
@@ -54,12 +54,12 @@ def test_old_words_keep_their_numbers_and_new_ones_have_those_of_a_new_model(hea
 
 def test_an_unknown_word_that_stands_in_the_text_is_not_added():
     old = Vocabulary(("a",), TextConfig(tokens="whitespace"))
-    assert with_new_words(old, ["<unk>", "b", "a", "c"], np.array([9, 2, 5, 0]), 5).words == ("a", "b")
+    assert extend_vocabulary(old, ["<unk>", "b", "a", "c"], np.array([9, 2, 5, 0]), 5).words == ("a", "b")
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A folder with a trained model and a new text, four of whose words are new."""
+    """Returns a folder with a trained model and a text that has four new words."""
     folder = tmp_path_factory.mktemp("continuing")
     (folder / "new.txt").write_text("Emma saw a bridge. Jane met the house at Bath. " * 30)
     train_in(folder, "--learning-rate", "0.05", "--seed", "5")
@@ -77,7 +77,7 @@ def train(commands, *arguments):
 
 
 def test_training_begins_where_the_model_was(commands):
-    """A rate near zero changes nothing: the validation loss is the model's own of that text."""
+    """With a learning rate near zero, the validation loss is that of the original model."""
     result = train(commands, "--learning-rate", "1e-9", "--valid", "text.txt", "--dropout", "0")
     assert result.status == 0, result.err
     own = json.loads(commands("score", MODEL, "text.txt", "--stream").out)

@@ -6,7 +6,7 @@ from play_models import opened
 from tiny_runs import sentences
 
 from theano_rnn.settings.text import TextConfig
-from theano_rnn.text.token_spans import Piece, parts, pieces_of, text_pieces
+from theano_rnn.text.token_spans import Piece, pieces_of_sentences, pieces_of_text, split_by_tokens
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.words import word_tokenizer
 from theano_rnn.view.inspection import capitals, correlations, positions, quotes, read_along, state_names
@@ -90,14 +90,14 @@ def test_correlations_are_those_of_numpy():
 )
 def test_parts_joined_are_the_text(text, lowercase):
     vocabulary = Vocabulary.from_sentences([["She"]], text=TextConfig(lowercase=lowercase))
-    found = text_pieces(text, vocabulary, vocabulary.eos_id)
+    found = pieces_of_text(text, vocabulary, vocabulary.eos_id)
     assert "".join(piece.text for piece in found) == text.replace("\n", " ")
     assert all(piece.id == vocabulary.token_to_id(piece.token) for piece in found if piece.text)
 
 
 def test_a_token_that_is_not_there_has_no_text():
-    assert parts("a b c", ["a", "nowhere", "c"]) == ["a", "", " b c"]
-    assert parts("", []) == []
+    assert split_by_tokens("a b c", ["a", "nowhere", "c"]) == ["a", "", " b c"]
+    assert split_by_tokens("", []) == []
 
 
 @pytest.mark.parametrize("quote", ['"', "''", "``"])
@@ -105,7 +105,7 @@ def test_quotation_marks_are_found_however_they_are_written(quote):
     """NLTK makes the same token of two of them; if one is passed over, words after it would be looked for later."""
     sentence = f"He said, {quote}Go'' She said {quote}No''."
     tokens = word_tokenizer(TextConfig())(sentence)
-    found = parts(sentence, tokens)
+    found = split_by_tokens(sentence, tokens)
     assert "".join(found) == sentence and all(found)
     assert [part for part, token in zip(found, tokens) if token == "``"] == [f" {quote}", f" {quote}"]
     assert [part.strip() for part, token in zip(found, tokens) if token == "Go"] == ["Go"]
@@ -113,5 +113,5 @@ def test_quotation_marks_are_found_however_they_are_written(quote):
 
 def test_sentences_are_followed_by_their_end():
     vocabulary = Vocabulary.from_sentences([line.split() for line in sentences(8)])
-    found = list(pieces_of(["Emma saw.", "Jane"], vocabulary, end_id=vocabulary.eos_id))
+    found = list(pieces_of_sentences(["Emma saw.", "Jane"], vocabulary, end_id=vocabulary.eos_id))
     assert [piece.text for piece in found] == ["Emma", " saw", ".", "", "Jane", ""]

@@ -7,7 +7,7 @@ import pytest
 from browser import NASTY, alpha, chromium, needs_chromium
 from play_models import opened
 
-from theano_rnn.text.incremental_tokenizing import typed_pieces
+from theano_rnn.text.incremental_tokenizing import tokenize_incomplete_text
 from theano_rnn.text.token_spans import Piece
 from theano_rnn.view.inspection import read_along, state_names
 from theano_rnn.view.look_page import look_page
@@ -28,7 +28,7 @@ class Look:
 
     def __init__(self, browser, folder, text, unit="word", silent=(), renamed=None, **options):
         model, _, _ = opened(unit=unit)
-        self.pieces, _ = typed_pieces(text, model.vocabulary, model.end_id)
+        self.pieces, _ = tokenize_incomplete_text(text, model.vocabulary, model.end_id)
         ids = [piece.id for piece in self.pieces]
         self.found = read_along(model.function("step"), model.model.initial_state(1), ids, start_id=model.start_id)
         self.found.states[0][:, list(silent)] = 0

@@ -122,10 +122,10 @@ def html(args: argparse.Namespace, machine: MachineConfig) -> bytes:
 
 def text_pieces(trained: LanguageModel, args: argparse.Namespace, num_samples: int) -> list[Piece]:
     """The tokens of the text, or of one that the model writes, `--max-tokens` at most."""
-    from theano_rnn.text.incremental_tokenizing import typed_pieces
+    from theano_rnn.text.incremental_tokenizing import tokenize_incomplete_text
 
     text = beginning(args, trained) if args.text else written(trained, num_samples, args.seed)
-    pieces, _ = typed_pieces(text, trained.vocabulary, trained.end_id)
+    pieces, _ = tokenize_incomplete_text(text, trained.vocabulary, trained.end_id)
     if not pieces:
         raise UserError("the text holds no tokens" if args.text else "the model writes nothing: give it a TEXT")
     return pieces[: args.max_tokens]

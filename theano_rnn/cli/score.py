@@ -85,7 +85,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
 
 def read(path: str, vocabulary: Vocabulary) -> Iterator[str]:
     """The sentences of a text; one that is no text is said at once, before anything is compiled."""
-    from theano_rnn.preprocessing import read_sentences
+    from theano_rnn.text.reading import read_sentences
 
     sentences = read_sentences(path, vocabulary.text)
     return itertools.chain([next(sentences)], sentences)

@@ -12,11 +12,13 @@ import numpy as np
 from theano_rnn.learning.batching import Batch, text_batches
 from theano_rnn.learning.checkpoint import assign
 from theano_rnn.learning.evaluation import evaluate
-from theano_rnn.preprocessing import Progress, Source, encode, encode_file
+from theano_rnn.preprocessing import encode_file, encode_source
 from theano_rnn.scoring.dynamic_evaluation import DynamicRule, SquaresRule
 from theano_rnn.scoring.neural_cache import NeuralCache
 from theano_rnn.scoring.sentences import Scorer, Totals
 from theano_rnn.settings.use import AdaptationConfig
+from theano_rnn.text.sources import Source
+from theano_rnn.text.tokenizing import Progress
 
 STATISTICS_COLUMNS = 100
 NO_ADAPTATION = AdaptationConfig()
@@ -37,7 +39,7 @@ def stream_totals(
     Parameters
     ----------
     path
-        As of `corpus.encode_file`.
+        As in `encode_file`.
     model
         Takes the text, and measures it.
     scorer
@@ -47,13 +49,13 @@ def stream_totals(
     exclude_unknown
         Leave tokens that the vocabulary does not know out of the sums.
     progress
-        As of `corpus.encode_file`.
+        As in `encode_file`.
     on_batch
         Called with the tokens measured so far, and with those of the whole text.
     """
     vocabulary = model.vocabulary
     with Source(path) as source:
-        ids = encode(source, vocabulary, progress=progress)
+        ids = encode_source(source, vocabulary, progress=progress)
         totals = Totals(read=len(ids), unknown=int(np.count_nonzero(ids == vocabulary.unk_id)))
         totals.words, totals.characters = sizes(source.blocks(vocabulary.text))
     totals.sentences = int(np.count_nonzero(ids == model.end_id))

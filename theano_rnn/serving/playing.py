@@ -18,7 +18,7 @@ from theano_rnn.serving.model_requests import Scored, candidates, sampled, score
 from theano_rnn.serving.request_batching import WIDTHS, Column
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.use import GenerationConfig
-from theano_rnn.text.incremental_tokenizing import appended, typed_pieces
+from theano_rnn.text.incremental_tokenizing import text_to_append, tokenize_incomplete_text
 from theano_rnn.text.token_spans import Piece
 
 LIMITS = {
@@ -90,7 +90,7 @@ class Player:
         UserError
             It has too many tokens.
         """
-        pieces, rest = typed_pieces(text, self.vocabulary, self.model.end_id)
+        pieces, rest = tokenize_incomplete_text(text, self.vocabulary, self.model.end_id)
         if len(pieces) > LIMITS["tokens"]:
             raise UserError(f"the text must have at most {LIMITS['tokens']:,} tokens, got {len(pieces):,}")
         return Typed(text, pieces, rest)
@@ -140,13 +140,13 @@ class Player:
     def end_text(self, typed: Typed) -> str:
         """What ends the last sentence of a text when it is typed; empty where that takes more than a blank."""
         mark = "\n" if self.vocabulary.text.sentences == "line" else " "
-        pieces, _ = typed_pieces(typed.text + mark, self.vocabulary, self.model.end_id)
+        pieces, _ = tokenize_incomplete_text(typed.text + mark, self.vocabulary, self.model.end_id)
         return mark if len(pieces) > len(typed.pieces) else ""
 
     def added(self, ids: Sequence[int], typed: Typed, tokens: Sequence[str]) -> str:
         """The text that `ids` add, ends of sentences left out."""
         new = [self.vocabulary.id_to_token(i) for i in ids if i != self.end_id]
-        return appended(new, typed.text, tokens, self.vocabulary.text)
+        return text_to_append(new, typed.text, tokens, self.vocabulary.text)
 
     def sampling(self, typed: Typed, *, num_samples: int, max_tokens: int, seed: int, **config: Any) -> list[Column]:
         """Columns that continue a text; `config` as of `GenerationConfig`. Sample i depends on (seed, i) alone."""

@@ -10,16 +10,16 @@ from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.words import UNK
 
 
-def with_new_words(vocabulary: Vocabulary, types: Sequence[str], counts: Any, most: int) -> Vocabulary:
-    """`vocabulary` with the commonest of `types` that it does not know, at most `most`, after its own.
+def extend_vocabulary(vocabulary: Vocabulary, types: Sequence[str], counts: Any, max_words: int) -> Vocabulary:
+    """Returns `vocabulary` with up to `max_words` new words after its own: the most frequent unknown ones of `types`.
 
-    >>> with_new_words(Vocabulary(("a", "b")), ["a", "c", "d", "e"], np.array([9, 1, 5, 5]), 2).words
+    >>> extend_vocabulary(Vocabulary(("a", "b")), ["a", "c", "d", "e"], np.array([9, 1, 5, 5]), 2).words
     ('a', 'b', 'd', 'e')
     """
-    is_unk = vocabulary.text.unit == "word" and vocabulary.text.tokens == "whitespace"  # where it stands in a text
+    has_literal_unk = vocabulary.text.unit == "word" and vocabulary.text.tokens == "whitespace"
     unknown = sorted(
         (-int(count), word)
         for word, count in zip(types, counts)
-        if count and word not in vocabulary and not (is_unk and word == UNK)
+        if count and word not in vocabulary and not (has_literal_unk and word == UNK)
     )
     return dataclasses.replace(vocabulary, words=(*vocabulary.words, *(word for _, word in unknown[:most])))
