@@ -12,7 +12,6 @@ from theano_rnn.model import RNNLM
 from theano_rnn.settings.network import ModelConfig
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.vocabulary import Vocabulary
-from theano_rnn.text.vocabulary_extension import with_new_words
 
 MODEL, NEW = "model.safetensors", "new.safetensors"
 HEADS = {

@@ -35,8 +35,8 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         raise UserError(f"--num-words must be at least 1, got {args.num_words}")
     machine = prepare_machine(sections_from(vars(args), {"machine": MachineConfig})["machine"])
     from theano_rnn.cli.model_loading import open_model
-    from theano_rnn.preprocessing import read_sentences
     from theano_rnn.tasks.blanks import fill, read_blanks
+    from theano_rnn.text.reading import read_sentences
 
     trained = open_model(args.checkpoint, machine, task="fill")
     vocabulary, model = trained.checkpoint.vocabulary, trained.model

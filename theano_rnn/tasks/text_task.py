@@ -65,7 +65,7 @@ class TextTask(Task):
         from theano_rnn.preprocessing import load_corpus
 
         corpus = load_corpus(
-            sections["corpus"], sections["text"], known=None if known is None else known["vocabulary"],
+            sections["corpus"], sections["text"], vocabulary=None if known is None else known["vocabulary"],
             add_words=0 if is_resumed else sections["corpus"].add_words, progress=progress,
         )  # fmt: skip
         parts = {"train": corpus.train, "valid": corpus.valid} | ({} if corpus.test is None else {"test": corpus.test})

@@ -22,4 +22,4 @@ def extend_vocabulary(vocabulary: Vocabulary, types: Sequence[str], counts: Any,
         for word, count in zip(types, counts)
         if count and word not in vocabulary and not (has_literal_unk and word == UNK)
     )
-    return dataclasses.replace(vocabulary, words=(*vocabulary.words, *(word for _, word in unknown[:most])))
+    return dataclasses.replace(vocabulary, words=(*vocabulary.words, *(word for _, word in unknown[:max_words])))
