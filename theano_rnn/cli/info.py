@@ -1,4 +1,4 @@
-"""``info``: what is in a checkpoint."""
+"""``info``: show the contents of a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from theano_rnn.settings.training import RunConfig
 
 
 def build(prog: str) -> argparse.ArgumentParser:
-    parser = Parser(prog=prog, description="Show what is in a checkpoint: settings, progress, losses, tensors.")
+    parser = Parser(prog=prog, description="Show the contents of a checkpoint: settings, progress, losses, tensors.")
     parser.add_argument("checkpoint", nargs="?", default=RunConfig.checkpoint, metavar="CHECKPOINT",
                         help="a trained model (default: %(default)s)")  # fmt: skip
     return parser
@@ -29,8 +29,8 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         print("  " + ", ".join(f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in record.items()))
     for section, values in checkpoint.settings.items():
         print(f"{section}: " + ", ".join(f"{name} {value}" for name, value in values.items()))
-    commonest = " ".join(repr(word)[1:-1] for word in vocabulary.words[:10])
-    print(f"vocabulary: {len(vocabulary):,} columns; {commonest} ...")
+    most_frequent = " ".join(repr(word)[1:-1] for word in vocabulary.words[:10])
+    print(f"vocabulary: {len(vocabulary):,} tokens; most frequent: {most_frequent} ...")
     print(f"parameters: {sum(value.size for value in checkpoint.best.values()):,}")
     for name, value in checkpoint.best.items():
         print(f"  {name:16} {value.dtype} {tuple(value.shape)}")
