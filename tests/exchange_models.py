@@ -64,7 +64,7 @@ def compiled(config):
 
 
 def predictions(config, params, ids, state=None):
-    """Returns log-probabilities (time, batch, vocab) and the new states of our model; inputs are padded to one shape."""
+    """Returns log-probabilities (time, batch, vocab) and the new states of our model; pads inputs to one shape."""
     model, predict = compiled(config)
     assign(model.params, params)
     time, batch = ids.shape

@@ -80,7 +80,7 @@ def test_a_model_of_pytorch_with_both_biases_comes_in_and_computes_the_same(tmp_
 
 @pytest.mark.parametrize("tie_weights", [True, False])
 def test_rows_of_words_alone_are_enough(tie_weights):
-    """A model without <pad> and <s>: the row of <pad> is zeros, that of <s> is a copy of </s>, the start of a stream."""
+    """A model without <pad> and <s>: the row of <pad> is zeros, that of <s> a copy of </s>, which starts a stream."""
     config = config_of("gru", tie_weights=tie_weights)
     params = params_of(config)
     arrays = to_pytorch(params, config)

@@ -53,7 +53,8 @@ def test_the_state_is_reset_after_the_reset_id():
 
 def test_every_token_is_reported_and_a_small_vocabulary_has_fewer_guesses():
     reported = []
-    assert inspection(num_guesses=99, on_token=reported.append).guesses.shape == (6, opened()[0].model.config.vocab_size)
+    found = inspection(num_guesses=99, on_token=reported.append)
+    assert found.guesses.shape == (6, opened()[0].model.config.vocab_size)
     assert reported == [1, 2, 3, 4, 5, 6]
     with pytest.raises(ValueError, match="at least one id"):
         inspect_tokens(None, [], [], start_id=0)

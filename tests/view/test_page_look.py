@@ -124,7 +124,7 @@ def test_units_colour_the_text_with_their_sign(look):
     )
     assert [colour.startswith("rgba(20, 90, 225") for colour in page.colours()] == [x < 0 for x in np.round(wanted, 3)]
     page.window.hover("#token-2")
-    assert f"layer0.c 3 after it: {wanted[2]:.2f}" in page.window.inner_text("#token").replace("-0.00", "0.00")
+    assert f"layer0.c 3 after this token: {wanted[2]:.2f}" in page.window.inner_text("#token").replace("-0.00", "0.00")
     button = page.window.locator("#ranked button").first
     button.click()
     assert button.get_attribute("aria-pressed") == "true" and button.inner_text().split("\n")[0] in (

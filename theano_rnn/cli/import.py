@@ -19,8 +19,8 @@ def build(prog: str) -> argparse.ArgumentParser:
         description="Make a checkpoint from the state_dict of a PyTorch model. The safetensors file must use the "
         "tensor names of PyTorch's example word_language_model: encoder.weight, rnn.weight_ih_l0, ..., decoder.bias. "
         "Files written by the command export contain their vocabulary; for other files, give it with --like. The "
-        "checkpoint can score, generate, serve, and start a new training with --init-from. It has no optimizer state, so "
-        "it cannot be resumed.",
+        "checkpoint can score, generate, serve, and start a new training with --init-from. It has no optimizer state, "
+        "so it cannot be resumed.",
         epilog=f"examples:\n  {prog} runs/model.pytorch.safetensors --output runs/back.safetensors\n"
         f"  {prog} tuned.safetensors --like runs/model.safetensors --output runs/tuned.safetensors",
     )
