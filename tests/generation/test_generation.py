@@ -82,7 +82,7 @@ def test_a_sample_does_not_depend_on_its_neighbours():
     assert len({len(tokens) for tokens in alone}) > 1
 
 
-def test_tokens_in_turn_are_those_of_the_samples():
+def test_stepwise_tokens_are_those_of_the_samples():
     turns = list(generate_stepwise(constant_step, (), prompt=[0], end_id=3, max_tokens=30, rngs=rngs(6)))
     columns = [[token for token in column if token is not None] for column in zip(*turns)]
     assert columns == run(count=6, end_id=3, max_tokens=30)
