@@ -125,7 +125,8 @@ def test_a_killed_process_ends_the_other_with_one_line(text, killed):
         (["--num-devices", "3"], "--num-devices 3: JAX sees 2"),
         (["--num-devices", "0"], "--num-devices must be a whole number of at least 1, or auto, got '0'"),
         (["--num-devices", "2", "--batch-size", "3"], "--batch-size must be a multiple of the 2 devices, got 3"),
-        (["--num-processes", "2"], "--coordinator, --num-processes and --process-id must be used together: give all three"),
+        (["--num-processes", "2"],
+         "--coordinator, --num-processes and --process-id must be used together: give all three"),
         (["--engine", "c", "--num-devices", "2"], "several devices or processes need --engine jax: add --engine jax"),
     ],
 )
