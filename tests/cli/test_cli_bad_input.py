@@ -182,11 +182,11 @@ def test_checkpoints_that_cannot_be_used(commands, name, file, message):
     [
         (["--checkpoint", "text.txt/model"], "text.txt/model cannot be written: Not a directory"),
         (["--checkpoint", "/proc/nothing/model"], "/proc/nothing/model cannot be written"),
-        (["--checkpoint", "folder"], "folder is a folder, not a file"),
+        (["--checkpoint", "folder"], "folder is a folder: give the name of a file"),
         (["--checkpoint", "new", "--log", "text.txt/log"], "text.txt/log cannot be written"),
-        (["--checkpoint", "new", "--log", "folder"], "folder is a folder, not a file"),
-        (["--checkpoint", "pipe"], "pipe is not an ordinary file"),
-        (["--checkpoint", "new", "--log", "pipe"], "pipe is not an ordinary file"),
+        (["--checkpoint", "new", "--log", "folder"], "folder is a folder: give the name of a file"),
+        (["--checkpoint", "pipe"], "pipe is not a regular file"),
+        (["--checkpoint", "new", "--log", "pipe"], "pipe is not a regular file"),
         (["--checkpoint", "new", "--log", "folder/../new"], "--log and --checkpoint are the same file"),
         (["--checkpoint", "new.jsonl"], "--log and --checkpoint are the same file"),
         (["--checkpoint", "./text.txt"], "--checkpoint and --train are the same file"),
@@ -194,8 +194,8 @@ def test_checkpoints_that_cannot_be_used(commands, name, file, message):
         (["--checkpoint", "new", "--valid", "valid.txt", "--log", "valid.txt"], "--log and --valid are the same file"),
         (["--checkpoint", "one.txt", "--test", "one.txt"], "--checkpoint and --test are the same file"),
         (["--checkpoint", "x" * 300], "File name too long"),
-        (["--checkpoint", "."], ". is no name of a checkpoint"),
-        (["--checkpoint", ""], "an empty name is no name of a checkpoint"),
+        (["--checkpoint", "."], ". is not a valid checkpoint name"),
+        (["--checkpoint", ""], "an empty name is not a valid checkpoint name"),
     ],
 )  # fmt: skip
 def test_places_where_nothing_can_be_kept(commands, arguments, message):

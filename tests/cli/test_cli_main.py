@@ -40,7 +40,7 @@ def test_a_command_gets_its_own_arguments(capsys, tmp_path, monkeypatch):
         (OSError(28, "No space left on device", "m"), 1, "m: No space left on device"),
         (MemoryError(), 1, "out of memory"),
         (MemoryError("Unable to allocate 1 TiB"), 1, "Unable to allocate 1 TiB"),
-        (DivergedError("the loss is nan at step 3"), 1, "the loss is nan at step 3; the last good checkpoint is kept"),
+        (DivergedError("the loss is nan at step 3"), 1, "the loss is nan at step 3. The last good checkpoint is kept"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )

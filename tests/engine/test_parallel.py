@@ -113,7 +113,7 @@ def test_a_killed_process_ends_the_other_with_one_line(text, killed):
     survivor = pair[1 - killed]
     (_, errors) = finished([survivor], timeout=60)[0]
     assert survivor.returncode not in (0, None)
-    said = [line for line in errors.splitlines() if "another process has ended" in line]
+    said = [line for line in errors.splitlines() if "another process of this training ended" in line]
     pair[killed].communicate()
     assert len(said) == 1, errors
     assert "--resume" in said[0]
@@ -125,8 +125,9 @@ def test_a_killed_process_ends_the_other_with_one_line(text, killed):
         (["--num-devices", "3"], "--num-devices 3: JAX sees 2; ask for at most that many"),
         (["--num-devices", "0"], "--num-devices must be a whole number of at least 1, or auto, got '0'"),
         (["--num-devices", "2", "--batch-size", "3"], "--batch-size must be a multiple of the 2 devices, got 3"),
-        (["--num-processes", "2"], "--coordinator, --num-processes and --process-id go together"),
-        (["--engine", "c", "--num-devices", "2"], "several devices or processes need --engine jax"),
+        (["--num-processes", "2"],
+         "--coordinator, --num-processes and --process-id must be used together: give all three"),
+        (["--engine", "c", "--num-devices", "2"], "several devices or processes need --engine jax: add --engine jax"),
     ],
 )
 def test_what_cannot_be_shared_is_refused_in_one_line(arguments, message, text):

@@ -422,7 +422,7 @@ def test_what_does_not_go_together_is_one_line_and_status_2(run, folder, argumen
 def test_several_devices_are_refused_in_one_line(run, monkeypatch):
     from theano_rnn.cli import machine
 
-    monkeypatch.setattr(machine, "counted_devices", lambda config: 2)
+    monkeypatch.setattr(machine, "count_devices", lambda config: 2)
     status, _, err = run(*ADAPTIVE, "--num-devices", "2")
     assert (status, err.count("\n")) == (2, 1) and "--num-devices must be 1 with head adaptive" in err
 

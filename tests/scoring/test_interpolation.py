@@ -1,4 +1,4 @@
-"""Mixtures against adding probabilities by hand; fitted weights against trying them all."""
+"""Mixtures against adding probabilities directly; fitted weights against a grid search."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def even_loss(tokens, targets, mask, *state):
 
 @pytest.fixture
 def members(engine):
-    """A tanh model, one without a state that knows nothing, and an LSTM, which has two states."""
+    """Returns a tanh model, a uniform model without a state, and an LSTM, which has two states."""
     even = Scorer(even_loss, lambda batch_size: (), VOCABULARY, 1, "float64")
     return [scorer("tanh", engine), even, scorer("lstm", engine, "loss")]
 

@@ -1,4 +1,4 @@
-"""Scores by each engine, of sentences and of a text as one stream, against a plain loop over single tokens."""
+"""Scores of sentences and of a text as one stream, on each engine, against a plain loop over single tokens."""
 
 import math
 
@@ -24,7 +24,7 @@ def sentences():
 
 
 def model_of(engine, dtype):
-    """Both kinds have the same parameters, but for rounding."""
+    """Returns a model; the parameters for both dtypes are equal except for rounding."""
     if dtype == "float64":
         return compiled_once("tanh", engine).reset()
     return compiled_once("tanh", engine, dtype=dtype)
@@ -40,7 +40,7 @@ def scored(model, given, dtype):
 
 
 def by_plain_loop(params, ids, start_id):
-    """The log-probability of each id in nats, from a zero state, in float64."""
+    """Returns the log-probability of each id in nats, from a zero state, in float64."""
     params = {name: value.astype("float64") for name, value in params.items()}
     ids = np.array(ids)[:, None]  # (time, batch)
     tokens = np.concatenate([[[start_id]], ids[:-1]])
@@ -74,7 +74,7 @@ def test_sentences_read_ahead_in_other_numbers_score_the_same(engine, monkeypatc
 
 
 @pytest.mark.parametrize("dtype", PRECISION)
-def test_a_stream_is_its_columns_each_from_end_to_end(engine, dtype):
+def test_a_stream_is_its_rows_each_from_end_to_end(engine, dtype):
     model, ids = model_of(engine, dtype), np.random.default_rng(5).integers(7, size=30, dtype="int32")
     stream = Stream(ids, batch_size=2, bptt_steps=4, start_id=1, pad_id=VOCABULARY.pad_id, dtype=dtype)
     measured = evaluate(model.functions.loss, stream, model.model.initial_state)
@@ -93,7 +93,7 @@ def test_both_engines_give_the_same_scores(dtype):
     assert (ours != theirs).any()  # else one of them was compared with itself
 
 
-def test_an_evaluation_ends_where_it_is_told_to():
+def test_an_evaluation_stops_if_on_batch_returns_true():
     ids, seen = np.zeros(30, "int32"), []
     stream = Stream(ids, batch_size=2, bptt_steps=4, start_id=1, pad_id=VOCABULARY.pad_id)
 

@@ -1,4 +1,4 @@
-"""``info``: what is in a checkpoint."""
+"""``info``: show the contents of a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from theano_rnn.settings.training import RunConfig
 
 
 def build(prog: str) -> argparse.ArgumentParser:
-    parser = Parser(prog=prog, description="Show what is in a checkpoint: settings, progress, losses, tensors.")
+    parser = Parser(prog=prog, description="Show the contents of a checkpoint: settings, progress, losses, tensors.")
     parser.add_argument("checkpoint", nargs="?", default=RunConfig.checkpoint, metavar="CHECKPOINT",
                         help="a trained model (default: %(default)s)")  # fmt: skip
     return parser

@@ -1,4 +1,4 @@
-"""A text as one stream under a model, as it was trained or adapting to what it reads."""
+"""Scoring a whole text as one stream, with a fixed model or one that adapts to the text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from theano_rnn.settings.use import AdaptationConfig
 from theano_rnn.text.sources import Source
 from theano_rnn.text.tokenizing import Progress
 
-STATISTICS_COLUMNS = 100
+STATISTICS_BATCH_SIZE = 100
 NO_ADAPTATION = AdaptationConfig()
 
 
@@ -34,30 +34,33 @@ def stream_totals(
     progress: Progress | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Totals:
-    """What a text comes to as one stream, in as many columns as the training used, or in one where the model adapts.
+    """Score a text as one stream. Returns its totals.
+
+    The batch size is that of the training; if the model adapts, it is 1.
 
     Parameters
     ----------
     path
         As in `encode_file`.
     model
-        Takes the text, and measures it.
+        The model; its vocabulary and settings tokenize the text.
     scorer
-        Gives what measures the text in the model's place; called when the text is known to be one.
+        Returns a scorer to use instead of the model, such as a mixture. It is called after the text has been read, so
+        that a bad file is reported before anything is compiled.
     adaptation
-        How the model adapts; its parameters are then restored.
+        How the model adapts. Its parameters are restored at the end.
     exclude_unknown
-        Leave tokens that the vocabulary does not know out of the sums.
+        Leave tokens that are not in the vocabulary out of the sums.
     progress
         As in `encode_file`.
     on_batch
-        Called with the tokens measured so far, and with those of the whole text.
+        Called after each batch with the number of tokens scored so far and the number of all tokens.
     """
     vocabulary = model.vocabulary
     with Source(path) as source:
         ids = encode_source(source, vocabulary, progress=progress)
         totals = Totals(read=len(ids), unknown=int(np.count_nonzero(ids == vocabulary.unk_id)))
-        totals.words, totals.characters = sizes(source.blocks(vocabulary.text))
+        totals.words, totals.characters = count_words_and_characters(source.blocks(vocabulary.text))
     totals.sentences = int(np.count_nonzero(ids == model.end_id))
     config = dataclasses.replace(model.training, batching="stream")
     if adaptation.is_adaptive:
@@ -90,7 +93,7 @@ def is_known(batch: Batch, unk_id: int) -> Any:
 def sizes(blocks: Any) -> tuple[int, int]:
     """Words, separated by blanks, and characters of a text in blocks.
 
-    >>> sizes(["to b", "e or", " not"])
+    >>> count_words_and_characters(["to b", "e or", " not"])
     (4, 12)
     """
     words, characters, is_inside = 0, 0, False
@@ -115,11 +118,11 @@ def cached_loss(model: Any, config: AdaptationConfig) -> Callable[..., list[Any]
         model.function("features"),
     )
 
-    def cached(tokens: Any, targets: Any, mask: Any, *state: Any) -> list[Any]:
+    def loss(tokens: Any, targets: Any, mask: Any, *state: Any) -> list[Any]:
         losses, h, *final = features(tokens, targets, mask, *state)
         return [cache.losses(losses, h, targets, mask), *final]
 
-    return cached
+    return loss
 
 
 def learning_loss(model: Any, config: AdaptationConfig) -> Callable[..., list[Any]]:
@@ -129,11 +132,11 @@ def learning_loss(model: Any, config: AdaptationConfig) -> Callable[..., list[An
     train = model.compile("train", update=DynamicRule(config.dynamic_decay, statistics))
     rate = np.asarray(config.dynamic_rate, dtype)
 
-    def learning(tokens: Any, targets: Any, mask: Any, *state: Any) -> list[Any]:
-        loss, *final = train(tokens, targets, mask, *state, rate)
-        return [float(loss) * np.asarray(mask, np.float64), *final]  # their sum is that of the tokens' own
+    def loss(tokens: Any, targets: Any, mask: Any, *state: Any) -> list[Any]:
+        mean, *final = train(tokens, targets, mask, *state, rate)
+        return [float(mean) * np.asarray(mask, np.float64), *final]  # the sum equals that of the tokens' own losses
 
-    return learning
+    return loss
 
 
 def mean_squares(model: Any, config: AdaptationConfig) -> dict[str, Any]:

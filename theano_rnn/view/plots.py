@@ -1,6 +1,6 @@
-"""Pictures: learning curves, and how far back gradients reach. Needs matplotlib (extra `plot`).
+"""Plots with matplotlib (extra `plot`): learning curves, and how far back gradients reach.
 
-Everything is drawn on figures of its own: no window is opened and no setting of matplotlib is changed.
+Every plot has its own figure. No window is opened and no global setting of matplotlib is changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STYLES = ("--", "-.", ":")
 
 
 def new_figure() -> Any:
-    """An empty figure.
+    """Returns an empty figure.
 
     Raises
     ------
@@ -30,12 +30,12 @@ def new_figure() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise UserError("pictures need matplotlib: pip install 'theano_rnn[plot]'") from None
+        raise UserError("plots need matplotlib, which is not installed: run pip install 'theano_rnn[plot]'") from None
     return Figure(figsize=(7, 4), layout="constrained")
 
 
 def as_png(figure: Any) -> bytes:
-    """A figure as a PNG file, the same for the same figure: it names neither time nor version."""
+    """Returns a figure as a PNG file. It contains no time and no version, so equal figures give equal files."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()
@@ -93,13 +93,15 @@ def shown_value(record: Mapping[str, Any], part: str, measure: Measure) -> float
 
 
 def gradient_flow(norms: Mapping[str, tuple[Any, Any]]) -> Any:
-    """A figure of the norms of d loss_t / d h_{t-k} over k, on a logarithmic scale.
+    """Plot the norms of d loss_t / d h_{t-k} over k, on a logarithmic scale.
+
+    Lines show the geometric mean over the windows. For trained models, the shaded area shows the middle half.
 
     Parameters
     ----------
     norms
-        By the name of a model two arrays (lags + 1, windows), as of `GradientFlow.norms`: of the trained model, and of
-        the same before training. The line is their geometric mean; the shade, of trained models, has the middle half.
+        Maps the name of a model to two arrays (lags + 1, windows), as of `GradientFlow.norms`: of the trained model and
+        of the same model before training.
     """
     figure = new_figure()
     axes = figure.add_subplot()
@@ -127,7 +129,7 @@ def plain(name: str) -> str:
 
 
 def geometric_mean(norms: Any) -> Any:
-    """Of each row (rows, n) the exponential of the mean logarithm; zeros count as the least float32.
+    """Returns the geometric mean of each row (rows, n); zeros count as the smallest positive normal float32.
 
     >>> geometric_mean(np.array([[1.0, 100.0]])).round(6).tolist()
     [10.0]
