@@ -12,8 +12,8 @@ from conftest import ENGINES
 from theano_rnn.language_model import LanguageModel
 from theano_rnn.learning.checkpoint import Checkpoint, save, values_of
 from theano_rnn.model import RNNLM
-from theano_rnn.serving.playing import Player
-from theano_rnn.serving.request_batching import Columns
+from theano_rnn.serving.playing import ServedModel
+from theano_rnn.serving.request_batching import RequestBatcher
 from theano_rnn.settings.base import to_mapping
 from theano_rnn.settings.network import ModelConfig
 from theano_rnn.settings.text import TextConfig

@@ -27,7 +27,7 @@ PROMISED = [
     "random-windows", "schedule", "schedule-steps", "warmup", "clip-value", "weight-decay", "average-decay",
     "patience", "optimizer", "learning-rate", "clip-norm", "epochs", "max-seconds", "threads", "seed",
     "checkpoint", "resume", "log", "task", "config", "engine", "device", "num-devices", "coordinator",
-    "num-processes", "process-id", "init-from", "add-words", "curves", "no-curves", "tensorboard",
+    "num-processes", "process-id", "init-from", "add-words", "select", "curves", "no-curves", "tensorboard",
 ]  # fmt: skip
 
 

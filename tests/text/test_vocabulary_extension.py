@@ -12,6 +12,7 @@ from theano_rnn.model import RNNLM
 from theano_rnn.settings.network import ModelConfig
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.vocabulary import Vocabulary
+from theano_rnn.text.vocabulary_extension import extend_vocabulary
 
 MODEL, NEW = "model.safetensors", "new.safetensors"
 HEADS = {

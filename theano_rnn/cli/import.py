@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     output = Path(args.output)
     check_output(output, [args.file, *([args.like] if args.like else [])], is_forced=args.force)
     disable_c_compiler()
-    from theano_rnn.exchange.state_dict_files import imported
+    from theano_rnn.exchange.state_dict_files import import_state_dict
     from theano_rnn.learning.checkpoint import load, save
 
     checkpoint = import_state_dict(args.file, like=load(args.like) if args.like else None)

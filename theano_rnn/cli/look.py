@@ -101,7 +101,7 @@ def build_html(args: argparse.Namespace, machine: MachineConfig) -> bytes:
     import numpy as np
 
     from theano_rnn.cli.model_loading import open_language_model
-    from theano_rnn.view.inspection import read_along, state_names
+    from theano_rnn.view.inspection import inspect_tokens, state_names
     from theano_rnn.view.look_page import look_page
 
     trained = open_language_model(args.checkpoint, machine)
@@ -123,10 +123,10 @@ def build_html(args: argparse.Namespace, machine: MachineConfig) -> bytes:
 
 
 def text_pieces(trained: LanguageModel, args: argparse.Namespace, num_samples: int) -> list[Piece]:
-    """The tokens of the text, or of one that the model writes, `--max-tokens` at most."""
+    """Returns the tokens of the text, or of a text that the model generates; at most `--max-tokens`."""
     from theano_rnn.text.incremental_tokenizing import tokenize_incomplete_text
 
-    text = beginning(args, trained) if args.text else written(trained, num_samples, args.seed)
+    text = read_beginning(args, trained) if args.text else generate_text(trained, num_samples, args.seed)
     pieces, _ = tokenize_incomplete_text(text, trained.vocabulary, trained.end_id)
     if not pieces:
         raise UserError("the text has no tokens" if args.text else "the model generates no text: give it a TEXT")
@@ -163,8 +163,8 @@ def describe_model(path: str, trained: LanguageModel) -> str:
             f"{'words' if unit == 'word' else 'characters'}")  # fmt: skip
 
 
-def picture(args: argparse.Namespace, machine: MachineConfig) -> bytes:
-    """How far back the gradients of some models reach, each beside the same model before training."""
+def plot_gradients(args: argparse.Namespace, machine: MachineConfig) -> bytes:
+    """Plot how far back the gradients of the models reach, for each model before and after training."""
     from theano_rnn.cli.model_loading import open_language_model
     from theano_rnn.view.plots import as_png, gradient_flow, new_figure
 
@@ -172,7 +172,7 @@ def picture(args: argparse.Namespace, machine: MachineConfig) -> bytes:
     norms: dict[str, tuple[Any, Any]] = {}
     for path in [args.checkpoint, *args.compare]:
         trained = open_language_model(path, machine)
-        norms[unused_name(trained, path, norms)] = measured(trained, args, machine)
+        norms[unique_label(trained, path, norms)] = gradient_norms(trained, args, machine)
     return as_png(gradient_flow(norms))
 
 
@@ -196,7 +196,7 @@ def gradient_norms(trained: LanguageModel, args: argparse.Namespace, machine: Ma
     """
     import numpy as np
 
-    from theano_rnn.view.gradient_flow import GradientFlow, windows_of
+    from theano_rnn.view.gradient_flow import GradientFlow, evenly_spaced_windows
 
     model, length = trained.model, window_length(args)
     default = NUM_SAMPLES[trained.vocabulary.text.unit]
@@ -210,7 +210,7 @@ def gradient_norms(trained: LanguageModel, args: argparse.Namespace, machine: Ma
     try:
         flow = GradientFlow(model, engine=machine.engine, device=machine.device, progress=progress)
         after = flow.norms(windows, lags=args.lags)
-        twin = trained.task.make_model(
+        untrained = trained.task.make_model(
             trained.sections, trained.checkpoint.facts, rng=np.random.default_rng(trained.training.seed)
         )
         for name, parameter in model.params.items():

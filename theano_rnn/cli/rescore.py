@@ -45,10 +45,10 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
                 pass
     machine = prepare_machine(sections["machine"])
     from theano_rnn.cli.model_loading import mixed, open_language_model
-    from theano_rnn.scoring.rescoring import measured, tuned
+    from theano_rnn.scoring.rescoring import score_lists, tune_weights
 
     model = open_language_model(args.checkpoint, machine)
-    groups = read(args.file)
+    lists = read_nbest(args.file)
     weight, word_bonus = config.weight, config.word_bonus
     if config.tune is None or config.references is None:
         scorer, _ = mixed(model, config, machine)

@@ -86,8 +86,8 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     return 0
 
 
-def read(path: str, vocabulary: Vocabulary) -> Iterator[str]:
-    """The sentences of a text; one that is no text is said at once, before anything is compiled."""
+def read_text(path: str, vocabulary: Vocabulary) -> Iterator[str]:
+    """Returns the sentences of a text. Reads the first one now, to report bad input before anything is compiled."""
     from theano_rnn.text.reading import read_sentences
 
     sentences = read_sentences(path, vocabulary.text)
@@ -148,9 +148,9 @@ def summarize(scores: Iterator[SentenceScore], vocabulary: Vocabulary, scoring: 
 def print_score(
     score: SentenceScore, vocabulary: Vocabulary, scoring: ScoringConfig, *, per_token: bool, as_json: bool
 ) -> None:
-    """A sentence's score on standard output."""
+    """Print the score of a sentence to standard output."""
     from theano_rnn.learning.measures import perplexity
-    from theano_rnn.scoring.sentences import unit_of
+    from theano_rnn.scoring.sentences import nats_per_unit
 
     unit = nats_per_unit(scoring.log_base)
     counted = score.without(vocabulary.unk_id) if scoring.exclude_unknown else score

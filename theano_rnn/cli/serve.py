@@ -90,8 +90,8 @@ def bind_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
-def opened_and_warm(path: str, machine: MachineConfig) -> Any:
-    """The model of a checkpoint, its step compiled for all batch sizes; the wait is shown."""
+def load_and_warm_up(path: str, machine: MachineConfig) -> Any:
+    """Load the model of a checkpoint and compile its step for all batch sizes, with a progress display."""
     from theano_rnn.cli.model_loading import open_language_model
     from theano_rnn.serving.playing import warm_up
 

@@ -43,10 +43,10 @@ ENCODER, DECODER, BIAS = "encoder.weight", "decoder.weight", "decoder.bias"
 
 
 def check_exchangeable(config: ModelConfig) -> None:
-    """Raise `UserError` where PyTorch's modules cannot say what the model computes, naming the part that they lack."""
-    lacking = {
-        f"the cell {config.cell}": config.cell not in OURS,
-        "the adaptive soft-max (train with --head softmax)": config.head == "adaptive",
+    """Raises `UserError` if PyTorch's modules cannot express the model; the message names the missing part."""
+    unsupported = {
+        f"the cell {config.cell}": config.cell not in OUR_GATES,
+        "the adaptive softmax (train with --head softmax)": config.head == "adaptive",
         "residual connections (train without --residual)": config.residual and config.num_layers > 1,
         "the projection between tied weights of two sizes (train with --no-tie-weights, or with --embedding-size equal "
         "to --hidden-size)": config.tie_weights and config.embedding_size != config.hidden_size,

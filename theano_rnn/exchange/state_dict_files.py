@@ -75,7 +75,7 @@ def import_state_dict(path: str | os.PathLike[str], *, like: Checkpoint | None =
         raise UserError(f"{path}: {error}") from None
     sections = {"model": to_mapping(config), "text": to_mapping(vocabulary.text), "training": to_mapping(training)}
     progress = Progress(learning_rate=float(training.learning_rate or 0), is_finished=True)
-    return Checkpoint(stored, {"vocabulary": vocabulary}, "", progress.to_json(), last=params, best=params)
+    return Checkpoint(sections, {"vocabulary": vocabulary}, "", progress.to_json(), last=params, best=params)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Arrays, tuple[dict[str, Any], Vocabulary] | None]:

@@ -41,7 +41,7 @@ def stream_totals(
     Parameters
     ----------
     path
-        As in `encode_file`.
+        As of `corpus.encode_file`.
     model
         The model; its vocabulary and settings tokenize the text.
     scorer
@@ -52,7 +52,7 @@ def stream_totals(
     exclude_unknown
         Leave tokens that are not in the vocabulary out of the sums.
     progress
-        As in `encode_file`.
+        As of `corpus.encode_file`.
     on_batch
         Called after each batch with the number of tokens scored so far and the number of all tokens.
     """
@@ -69,29 +69,29 @@ def stream_totals(
         config = dataclasses.replace(config, bptt_steps=adaptation.dynamic_steps)
     dtype = model.model.config.dtype
     try:
-        measuring = (scorer or model.scorer)() if not adaptation.is_adaptive else adapting(model, adaptation)
-        measured = evaluate(
-            measuring.loss,
+        text_scorer = (scorer or model.scorer)() if not adaptation.is_adaptive else adaptive_scorer(model, adaptation)
+        evaluation = evaluate(
+            text_scorer.loss,
             text_batches(ids, vocabulary, config, dtype=dtype),
-            measuring.initial_state,
+            text_scorer.initial_state,
             on_batch=None if on_batch is None else lambda tokens: on_batch(tokens, len(ids)),
             is_counted=(lambda batch: is_known(batch, vocabulary.unk_id)) if exclude_unknown else None,
         )
     finally:
         if adaptation.dynamic != "no":
             assign(model.model.params, model.checkpoint.best)
-    assert measured is not None
-    totals.nats, totals.tokens = measured.total, measured.num_targets
+    assert evaluation is not None
+    totals.nats, totals.tokens = evaluation.total, evaluation.num_targets
     return totals
 
 
 def is_known(batch: Batch, unk_id: int) -> Any:
-    """Real targets of a batch that are words of the vocabulary: bool (time, batch)."""
+    """Returns which targets of a batch are real and words of the vocabulary: bool (time, batch)."""
     return (batch.mask > 0) & (batch.targets != unk_id)
 
 
-def sizes(blocks: Any) -> tuple[int, int]:
-    """Words, separated by blanks, and characters of a text in blocks.
+def count_words_and_characters(blocks: Any) -> tuple[int, int]:
+    """Count the words, separated by blanks, and the characters of a text that comes in blocks.
 
     >>> count_words_and_characters(["to b", "e or", " not"])
     (4, 12)
@@ -105,14 +105,14 @@ def sizes(blocks: Any) -> tuple[int, int]:
     return words, characters
 
 
-def adapting(model: Any, config: AdaptationConfig) -> Scorer:
-    """The model, adapted at every window to those before."""
-    loss = cached_loss(model, config) if config.cache_size else learning_loss(model, config)
+def adaptive_scorer(model: Any, config: AdaptationConfig) -> Scorer:
+    """Returns a scorer that adapts the model to each window after scoring it."""
+    loss = neural_cache_loss(model, config) if config.cache_size else dynamic_evaluation_loss(model, config)
     return Scorer(loss, model.model.initial_state, model.vocabulary, model.start_id, model.model.config.dtype)
 
 
-def cached_loss(model: Any, config: AdaptationConfig) -> Callable[..., list[Any]]:
-    """In place of the model's ``loss``: with a neural cache."""
+def neural_cache_loss(model: Any, config: AdaptationConfig) -> Callable[..., list[Any]]:
+    """Returns a replacement for the model's ``loss`` that adds a neural cache."""
     cache, features = (
         NeuralCache(config.cache_size, config.cache_theta, config.cache_weight),
         model.function("features"),
@@ -125,10 +125,10 @@ def cached_loss(model: Any, config: AdaptationConfig) -> Callable[..., list[Any]
     return loss
 
 
-def learning_loss(model: Any, config: AdaptationConfig) -> Callable[..., list[Any]]:
-    """In place of the model's ``loss``: the model learns from each window that has been measured."""
+def dynamic_evaluation_loss(model: Any, config: AdaptationConfig) -> Callable[..., list[Any]]:
+    """Returns a replacement for the model's ``loss`` that trains the model on each window after scoring it."""
     dtype = model.model.config.dtype
-    statistics = mean_squares(model, config) if config.dynamic == "rms" else None
+    statistics = mean_squared_gradients(model, config) if config.dynamic == "rms" else None
     train = model.compile("train", update=DynamicRule(config.dynamic_decay, statistics))
     rate = np.asarray(config.dynamic_rate, dtype)
 
@@ -139,19 +139,18 @@ def learning_loss(model: Any, config: AdaptationConfig) -> Callable[..., list[An
     return loss
 
 
-def mean_squares(model: Any, config: AdaptationConfig) -> dict[str, Any]:
-    """Of each parameter's gradient the mean square over the windows of a text, by name."""
+def mean_squared_gradients(model: Any, config: AdaptationConfig) -> dict[str, Any]:
+    """Returns the mean square of each parameter's gradient over the windows of a text, by parameter name."""
     assert config.statistics_from is not None
     rule = SquaresRule()
     train = model.compile("train", update=rule)
-    training = dataclasses.replace(model.training, batching="stream", batch_size=STATISTICS_COLUMNS,
+    training = dataclasses.replace(model.training, batching="stream", batch_size=STATISTICS_BATCH_SIZE,
                                    bptt_steps=config.dynamic_steps)  # fmt: skip
     dtype = model.model.config.dtype
-    batches = text_batches(
-        encode_file(config.statistics_from, model.vocabulary), model.vocabulary, training, dtype=dtype
-    )
+    ids = encode_file(config.statistics_from, model.vocabulary)
+    batches = text_batches(ids, model.vocabulary, training, dtype=dtype)
     state: Any = ()
     for batch in batches:
-        state = model.model.initial_state(STATISTICS_COLUMNS) if batch.is_start else state
+        state = model.model.initial_state(STATISTICS_BATCH_SIZE) if batch.is_start else state
         _, *state = train(*batch.arrays, *state, np.asarray(1 / len(batches), dtype))
     return {name: total.get_value() for name, total in rule.sums.items()}

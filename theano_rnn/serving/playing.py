@@ -146,13 +146,13 @@ class ServedModel:
     def end_text(self, text: TokenizedText) -> str:
         """Returns the blank or line break that ends the last sentence, or "" if more than that must be typed."""
         mark = "\n" if self.vocabulary.text.sentences == "line" else " "
-        pieces, _ = tokenize_incomplete_text(typed.text + mark, self.vocabulary, self.model.end_id)
-        return mark if len(pieces) > len(typed.pieces) else ""
+        pieces, _ = tokenize_incomplete_text(text.text + mark, self.vocabulary, self.model.end_id)
+        return mark if len(pieces) > len(text.pieces) else ""
 
     def appended_text(self, ids: Sequence[int], text: TokenizedText, tokens: Sequence[str]) -> str:
         """Returns the text that `ids` append, without ends of sentences."""
         new = [self.vocabulary.id_to_token(i) for i in ids if i != self.end_id]
-        return text_to_append(new, typed.text, tokens, self.vocabulary.text)
+        return text_to_append(new, text.text, tokens, self.vocabulary.text)
 
     def sample_requests(
         self, text: TokenizedText, *, num_samples: int, max_tokens: int, seed: int, **config: Any

@@ -38,8 +38,8 @@ class PerturbedCell:
         return output_t + perturbation_t, h_t + perturbation_t, *others
 
 
-def flow_graph(model: Any) -> Graph:
-    """Inputs and outputs of a function of windows of text.
+def gradient_flow_graph(model: Any) -> Graph:
+    """Returns the graph of a function that computes the gradients for windows of text.
 
     Inputs: `tokens` int32 (time, batch); `targets` int32 (batch,), the token after each window; one perturbation
     (time, batch, hidden_size) for each layer, added to its outputs; the initial state. Outputs: the losses (batch,) of
@@ -53,14 +53,14 @@ def flow_graph(model: Any) -> Graph:
     outputs = model.embedding[tokens.flatten()].reshape((tokens.shape[0], tokens.shape[1], -1))
     for i, (cell, before) in enumerate(zip(model.layers.cells, model.layers.divided(state))):
         below = outputs
-        projected = T.concatenate([projected_over_time(cell, below), pushes[i]], axis=2)
-        (outputs, *_), _ = unroll(PushedCell(cell), projected, mask, before, params=cell.params)
+        projected = T.concatenate([projected_over_time(cell, below), perturbations[i]], axis=2)
+        (outputs, *_), _ = unroll(PerturbedCell(cell), projected, mask, before, params=cell.params)
         if model.layers.is_residual and i > 0:
             outputs = outputs + below
     log_p = model.head.log_probabilities(outputs[-1])  # (batch, vocab)
     losses = -log_p[T.arange(targets.shape[0]), targets]
-    found = gradients(losses.sum(), {push.name: push for push in pushes})
-    return Graph([tokens, targets, *pushes], state, totals=[losses, *found.values()])
+    found = gradients(losses.sum(), {each.name: each for each in perturbations})
+    return Graph([tokens, targets, *perturbations], state, totals=[losses, *found.values()])
 
 
 class GradientFlow:
@@ -69,13 +69,13 @@ class GradientFlow:
     Parameters
     ----------
     model : RNNLM
-    compiled
+    options
         As of `compile_graph`: `engine`, `device`, `progress`.
     """
 
     def __init__(self, model: Any, **options: Any) -> None:
         self.model = model
-        self.function = compile_graph(flow_graph(model), name="flow", **compiled)
+        self.function = compile_graph(gradient_flow_graph(model), name="flow", **options)
 
     def norms(self, windows: Any, *, lags: int) -> Any:
         """Returns the norms of d loss_t / d h_{t-k} for k = 0 .. `lags`, float64 (lags + 1, windows).
