@@ -1,4 +1,7 @@
-"""Entry points: ``theano-rnn COMMAND`` and ``python scripts/COMMAND.py``. Errors become a line and a status."""
+"""Entry points: ``theano-rnn COMMAND``, ``python -m theano_rnn COMMAND`` and ``python scripts/COMMAND.py``.
+
+Errors become a line and a status.
+"""
 
 from __future__ import annotations
 
@@ -29,17 +32,17 @@ COMMANDS = {
 BAD_INPUT = (UserError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """``theano-rnn``: run a subcommand, return the exit status."""
+def main(argv: Sequence[str] | None = None, *, prog: str = "theano-rnn") -> int:
+    """Run a subcommand and return the exit status. Messages call the program `prog`."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in COMMANDS:
-        return command(arguments[0], arguments[1:], prog=f"theano-rnn {arguments[0]}")
+        return command(arguments[0], arguments[1:], prog=f"{prog} {arguments[0]}")
     listing = "\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items())
     parser = Parser(
-        prog="theano-rnn",
-        usage="theano-rnn COMMAND ...",
+        prog=prog,
+        usage=f"{prog} COMMAND ...",
         description="Recurrent language models: text in, a trained model, sentences out.",
-        epilog=f"commands:\n{listing}\n\n'theano-rnn COMMAND --help' says more.",
+        epilog=f"commands:\n{listing}\n\n'{prog} COMMAND --help' says more.",
     )
     parser.add_argument("--version", action="version", version=f"theano-rnn {__version__}")
     parser.add_argument("command", choices=list(COMMANDS), help="one of the commands below", metavar="COMMAND")

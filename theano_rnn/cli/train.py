@@ -8,7 +8,7 @@ from pathlib import Path
 from theano_rnn.cli.files import check_writable
 from theano_rnn.cli.interruption import Interruption
 from theano_rnn.cli.machine import prepare_machine
-from theano_rnn.cli.options import Parser, add_flags, flag, given_settings, sections_from
+from theano_rnn.cli.options import Parser, add_flags, flag, given_settings, recipes, sections_from
 from theano_rnn.cli.run_settings import (
     SECTIONS,
     Settings,
@@ -33,10 +33,12 @@ def build(prog: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
         usage=f"{prog} [FLAG ...]",
-        description="Train a recurrent language model. Without arguments: on six novels by Jane Austen.",
+        description="Train a recurrent language model. Without --train, in a clone of the repository: on six novels by "
+        "Jane Austen.",
         epilog="examples:\n"
         f"  {prog}\n"
         f"  {prog} --train mybook.txt --epochs 10 --checkpoint runs/mybook.safetensors\n"
+        f"  {prog} --config ptb-small --train ptb.train.txt --valid ptb.valid.txt    a recipe\n"
         f"  {prog} --train comments.csv --lowercase --batching sentences\n"
         f"  {prog} --train input.txt --unit char --hidden-size 256 --test-fraction 0\n"
         f"  {prog} --task fill --cell lstm --checkpoint runs/fill.safetensors    then fill.py\n"
@@ -47,7 +49,9 @@ def build(prog: str) -> argparse.ArgumentParser:
         if section is TrainingConfig:
             add_flags(parser, "regularization, at work in training alone", section, only=RegularizationConfig)
         add_flags(parser, TITLES[name], section, but=RegularizationConfig)
-    parser.add_argument("--config", metavar="FILE.toml", help="settings by the names of the flags; flags win")
+    parser.add_argument("--config", metavar="FILE_OR_RECIPE",
+                        help="read settings from a TOML file, or from a recipe of the package by its name: "
+                        f"{', '.join(recipes())}. Flags on the command line override it")  # fmt: skip
     return parser
 
 
