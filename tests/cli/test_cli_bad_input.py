@@ -162,7 +162,7 @@ def test_standard_input_without_text_cannot_be_scored(commands, monkeypatch):
         (["--task", "fill", "--batching", "stream"], "--batching stream is for --task next"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["--hidden", "4"], "unrecognized arguments: --hidden 4"),
-        (["--config", "nothing.toml"], "nothing.toml: No such file"),
+        (["--config", "nothing.toml"], "--config nothing.toml: no such file or recipe. Give a TOML file, or one of"),
         (["--config", "folder"], "folder: Is a directory"),
         (["--config", "latin1.txt"], "latin1.txt is not TOML"),
     ],

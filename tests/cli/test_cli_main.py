@@ -1,5 +1,6 @@
 """Commands: from an argument list to an exit status; from an error to one line."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,20 @@ def test_a_command_gets_its_own_arguments(capsys, tmp_path, monkeypatch):
     assert capsys.readouterr().err == f"theano-rnn info: {tmp_path}/nothing: No such file or directory\n"
     monkeypatch.setattr(sys, "argv", ["theano-rnn", "info", "--help"])
     assert main.main() == 0
+
+
+def test_python_runs_the_package_as_the_program_runs(tmp_path, capsys):
+    def run(*arguments):
+        return subprocess.run([sys.executable, "-m", "theano_rnn", *arguments], capture_output=True, text=True,
+                              cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(SCRIPTS.parent)})  # fmt: skip
+
+    listing = run("--help")
+    assert main.main(["--help"]) == listing.returncode == 0
+    assert listing.stdout.startswith("usage: python -m theano_rnn COMMAND ...\n")
+    assert listing.stdout.replace("python -m theano_rnn", "theano-rnn") == capsys.readouterr().out
+    missing = run("info", "nothing")
+    assert missing.returncode == 2 and not missing.stdout
+    assert missing.stderr == "python -m theano_rnn info: nothing: No such file or directory\n"
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``theano-rnn COMMAND``. Returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in COMMANDS:
-        return command(arguments[0], arguments[1:], prog=f"theano-rnn {arguments[0]}")
+        return command(arguments[0], arguments[1:], prog=f"{prog} {arguments[0]}")
     listing = "\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items())
     parser = Parser(
         prog="theano-rnn",

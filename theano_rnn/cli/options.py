@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 
 from theano_rnn.settings.base import Section, UserError, from_mapping
 
+RECIPES = Path(__file__).parents[1] / "recipes"
+
 
 class Parser(argparse.ArgumentParser):
     """argparse that accepts no abbreviations and says a mistake in one line."""
@@ -87,20 +89,41 @@ def given_settings(
     Raises
     ------
     UserError
-        The file is not TOML, or names something that is no flag.
-    FileNotFoundError
+        ``--config`` names neither a file nor a recipe, the file is not TOML, or one of its names is not a flag.
     """
     known = {*others, *(item.name for section in sections for item in settings_of(section))}
     values: dict[str, Any] = {}
     if getattr(args, "config", None):
-        for name, value in read_toml(args.config).items():
+        for name, value in read_toml(settings_file(args.config)).items():
             if name.replace("-", "_") not in known:
                 raise UserError(f"{args.config}: {name!r} is not a setting (see --help)")
             values[name.replace("-", "_")] = value
     return values | {name: value for name, value in vars(args).items() if name in known}
 
 
-def read_toml(path: str) -> dict[str, Any]:
+def recipes() -> dict[str, Path]:
+    """Return the TOML file of each recipe in the package, by the recipe's name."""
+    return {path.stem: path for path in sorted(RECIPES.glob("*.toml"))}
+
+
+def settings_file(name: str) -> Path:
+    """Return the file that ``--config`` means: the file of that name if it exists, else the recipe of that name.
+
+    Raises
+    ------
+    UserError
+        There is neither.
+    """
+    path, recipe = Path(name), recipes().get(name)
+    if path.is_file() or (path.exists() and recipe is None):  # a folder, for example austen/, does not hide a recipe
+        return path
+    if recipe is None:
+        raise UserError(f"--config {name}: no such file or recipe. Give a TOML file, or one of the recipes: "
+                        f"{', '.join(recipes())}")  # fmt: skip
+    return recipe
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
     """A TOML file as a flat mapping; tables may be used to group settings, their names mean nothing."""
     if sys.version_info >= (3, 11):
         import tomllib

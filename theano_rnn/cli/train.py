@@ -35,10 +35,12 @@ def build(prog: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
         usage=f"{prog} [FLAG ...]",
-        description="Train a recurrent language model. Without arguments: on six novels by Jane Austen.",
+        description="Train a recurrent language model. Without --train, in a clone of the repository: on six novels by "
+        "Jane Austen.",
         epilog="examples:\n"
         f"  {prog}\n"
         f"  {prog} --train mybook.txt --epochs 10 --checkpoint runs/mybook.safetensors\n"
+        f"  {prog} --config ptb-small --train ptb.train.txt --valid ptb.valid.txt    a recipe\n"
         f"  {prog} --train comments.csv --lowercase --batching sentences\n"
         f"  {prog} --train input.txt --unit char --hidden-size 256 --test-fraction 0\n"
         f"  {prog} --task fill --cell lstm --checkpoint runs/fill.safetensors    then fill.py\n"
