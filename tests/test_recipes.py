@@ -9,17 +9,18 @@ from conftest import ENGINES
 from tiny_runs import SIZES, sentences
 
 from theano_rnn.cli.main import command
-from theano_rnn.cli.options import given_settings, sections_from
+from theano_rnn.cli.options import given_settings, recipes, sections_from, settings_file
 from theano_rnn.cli.run_settings import all_sections
+from theano_rnn.settings.base import UserError
 from theano_rnn.settings.training import resolved_head
 
 SECTIONS = dict(all_sections())
-RECIPES = {path.stem: path for path in sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))}
+RECIPES = recipes()
 NAMES = {"austen", "ptb-cpu-15min", "ptb-small", "ptb-medium", "ptb-awd", "char-cpu-30min", "char-shakespeare"}
 
 
 def sections_of(name):
-    named = given_settings(argparse.Namespace(config=str(RECIPES[name])), SECTIONS.values(), others=("task",))
+    named = given_settings(argparse.Namespace(config=name), SECTIONS.values(), others=("task",))
     return sections_from(named, SECTIONS)
 
 

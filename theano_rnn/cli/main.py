@@ -29,17 +29,17 @@ COMMANDS = {
 BAD_INPUT = (UserError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, prog: str = "theano-rnn") -> int:
     """Run ``theano-rnn COMMAND``. Returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in COMMANDS:
         return command(arguments[0], arguments[1:], prog=f"{prog} {arguments[0]}")
     listing = "\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items())
     parser = Parser(
-        prog="theano-rnn",
-        usage="theano-rnn COMMAND ...",
+        prog=prog,
+        usage=f"{prog} COMMAND ...",
         description="Train recurrent language models on text, and use them.",
-        epilog=f"commands:\n{listing}\n\nRun 'theano-rnn COMMAND --help' for the options of a command.",
+        epilog=f"commands:\n{listing}\n\nRun '{prog} COMMAND --help' for the options of a command.",
     )
     parser.add_argument("--version", action="version", version=f"theano-rnn {__version__}")
     parser.add_argument("command", choices=list(COMMANDS), help="one of the commands below", metavar="COMMAND")

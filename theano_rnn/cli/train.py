@@ -9,7 +9,7 @@ from typing import Any
 from theano_rnn.cli.files import check_writable
 from theano_rnn.cli.interruption import Interruption
 from theano_rnn.cli.machine import prepare_machine
-from theano_rnn.cli.options import Parser, add_flags, given_settings, sections_from
+from theano_rnn.cli.options import Parser, add_flags, given_settings, recipes, sections_from
 from theano_rnn.cli.run_settings import (
     Settings,
     all_sections,
@@ -41,6 +41,7 @@ def build(prog: str) -> argparse.ArgumentParser:
         f"  {prog}\n"
         f"  {prog} --train mybook.txt --epochs 10 --checkpoint runs/mybook.safetensors\n"
         f"  {prog} --config ptb-small --train ptb.train.txt --valid ptb.valid.txt    a recipe\n"
+        f"  {prog} --config ptb-small --train ptb.train.txt --valid ptb.valid.txt    a recipe\n"
         f"  {prog} --train comments.csv --lowercase --batching sentences\n"
         f"  {prog} --train input.txt --unit char --hidden-size 256 --test-fraction 0\n"
         f"  {prog} --task fill --cell lstm --checkpoint runs/fill.safetensors    then fill.py\n"
@@ -57,8 +58,9 @@ def build(prog: str) -> argparse.ArgumentParser:
             flags |= add_flags(parser, "regularization, applied during training only", section,
                                only=RegularizationConfig, known=flags)  # fmt: skip
         flags |= add_flags(parser, title, section, known=flags)
-    parser.add_argument("--config", metavar="FILE.toml", help="read settings from a TOML file, under the names of the "
-                        "flags; flags on the command line override it")  # fmt: skip
+    parser.add_argument("--config", metavar="FILE_OR_RECIPE",
+                        help="read settings from a TOML file, or from a recipe of the package by its name: "
+                        f"{', '.join(recipes())}. Flags on the command line override it")  # fmt: skip
     return parser
 
 

@@ -50,8 +50,8 @@ class TextTask(Task):
         root = root or Path(__file__).resolve().parents[2]
         novels = sorted(str(path) for path in (root / "data" / "austen").glob("*.txt"))
         if not novels:
-            raise UserError("no --train FILE given, and the novels of data/austen are not here: they come with the "
-                            "repository, for scripts/train.py")  # fmt: skip
+            raise UserError("no --train FILE given, and the six novels that are read without it come only with a clone "
+                            "of the repository: give your own text, for example --train book.txt")  # fmt: skip
         return dataclasses.replace(corpus, train=tuple(novels))
 
     def read(
