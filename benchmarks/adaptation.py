@@ -53,7 +53,7 @@ def main() -> None:
     machine = prepare_machine(MachineConfig())
 
     from theano_rnn.language_model import LanguageModel
-    from theano_rnn.learning.evaluation import perplexity
+    from theano_rnn.learning.measures import perplexity
     from theano_rnn.scoring.texts import stream_totals
 
     model = LanguageModel(args.checkpoint, engine=machine.engine)

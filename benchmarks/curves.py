@@ -12,6 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
+from theano_rnn.learning.measures import CHARACTER_LOSS, PERPLEXITY
 from theano_rnn.view.plots import as_png, learning_curves
 
 
@@ -25,7 +26,8 @@ def main() -> None:
     args.picture.parent.mkdir(parents=True, exist_ok=True)
     published = [(float(value), title) for value, title in args.published]
     logs = {log.stem: [json.loads(line) for line in log.read_text().splitlines()] for log in args.logs}
-    args.picture.write_bytes(as_png(learning_curves(logs, args.unit, published)))
+    measure = PERPLEXITY if args.unit == "word" else CHARACTER_LOSS
+    args.picture.write_bytes(as_png(learning_curves(logs, measure, published)))
 
 
 if __name__ == "__main__":

@@ -12,37 +12,33 @@ may guess `</s>`; of the words that the vocabulary knows a second figure is give
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from typing import Any
 
 from command_line import parser_of
 
 from theano_rnn.cli.machine import prepare_machine
-from theano_rnn.settings.base import from_mapping
 from theano_rnn.settings.machine import MachineConfig
-from theano_rnn.settings.text import CorpusConfig
 
 MACHINE = prepare_machine(MachineConfig())  # before numpy
 
 import numpy as np  # noqa: E402
 
-from theano_rnn.cli.model_loading import opened  # noqa: E402
-from theano_rnn.cli.run_settings import default_corpus  # noqa: E402
-from theano_rnn.language_model import LanguageModel, batches_of  # noqa: E402
+from theano_rnn.cli.model_loading import open_model  # noqa: E402
 from theano_rnn.preprocessing import load_corpus  # noqa: E402
-from theano_rnn.tasks.fill import examples  # noqa: E402
+from theano_rnn.tasks.blanks import examples  # noqa: E402
+from theano_rnn.tasks.trained_model import TrainedModel  # noqa: E402
 from theano_rnn.text.words import detokenize  # noqa: E402
 
 
-def guesses(trained: LanguageModel, ids: Any, task: str) -> tuple[Any, Any, Any]:
+def guesses(trained: TrainedModel, ids: Any) -> tuple[Any, Any, Any]:
     """(words, first guesses, first guesses among known words) in the order of the batches."""
-    training = dataclasses.replace(trained.training, batching="sentences" if task == "fill" else "stream")
-    predict, vocabulary = trained.function("predict"), trained.vocabulary
+    predict, facts, dtype = trained.function("predict"), trained.checkpoint.facts, trained.model.config.dtype
+    vocabulary = facts["vocabulary"]
     found, state = [], ()
-    for batch in batches_of(ids, vocabulary, training, dtype=trained.model.config.dtype, task=task):
+    for batch in trained.task.batches(ids, trained.sections, facts, dtype=dtype):
         state = trained.model.initial_state(batch.tokens.shape[1]) if batch.is_start else state
-        seen = (batch.tokens, batch.targets) if task == "fill" else (batch.tokens,)
+        seen = (batch.tokens, batch.targets) if trained.model.sees_future else (batch.tokens,)
         log_p, *state = predict(*seen, batch.mask, *state)
         counted = (batch.mask > 0) & (batch.targets != vocabulary.eos_id)
         log_p = np.array(log_p)[counted]
@@ -59,9 +55,9 @@ def report(name: str, words: Any, any_word: Any, known_word: Any, unk_id: int) -
     print(f"{name}: {share:.2%} of {len(words):,} words; {known:.2%} of the {is_known.sum():,} known ones", flush=True)
 
 
-def show(trained: LanguageModel, ids: Any, count: int, seed: int) -> None:
+def show(trained: TrainedModel, ids: Any, count: int, seed: int) -> None:
     """Sentences of `ids`, drawn at random, one word of each left out, and five guesses."""
-    vocabulary, model = trained.vocabulary, trained.model
+    vocabulary, model = trained.checkpoint.vocabulary, trained.model
     found = examples(trained.function("predict"), model.initial_state, vocabulary, ids,
                      rng=np.random.default_rng(seed), dtype=model.config.dtype)  # fmt: skip
     for tokens, word, guesses in itertools.islice(found, count):
@@ -75,16 +71,16 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=10, metavar="N", help="how many (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the examples (default: %(default)s)")
     args = parser.parse_args()
-    both = {task: opened(getattr(args, task), MACHINE, task=task) for task in ("fill", "next")}
+    both = {task: open_model(getattr(args, task), MACHINE, task=task) for task in ("fill", "next")}
     first = both["fill"]
-    files = default_corpus(from_mapping(CorpusConfig, first.checkpoint.settings["corpus"]), None)
-    corpus = load_corpus(files, first.vocabulary.text)
+    files = first.task.default_files(first.sections["corpus"], None)
+    corpus = load_corpus(files, first.checkpoint.vocabulary.text)
     if {trained.checkpoint.fingerprint for trained in both.values()} != {corpus.fingerprint}:
         raise SystemExit("the checkpoints come from different texts, or the text has changed")
     if corpus.test is None:
         raise SystemExit("the checkpoints were made without a test cut")
     for task, trained in both.items():
-        report(task, *guesses(trained, corpus.test, task), trained.vocabulary.unk_id)
+        report(task, *guesses(trained, corpus.test), trained.checkpoint.vocabulary.unk_id)
     show(first, corpus.test, args.examples, args.seed)
 
 

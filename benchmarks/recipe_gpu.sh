@@ -20,12 +20,12 @@ if [ -n "${VALID:-}" ]; then files+=(--valid "$VALID"); fi
 resume=()
 if [ -e "$checkpoint" ]; then resume=(--resume); fi
 python3 -c 'import jax; print("JAX", jax.__version__, jax.devices())' | tee "$out/devices.txt"
-python3 scripts/train.py --config "recipes/$recipe.toml" "${files[@]}" --engine jax --device "${DEVICE:-gpu}" \
+python3 scripts/train.py --config "$recipe" "${files[@]}" --engine jax --device "${DEVICE:-gpu}" \
     --checkpoint "$checkpoint" --max-seconds "$(python3 -c "print(60 * $minutes)")" "${resume[@]}" "$@" 2>&1 |
     tee "$out/$recipe.txt"
 cp "runs/$recipe.jsonl" "$out/"
 if python3 -c 'import matplotlib' 2>/dev/null; then
     unit=word
-    if grep -q '^unit = "char"' "recipes/$recipe.toml"; then unit=char; fi
+    if grep -q '^unit = "char"' "theano_rnn/recipes/$recipe.toml"; then unit=char; fi
     python3 benchmarks/curves.py "$out/$recipe.png" "$out/$recipe.jsonl" --unit $unit
 fi

@@ -21,20 +21,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from command_line import parser_of
 
 from theano_rnn.cli.machine import prepare_machine
-from theano_rnn.settings.base import from_mapping
 from theano_rnn.settings.machine import MachineConfig
-from theano_rnn.settings.text import CorpusConfig
 
 MACHINE = prepare_machine(MachineConfig())  # before numpy
 
 import numpy as np  # noqa: E402
 
-from theano_rnn.cli.run_settings import default_corpus  # noqa: E402
-from theano_rnn.language_model import LanguageModel, make_model  # noqa: E402
+from theano_rnn.language_model import LanguageModel  # noqa: E402
 from theano_rnn.learning.batching import sentence_lengths  # noqa: E402
+from theano_rnn.model import RNNLM  # noqa: E402
 from theano_rnn.preprocessing import load_corpus  # noqa: E402
-from theano_rnn.scoring.nbest import Entry  # noqa: E402
-from theano_rnn.scoring.rescoring import BONUSES, Measured  # noqa: E402
+from theano_rnn.scoring.nbest import NBestEntry  # noqa: E402
+from theano_rnn.scoring.rescoring import BONUSES, ScoredList  # noqa: E402
 from theano_rnn.scoring.sentences import Scorer, score_sentences  # noqa: E402
 
 COPIES, SHORTEST, LONGEST = 3, 5, 30
@@ -65,12 +63,12 @@ def lists_of(ids: Any, eos_id: int, unigrams: Any, seed: int) -> list[list[list[
     return [[s, *corrupted(s, unigrams, rng)] for s in sentences if len(set(s)) > 1]
 
 
-def measured(lists: list[list[list[int]]], log_probability: Callable[[list[list[int]]], Any]) -> list[Measured]:
+def score_lists(lists: list[list[list[int]]], log_probability: Callable[[list[list[int]]], Any]) -> list[ScoredList]:
     """The lists as `rescoring` ranks them; the true one is the first."""
     totals = log_probability([ids for group in lists for ids in group])
     parts = np.split(totals, np.cumsum([len(group) for group in lists])[:-1])
     return [
-        Measured([Entry("", "", 0.0, [])] * len(group), part, np.array([len(ids) for ids in group]))
+        ScoredList([NBestEntry("", "", 0.0, [])] * len(group), part, np.array([len(ids) for ids in group]))
         for group, part in zip(lists, parts)
     ]
 
@@ -91,7 +89,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the corruptions (default: %(default)s)")
     args = parser.parse_args()
     model = LanguageModel(args.checkpoint, engine=MACHINE.engine)
-    files = default_corpus(from_mapping(CorpusConfig, model.checkpoint.settings["corpus"]), None)
+    files = model.task.default_files(model.sections["corpus"], None)
     corpus = load_corpus(files, model.vocabulary.text)
     assert corpus.fingerprint == model.checkpoint.fingerprint, "the text is not the one the model was trained on"
     counts = np.bincount(corpus.train, minlength=model.vocabulary.vocab_size).astype(float)
@@ -101,7 +99,7 @@ def main() -> None:
     drawn /= drawn.sum()
     valid, test = (lists_of(ids, model.vocabulary.eos_id, drawn, args.seed) for ids in (corpus.valid, corpus.test))
     print(f"{len(valid):,} lists of the validation cut, {len(test):,} of the test cut", flush=True)
-    fresh = make_model(model.model.config, rng=np.random.default_rng(1))
+    fresh = RNNLM(model.model.config, rng=np.random.default_rng(1))
     scorers = {
         "trained": by_model(model.scorer()),
         "unigrams": lambda sentences: np.array([log_unigrams[[*ids, 1]].sum() for ids in sentences]),  # 1 ends each
@@ -110,14 +108,14 @@ def main() -> None:
         ),
     }
     for name, log_probability in scorers.items():
-        development, found = measured(valid, log_probability), measured(test, log_probability)
+        development, found = score_lists(valid, log_probability), score_lists(test, log_probability)
         tuned = max(BONUSES, key=lambda bonus: share_first(development, bonus))
         for bonus in (0.0, tuned):
             print(f"{name}, word bonus {bonus:g}: the true sentence is first in {share_first(found, bonus):.1%} of "
                   f"{len(found):,} lists", flush=True)  # fmt: skip
 
 
-def share_first(lists: list[Measured], word_bonus: float) -> float:
+def share_first(lists: list[ScoredList], word_bonus: float) -> float:
     """In how many lists the true sentence is first; of n that are equally good it counts as one of n."""
     count = 0.0
     for each in lists:

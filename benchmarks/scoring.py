@@ -71,9 +71,11 @@ def main() -> None:
     peak = PeakMemory()
     machine = prepare_machine(MachineConfig(engine=args.engine))
 
-    from theano_rnn.language_model import LanguageModel, batches_of
+    from theano_rnn.language_model import LanguageModel
+    from theano_rnn.learning.batching import text_batches
     from theano_rnn.learning.evaluation import evaluate
-    from theano_rnn.preprocessing import encode_file, read_sentences
+    from theano_rnn.preprocessing import encode_file
+    from theano_rnn.text.reading import read_sentences
 
     model = LanguageModel(args.checkpoint, engine=machine.engine)
     loss, vocabulary = model.function("loss"), model.vocabulary
@@ -90,7 +92,7 @@ def main() -> None:
         seconds = time.perf_counter() - began
         print(f"sentences: {seconds:.1f} s, {count / seconds:,.0f} tokens/s; peak {peak.mib:,.0f} MiB")
         return
-    batches = batches_of(ids, vocabulary, model.training, dtype=model.model.config.dtype)
+    batches = text_batches(ids, vocabulary, model.training, dtype=model.model.config.dtype)
     evaluate(loss, batches[:3], model.model.initial_state)
     began = time.perf_counter()
     measured = evaluate(loss, batches, model.model.initial_state)
@@ -104,7 +106,7 @@ def main() -> None:
             float(losses[0, 0])
             count += int(batch.tokens.size)
     own = count / (time.perf_counter() - began)
-    speed = measured.tokens / seconds
+    speed = measured.num_targets / seconds
     print(f"evaluate: {seconds:.1f} s, {speed:,.0f} tokens/s; the model's own {own:,.0f}: {speed / own:.1%}")
     print(f"share of the whole: splitting {tokenizing / (tokenizing + seconds):.0%}")
     print(f"loss {measured.loss:.6f}; peak {peak.mib:,.0f} MiB")

@@ -5,9 +5,9 @@ What decides is the best validation loss of a run; the test text is never measur
 interrupted search, the same command goes on with what the log lacks. A run is what `scripts/train.py` does with these
 settings; `--jobs` run side by side and share the cores, so seconds in the log are for orientation.
 
-    python benchmarks/search.py recipes/austen.toml recipes/search/austen.jsonl \
+    python benchmarks/search.py austen results/search/austen.jsonl \
         --vary dropout 0.3 0.4 0.5 --vary learning-rate 0.002 0.003 --trials 4
-    python benchmarks/search.py recipes/ptb-small.toml recipes/search/ptb-small.jsonl --vary epochs 2 \
+    python benchmarks/search.py ptb-small results/search/ptb-small.jsonl --vary epochs 2 \
         --set train=ptb.train.txt valid=ptb.valid.txt
 """
 
@@ -76,7 +76,7 @@ def measure(recipe: Path, settings: dict[str, str], files: dict[str, str], cores
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", type=Path, help="TOML file with the settings that stay")
+    parser.add_argument("recipe", type=Path, help="the settings that stay: a recipe's name or a TOML file")
     parser.add_argument("log", type=Path, help="JSON lines, one for each combination; added to")
     parser.add_argument("--vary", nargs="+", action="append", default=[], metavar="X", help="a flag's name and values")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="for all, not in the log: files")

@@ -54,7 +54,8 @@ class Layer:
         cell, time, batch = self.cells[place], x.shape[0], x.shape[1]
         projected = cell.project(x.reshape((time * batch, cell.input_size)), cell.params)
         projected = projected.reshape((time, batch, projected.shape[1]))
-        return unroll(cell, projected, mask, state, params=cell.params, backwards=place == 1)
+        (outputs,), final = unroll(cell, projected, mask, state, params=cell.params, backwards=place == 1)
+        return outputs, final
 
     def params(self):
         return [{name: np.array(p.get_value()) for name, p in cell.params.items()} for cell in self.cells]

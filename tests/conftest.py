@@ -35,7 +35,8 @@ import pytest
 
 from theano_rnn.engine.aesara_flags import has_jax
 from theano_rnn.settings.network import ModelConfig
-from theano_rnn.model import RNNLM, Functions
+from theano_rnn.learning.trainable import Functions
+from theano_rnn.model import RNNLM
 
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 

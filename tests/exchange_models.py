@@ -1,4 +1,4 @@
-"""Tiny models with drawn parameters, none zero, for export and import; their functions are compiled once."""
+"""Tiny models with random parameters, none of them zero, for export and import; their functions are compiled once."""
 
 import functools
 import itertools
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from conftest import ENGINES
 
-from theano_rnn.language_model import LanguageModel, make_model
+from theano_rnn.language_model import LanguageModel
 from theano_rnn.learning.checkpoint import Checkpoint, assign, save
+from theano_rnn.model import RNNLM
 from theano_rnn.settings.base import to_mapping
 from theano_rnn.settings.network import ModelConfig
 from theano_rnn.settings.text import TextConfig
@@ -26,7 +27,7 @@ NAMES = [f"{cell}-{layers}-{'tied' if tied else 'untied'}" for cell, layers, tie
 
 
 def config_of(cell="lstm", num_layers=1, tie_weights=True, **options):
-    """A config; sizes differ where they may."""
+    """Returns a config; its sizes differ where they can."""
     sizes = {"embedding_size": 6 if tie_weights else 5, "hidden_size": 6}
     options = {"head": "softmax", **sizes, **options}
     return resolved_head(
@@ -35,36 +36,36 @@ def config_of(cell="lstm", num_layers=1, tie_weights=True, **options):
 
 
 def params_of(config, seed=0):
-    """Parameters by role, none of them zero; a ReLU network does not explode with them."""
+    """Returns parameters by role, none of them zero, and small enough for a ReLU network."""
     rng = np.random.default_rng(seed)
-    model = make_model(config, rng=rng)
+    model = RNNLM(config, rng=rng)
     return {name: rng.normal(0, 0.3, p.get_value().shape).astype(config.dtype) for name, p in model.params.items()}
 
 
 def write(path, config, params=None, *, vocabulary=VOCABULARY, **training):
-    """A checkpoint of these parameters, and they."""
+    """Write a checkpoint with these parameters. Returns the parameters."""
     params = params_of(config) if params is None else params
     training = TrainingConfig(batch_size=4, **training)
     settings = {"model": to_mapping(config), "training": to_mapping(training), "text": to_mapping(vocabulary.text)}
     progress = Progress(learning_rate=1.0, step=3, epoch=1).to_json()
-    save(path, Checkpoint(settings, vocabulary, "abc", progress, last=params, best=params))
+    save(path, Checkpoint(settings, {"vocabulary": vocabulary}, "abc", progress, last=params, best=params))
     return params
 
 
 def opened(path, config, params=None, **options):
-    """The model of a new checkpoint."""
+    """Write a checkpoint and open it as a model."""
     write(path, config, params, **options)
-    return LanguageModel(path, engine="c")  # not that anything is compiled
+    return LanguageModel(path, engine="c")  # nothing is compiled
 
 
 @functools.cache
 def compiled(config):
-    model = make_model(config, rng=np.random.default_rng(0))
+    model = RNNLM(config, rng=np.random.default_rng(0))
     return model, model.compile("predict", engine=ENGINES[-1]).predict
 
 
 def predictions(config, params, ids, state=None):
-    """Log-probabilities (time, batch, vocab) and the new states, by our own function, for which all is of one shape."""
+    """Returns log-probabilities (time, batch, vocab) and the new states of our model; pads inputs to one shape."""
     model, predict = compiled(config)
     assign(model.params, params)
     time, batch = ids.shape
@@ -78,12 +79,12 @@ def predictions(config, params, ids, state=None):
 
 
 def drawn_ids():
-    """Int64 (time, batch), <pad> and <s> among them."""
+    """Returns random ids, int64 (time, batch), including <pad> and <s>."""
     return np.random.default_rng(1).integers(VOCAB + 2, size=(TIME, BATCH))
 
 
 def perplexity(config, params):
-    """Of 135 drawn tokens in three columns."""
+    """Returns the perplexity of 135 random tokens in a batch of three."""
     ids = np.random.default_rng(5).integers(VOCAB, size=(5 * TIME + 1, BATCH))
     total, state = 0.0, None
     for begin in range(0, 5 * TIME, TIME):
@@ -98,7 +99,7 @@ def same(a, b):
 
 
 def network(config):
-    """PyTorch's modules as its example word_language_model puts them together."""
+    """Returns the modules of PyTorch's example word_language_model."""
     torch = pytest.importorskip("torch")
     model = torch.nn.Module()
     rows = config.vocab_size + 2
@@ -114,7 +115,7 @@ def network(config):
 
 
 def theirs(model, ids, config):
-    """Log-probabilities of all rows (time, batch, rows), and the final state as a list in our order."""
+    """Returns log-probabilities (time, batch, rows), and the final state as a list in our order."""
     import torch
 
     with torch.no_grad():

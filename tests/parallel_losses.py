@@ -13,7 +13,7 @@ import numpy as np
 
 from theano_rnn.model import RNNLM
 from theano_rnn.settings.network import ModelConfig
-from theano_rnn.tasks.fill import Cloze
+from theano_rnn.tasks.cloze import Cloze
 
 VOCAB, TIME, BATCH, STEPS = 1100, 5, 8, 100
 

@@ -125,7 +125,7 @@ def test_clipping_agrees(limit, norm, python_mode):
     import aesara
     import aesara.tensor as T
 
-    from theano_rnn.learning.optimizers import clip_global_norm
+    from theano_rnn.learning.gradients import clip_global_norm
 
     rng = np.random.default_rng(0)
     gradients = {"W": rng.normal(size=(4, 3)), "b": rng.normal(size=3)}

@@ -31,7 +31,8 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS, start=1) for roo
 # Packages from elsewhere, and the rooms or files that may import them; NumPy is for all.
 OUTSIDE = {
     "aesara": {
-        "engine", "nn", "learning.optimizers", "model", "scoring.dynamic_evaluation", "tasks", "view.gradient_flow",
+        "engine", "nn", "learning.averaging", "learning.gradients", "learning.optimizers", "model",
+        "scoring.dynamic_evaluation", "tasks", "view.gradient_flow",
     },
     "jax": {"engine"},
     "nltk": {"text.words"},

@@ -222,8 +222,8 @@ def test_loss_at_zero_weights_is_the_log_of_the_vocabulary(tanh):
 def test_a_fresh_model_knows_nothing(python_mode):
     config = ModelConfig(cell="tanh", vocab_size=8000, tie_weights=False, head="softmax")
     model = RNNLM(config, rng=np.random.default_rng(1))
-    inputs, outputs, _ = model.graph("loss", optimizer="adam", clip_norm=0)
-    loss = aesara.function(inputs, outputs)
+    graph = model.loss()
+    loss = aesara.function(graph.arguments, graph.results)
     tokens = np.random.default_rng(2).integers(8000, size=(6, 5), dtype="int32")
     losses, state = loss(tokens[:-1], tokens[1:], np.ones((5, 5), "float32"), *model.initial_state(5))
     assert losses.dtype == state.dtype == np.float32
@@ -391,7 +391,7 @@ def run(cell, *, mask=None, backwards=False, num_states=None):
     symbols = {name: T.as_tensor_variable(value) for name, value in fixed.items()}
     context = [symbols.pop("context")] if symbols else []
     arrays = [T.as_tensor_variable(array) for array in (projected, mask, *state)]
-    outputs, final = unroll(cell, *arrays[:2], arrays[2:], params=symbols, context=context, backwards=backwards)
+    (outputs,), final = unroll(cell, *arrays[:2], arrays[2:], params=symbols, context=context, backwards=backwards)
     actual = aesara.function([], [outputs, *final])()
 
     expected = np.zeros_like(projected)

@@ -1,4 +1,4 @@
-"""Vocabulary and parts of a corpus; a plain reference, and the counts of the novels."""
+"""Loading a corpus: its parts and vocabulary, compared with a simple implementation, and errors."""
 
 import math
 from collections import Counter
@@ -37,7 +37,7 @@ def numbered(first, last):
 
 
 def reference(files, valid_fraction, test_fraction, size):
-    """Parts and vocabulary by plain lists of lines."""
+    """Returns the vocabulary and the parts, computed with plain lists of lines."""
     parts = [], [], []
     for text in files:
         lines = [line.split() for line in text.split("\n") if line.strip()]
@@ -173,5 +173,5 @@ def test_training_files_must_be_named():
 
 
 def test_standard_input_is_there_once():
-    with pytest.raises(UserError, match="- is given twice"):
+    with pytest.raises(UserError, match="standard input can be read only once, but - is given twice"):
         load_corpus(CorpusConfig(train=("-",), valid="-"), PLAIN)

@@ -9,16 +9,19 @@ from conftest import ENGINES
 from tiny_runs import SIZES, sentences
 
 from theano_rnn.cli.main import command
-from theano_rnn.cli.options import given_settings, sections_from
-from theano_rnn.cli.run_settings import SECTIONS
+from theano_rnn.cli.options import given_settings, recipes, sections_from, settings_file
+from theano_rnn.cli.run_settings import all_sections
+from theano_rnn.settings.base import UserError
 from theano_rnn.settings.training import resolved_head
 
-RECIPES = {path.stem: path for path in sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))}
+SECTIONS = dict(all_sections())
+RECIPES = recipes()
 NAMES = {"austen", "ptb-cpu-15min", "ptb-small", "ptb-medium", "ptb-awd", "char-cpu-30min", "char-shakespeare"}
 
 
 def sections_of(name):
-    return sections_from(given_settings(argparse.Namespace(config=str(RECIPES[name])), SECTIONS), SECTIONS)
+    named = given_settings(argparse.Namespace(config=name), SECTIONS.values(), others=("task",))
+    return sections_from(named, SECTIONS)
 
 
 def test_these_are_the_recipes():
@@ -29,8 +32,21 @@ def test_these_are_the_recipes():
 def test_a_recipe_says_what_it_is_for(name):
     text = RECIPES[name].read_text()
     assert all(f"\n# {title}  " in text for title in ("Corpus", "Published", "Reached"))
-    assert f"--config recipes/{name}.toml" in text
+    assert f" --config {name} " in text.replace("\n", " ")
     assert sections_of(name)["training"].seed == 1
+
+
+def test_a_recipe_is_found_by_its_name_unless_a_file_has_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert settings_file("austen") == RECIPES["austen"]
+    assert settings_file(str(RECIPES["austen"])) == RECIPES["austen"]
+    Path("austen").mkdir()
+    assert settings_file("austen") == RECIPES["austen"]
+    Path("ptb-small").write_text("epochs = 2")
+    assert settings_file("ptb-small") == Path("ptb-small")
+    with pytest.raises(UserError, match="^--config ptb: no such file or recipe") as caught:
+        settings_file("ptb")
+    assert str(caught.value).endswith(": " + ", ".join(sorted(NAMES)))
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -52,7 +68,7 @@ def test_a_recipe_run_twice_gives_the_same_bytes(name, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     Path("text.txt").write_text("\n".join(sentences(40)))
     head = ["--cutoffs", "5"] if sections_of(name)["model"].cutoffs else []
-    line = ["--config", str(RECIPES[name]), *SIZES, *head, "--batch-size", "4", "--bptt-steps", "10", "--epochs", "1",
+    line = ["--config", name, *SIZES, *head, "--batch-size", "4", "--bptt-steps", "10", "--epochs", "1",
             "--train", "text.txt", "--valid", "text.txt", "--engine", ENGINES[-1]]  # fmt: skip
     for run in ("first", "second"):
         status = command("train", [*line, "--checkpoint", f"{run}.safetensors"], prog="train")

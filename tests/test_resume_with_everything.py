@@ -19,7 +19,7 @@ from theano_rnn.learning.schedules import SCHEDULES
 from theano_rnn.model import RNNLM
 from theano_rnn.settings.network import ModelConfig
 from theano_rnn.settings.training import TrainingConfig
-from theano_rnn.tasks.fill import Cloze
+from theano_rnn.tasks.cloze import Cloze
 from theano_rnn.training import Progress, Run, fit
 
 ENGINE = ENGINES[-1]
@@ -58,9 +58,9 @@ def go_on(run, train, config, stop_at=None):
     """Validation is made up: its loss falls, then rises, so that rates are halved and averages begin."""
 
     def evaluate():
-        return Evaluation([3.0, 2.0, 4.0, 3.5][min(run.progress.epoch, 3)], 1)
+        return Evaluation({"loss": [3.0, 2.0, 4.0, 3.5][min(run.progress.epoch, 3)]}, 1)
 
-    fit(run, train, lambda epoch: batches_of(config, epoch), evaluate, config, watcher=Stopping(stop_at))
+    fit(run, train, lambda epoch: batches_of(config, epoch), evaluate, config, callback=Stopping(stop_at))
 
 
 def everything(run):

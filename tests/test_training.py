@@ -8,10 +8,11 @@ import pytest
 
 from theano_rnn.learning.batching import Batch
 from theano_rnn.learning.checkpoint import values_of
-from theano_rnn.learning.evaluation import Evaluation, perplexity
-from theano_rnn.learning.schedules import SCHEDULES, is_triggered
+from theano_rnn.learning.evaluation import Evaluation
+from theano_rnn.learning.measures import perplexity
+from theano_rnn.learning.schedules import SCHEDULES, should_start_averaging
 from theano_rnn.settings.training import TrainingConfig
-from theano_rnn.training import DivergedError, Progress, Run, Watcher, fit
+from theano_rnn.training import Callback, DivergedError, Progress, Run, fit
 
 BATCHES = 5
 
@@ -52,7 +53,7 @@ def batches_of_epoch(epoch):
             for i, n in enumerate(order)]  # fmt: skip
 
 
-class Recorder(Watcher):
+class Recorder(Callback):
     def __init__(self, run=None, stop_after=None):
         self.run, self.stop_after = run, stop_after
         self.losses, self.records, self.saves = [], [], []
@@ -79,49 +80,49 @@ def start():
     return Run(model, Progress(learning_rate=0.1), values_of(model.params))
 
 
-def trained(run, watcher=None, epochs=3, validation=(3.0, 2.0, 2.5, 2.4), settings=None, **options):
-    watcher = watcher or Recorder()
-    watcher.run = run
+def trained(run, callback=None, epochs=3, validation=(3.0, 2.0, 2.5, 2.4), settings=None, **options):
+    callback = callback or Recorder()
+    callback.run = run
     config = TrainingConfig(**{"epochs": epochs, "schedule": "plateau"} | (settings or {}))
 
     def evaluate():
-        return Evaluation(10 * validation[run.progress.epoch], 10)
+        return Evaluation({"loss": 10 * validation[run.progress.epoch]}, 10)
 
     ended = fit(
-        run, run.model.train, batches_of_epoch, options.pop("evaluate", evaluate), config, watcher=watcher, **options
+        run, run.model.train, batches_of_epoch, options.pop("evaluate", evaluate), config, callback=callback, **options
     )
-    return ended, watcher
+    return ended, callback
 
 
 def test_every_batch_of_every_epoch_is_one_step():
     run = start()
-    ended, watcher = trained(run)
+    ended, callback = trained(run)
     assert ended == "finished"
-    assert len(watcher.losses) == run.progress.step == 3 * BATCHES
+    assert len(callback.losses) == run.progress.step == 3 * BATCHES
     assert run.progress.epoch == 3
 
 
 def test_the_learning_rate_is_halved_when_validation_loss_rises_and_only_then():
     run = start()
-    _, watcher = trained(run, epochs=4)
-    assert [record["learning_rate"] for record in watcher.records] == [0.1, 0.1, 0.1, 0.05]
+    _, callback = trained(run, epochs=4)
+    assert [record["learning_rate"] for record in callback.records] == [0.1, 0.1, 0.1, 0.05]
     assert run.progress.learning_rate == 0.05
 
 
 def test_the_best_parameters_are_those_of_the_lowest_validation_loss():
     run = start()
-    _, watcher = trained(run)
-    second_epoch = watcher.saves[1][1]["w"]
+    _, callback = trained(run)
+    second_epoch = callback.saves[1][1]["w"]
     np.testing.assert_array_equal(run.best["w"], second_epoch)
-    assert (run.progress.best_loss, run.progress.best_step) == (2.0, 2 * BATCHES)
+    assert (run.progress.best_value, run.progress.best_step) == (2.0, 2 * BATCHES)
     assert run.model.params["w"].value != run.best["w"]
 
 
 def test_a_record_says_what_the_epoch_was():
     run = start()
-    _, watcher = trained(run)
-    record = watcher.records[1]
-    losses = watcher.losses[BATCHES : 2 * BATCHES]
+    _, callback = trained(run)
+    record = callback.records[1]
+    losses = callback.losses[BATCHES : 2 * BATCHES]
     assert record["epoch"] == 2
     assert record["step"] == 2 * BATCHES
     assert record["train_loss"] == pytest.approx(np.mean(losses))
@@ -154,28 +155,28 @@ def test_stopped_and_resumed_anywhere_equals_uninterrupted(stop_after):
 
 def test_an_interrupted_validation_is_made_again():
     run = start()
-    ended, watcher = trained(run, evaluate=lambda: None)
+    ended, callback = trained(run, evaluate=lambda: None)
     assert ended == "stopped"
     assert (run.progress.epoch, run.progress.batch) == (0, BATCHES)
-    assert len(watcher.saves) == 1
+    assert len(callback.saves) == 1
     ended, _ = trained(run)
     assert (ended, run.progress.step) == ("finished", 3 * BATCHES)
 
 
 def test_a_checkpoint_is_written_when_its_time_has_come():
     ticks = iter(range(10_000))
-    _, watcher = trained(start(), clock=lambda: float(next(ticks)), save_seconds=6.0, epochs=1)
-    assert watcher.events.count("save") > 1
-    assert watcher.events[-2:] == ["save", "record"]
+    _, callback = trained(start(), clock=lambda: float(next(ticks)), save_seconds=6.0, epochs=1)
+    assert callback.events.count("save") > 1
+    assert callback.events[-2:] == ["save", "record"]
 
 
 def test_time_that_is_up_ends_with_a_validation_and_a_record_that_is_not_kept():
     ticks = iter(range(10_000))
     run = start()
-    ended, watcher = trained(run, clock=lambda: float(next(ticks)), max_seconds=7.0)  # a step takes one tick
+    ended, callback = trained(run, clock=lambda: float(next(ticks)), max_seconds=7.0)  # a step takes one tick
     assert ended == "out of time"
-    assert len(watcher.losses) == 7
-    assert [record["step"] for record in watcher.records] == [BATCHES, 7]
+    assert len(callback.losses) == 7
+    assert [record["step"] for record in callback.records] == [BATCHES, 7]
     assert [record["step"] for record in run.progress.records] == [BATCHES]
     ended, _ = trained(run)
     assert (ended, run.progress.step) == ("finished", 3 * BATCHES)
@@ -183,47 +184,47 @@ def test_time_that_is_up_ends_with_a_validation_and_a_record_that_is_not_kept():
 
 def test_time_that_is_up_at_an_epochs_end_needs_no_second_validation():
     ticks = iter(range(10_000))
-    ended, watcher = trained(start(), clock=lambda: float(next(ticks)), max_seconds=float(BATCHES))
+    ended, callback = trained(start(), clock=lambda: float(next(ticks)), max_seconds=float(BATCHES))
     assert ended == "out of time"
-    assert watcher.events == ["save", "record"]
+    assert callback.events == ["save", "record"]
 
 
 def test_time_that_is_up_in_an_interrupted_validation_still_saves():
     ticks = iter(range(10_000))
     run = start()
-    ended, watcher = trained(run, clock=lambda: float(next(ticks)), max_seconds=2.0, evaluate=lambda: None)
-    assert (ended, watcher.events) == ("out of time", ["save"])
+    ended, callback = trained(run, clock=lambda: float(next(ticks)), max_seconds=2.0, evaluate=lambda: None)
+    assert (ended, callback.events) == ("out of time", ["save"])
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_stops_without_saving(bad):
     run = start()
     run.model.train = lambda *arrays: [np.asarray(bad), arrays[3]]
-    watcher = Recorder()
+    callback = Recorder()
     with pytest.raises(DivergedError, match=r"the loss is (nan|inf) at step 1"):
-        trained(run, watcher)
-    assert not watcher.saves
+        trained(run, callback)
+    assert not callback.saves
 
 
 def test_a_validation_loss_that_is_no_number_stops_without_saving():
-    watcher = Recorder()
+    callback = Recorder()
     with pytest.raises(DivergedError, match="validation loss is nan"):
-        trained(start(), watcher, validation=[math.nan])
-    assert not watcher.saves
+        trained(start(), callback, validation=[math.nan])
+    assert not callback.saves
 
 
 def test_parameters_that_are_no_numbers_are_never_saved():
     run = start()
     run.model.train = lambda *arrays: [np.asarray(1.0), run.model.params["w"].set_value([np.nan])]
-    watcher = Recorder(stop_after=1)
+    callback = Recorder(stop_after=1)
     with pytest.raises(DivergedError, match="w is no longer finite after step 1"):
-        trained(run, watcher)
-    assert not watcher.saves
+        trained(run, callback)
+    assert not callback.saves
 
 
 def test_a_stop_between_epochs_is_a_stop():
     run = start()
-    ended, watcher = trained(run, Recorder(stop_after=None), epochs=2)
+    ended, callback = trained(run, Recorder(stop_after=None), epochs=2)
     assert ended == "finished"
 
     class StopAtEpoch(Recorder):
@@ -231,15 +232,15 @@ def test_a_stop_between_epochs_is_a_stop():
             return bool(self.records)
 
     run = start()
-    ended, watcher = trained(run, StopAtEpoch())
+    ended, callback = trained(run, StopAtEpoch())
     assert (ended, run.progress.epoch, run.progress.batch) == ("stopped", 1, 0)
-    assert watcher.events == ["save", "record"]
+    assert callback.events == ["save", "record"]
 
 
-def test_a_watcher_may_be_left_as_it_is():
+def test_a_callback_may_be_left_as_it_is():
     run = start()
-    assert fit(run, run.model.train, batches_of_epoch, lambda: Evaluation(1.0, 1), TrainingConfig(epochs=1),
-               watcher=Watcher()) == "finished"  # fmt: skip
+    assert fit(run, run.model.train, batches_of_epoch, lambda: Evaluation({"loss": 1.0}, 1), TrainingConfig(epochs=1),
+               callback=Callback()) == "finished"  # fmt: skip
 
 
 def with_rates(run):
@@ -259,11 +260,11 @@ def with_rates(run):
 def test_a_schedule_gives_the_rate_of_every_step(schedule, schedule_steps):
     run = start()
     rates = with_rates(run)
-    _, watcher = trained(run, settings={"schedule": schedule, "warmup": 0.25, "schedule_steps": schedule_steps})
+    _, callback = trained(run, settings={"schedule": schedule, "warmup": 0.25, "schedule_steps": schedule_steps})
     budget = schedule_steps or 3 * BATCHES
     expected = [0.1 * SCHEDULES[schedule](step, budget, warmup=0.25) for step in range(3 * BATCHES)]
     np.testing.assert_allclose(rates, expected, rtol=1e-12)
-    assert [record["learning_rate"] for record in watcher.records] == expected[BATCHES - 1 :: BATCHES]
+    assert [record["learning_rate"] for record in callback.records] == expected[BATCHES - 1 :: BATCHES]
     assert run.progress.learning_rate == 0.1  # validation loss has risen, which is not the schedule's business
 
 
@@ -273,17 +274,17 @@ def test_a_shorter_window_has_a_smaller_rate():
 
     def batches(epoch):
         whole = batches_of_epoch(epoch)[0]
-        return [whole._replace(mask=np.array([[1.0, 1, 1], [0, 0, 0]])), whole]
+        return [whole._replace(rate_factor=0.5), whole]
 
-    config = TrainingConfig(epochs=1, schedule="constant", random_windows=True, bptt_steps=2)
-    fit(run, run.model.train, batches, lambda: Evaluation(1.0, 1), config, watcher=Watcher())
+    config = TrainingConfig(epochs=1, schedule="constant")
+    fit(run, run.model.train, batches, lambda: Evaluation({"loss": 1.0}, 1), config, callback=Callback())
     assert rates == [0.05, 0.1]
 
 
 def test_training_ends_when_its_patience_does():
     run = start()
-    ended, watcher = trained(run, epochs=6, validation=(3.0, 2.0, 2.5, 2.4, 1.0, 1.0), settings={"patience": 2})
-    assert ended == "finished" and len(watcher.records) == 4
+    ended, callback = trained(run, epochs=6, validation=(3.0, 2.0, 2.5, 2.4, 1.0, 1.0), settings={"patience": 2})
+    assert ended == "finished" and len(callback.records) == 4
     again, _ = trained(run, epochs=6, settings={"patience": 2})
     assert again == "finished" and run.progress.epoch == 4
 
@@ -295,11 +296,11 @@ def test_averages_are_what_is_validated_and_kept():
 
     def evaluate():
         seen.append(float(run.model.params["w"].value[0]))
-        return Evaluation(2.0 if run.progress.epoch == 0 else 3.0, 1)
+        return Evaluation({"loss": 2.0 if run.progress.epoch == 0 else 3.0}, 1)
 
-    _, watcher = trained(run, evaluate=evaluate)
+    _, callback = trained(run, evaluate=evaluate)
     assert seen == [7.0] * 3 and run.best["w"] == 7.0
-    assert run.model.params["w"].value == watcher.saves[-1][1]["w"] != 7.0
+    assert run.model.params["w"].value == callback.saves[-1][1]["w"] != 7.0
 
 
 def test_an_interrupted_validation_of_averages_gives_the_parameters_back():
@@ -323,6 +324,6 @@ def test_asgd_begins_to_average_when_validation_loss_no_longer_falls():
             count.set_value(count.value + (count.value >= 0))  # as an epoch of steps would
 
     trained(run, Following(), epochs=9, validation=losses, settings={"optimizer": "asgd"})
-    first = next(n for n in range(10) if is_triggered(losses[:n]))
+    first = next(n for n in range(10) if should_start_averaging(losses[:n]))
     assert began == [-1] * (first - 1) + list(range(10 - first))
     assert run.progress.learning_rate == 0.1

@@ -17,7 +17,7 @@ from conftest import ENGINES
 import theano_rnn.model
 from theano_rnn.cli.main import command
 from theano_rnn.learning.checkpoint import assign, values_of
-from theano_rnn.training import Watcher
+from theano_rnn.training import Callback
 
 ENGINE = ENGINES[-1]  # C takes long to compile
 SIZES = ["--embedding-size", "3", "--hidden-size", "4"]
@@ -68,13 +68,13 @@ def run(name, *arguments, engine=ENGINE):
     return command(name, [*map(str, arguments), *flags], prog=f"theano-rnn {name}")
 
 
-class Stopping(Watcher):
+class Stopping(Callback):
     """Stops `fit` after a step."""
 
     def __init__(self, at_step):
         self.at_step, self.step = at_step, 0
 
-    def on_step(self, progress, loss, tokens, batches):
+    def on_step(self, progress, loss, num_targets, num_batches):
         self.step = progress.step
 
     def should_stop(self):

@@ -2,6 +2,6 @@
 
 from theano_rnn.engine.aesara_flags import prepare as _prepare
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _prepare()  # before anything imports aesara, which fails without it

@@ -1,4 +1,18 @@
-"""Files to a corpus: a vocabulary, and ids for training, validation and test, all on disk.
+"""Turn text files into a corpus: a vocabulary, and the ids of the training, validation and test parts.
+
+A network reads numbers, not text. `load_corpus` makes them in six steps:
+
+1. File to characters: open, decompress, decode and check each file (`text/sources.py`).
+2. Characters to sentences: split paragraphs with NLTK's Punkt (`text/reading.py` streams the text, `text/words.py`
+   finds the sentences).
+3. Sentences to tokens: NLTK's word tokenizer (`text/words.py`). Several processes share steps 2 and 3, and a cache on
+   disk keeps their result for the next run (`text/tokenizing.py`).
+4. Tokens to parts: split each training file into training, validation and test (here).
+5. Training part to `Vocabulary`: count its words and keep the most frequent ones (`text/vocabulary.py`), or extend the
+   vocabulary of an existing model (`text/vocabulary_extension.py`).
+6. Tokens to ids: look each token up in the vocabulary (here). The result is a `Corpus`.
+
+Texts may be larger than memory, so ids stay on disk and are mapped into memory when they are read.
 
 >>> import tempfile, pathlib, os
 >>> with tempfile.TemporaryDirectory() as folder:
@@ -27,25 +41,20 @@ import numpy.typing as npt
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import CorpusConfig, TextConfig
 from theano_rnn.text.corpus_cache import BLOCK_IDS, IdFile
-from theano_rnn.text.reading import read_sentences
 from theano_rnn.text.sources import Source
-from theano_rnn.text.tokenizing import Progress, TokenizedFile, tokenize, tokenize_file
+from theano_rnn.text.tokenizing import Progress, TokenizedFile, tokenize_file, tokenize_source
 from theano_rnn.text.vocabulary import Vocabulary
-from theano_rnn.text.vocabulary_extension import with_new_words
+from theano_rnn.text.vocabulary_extension import extend_vocabulary
 
-__all__ = [
-    "Corpus", "Progress", "Source", "TokenizedFile", "encode", "encode_file", "load_corpus", "read_sentences",
-    "tokenize_file",
-]  # fmt: skip
+__all__ = ["Corpus", "encode_file", "encode_source", "load_corpus"]
 
 Ids = npt.NDArray[np.int32]
-Part = tuple[TokenizedFile, int, int]  # a file, and where in its ids the part starts and ends
 
 
 class Corpus(NamedTuple):
-    """What a model learns from: a vocabulary and ids, int32, shape (tokens,), `eos_id` at each sentence's end.
+    """A vocabulary and the ids of each part, int32, shape (tokens,); `eos_id` ends each sentence.
 
-    `fingerprint` is the SHA-256 of all of them, hexadecimal: it changes if and only if one of them does.
+    `fingerprint` is the SHA-256 of all of them, hexadecimal: it changes if and only if one of them changes.
     """
 
     vocabulary: Vocabulary
@@ -55,149 +64,191 @@ class Corpus(NamedTuple):
     fingerprint: str
 
 
+class FilePart(NamedTuple):
+    """The ids of a tokenized file from position `start` up to, but not including, `end`."""
+
+    file: TokenizedFile
+    start: int
+    end: int
+
+
 def load_corpus(
     corpus: CorpusConfig,
     text: TextConfig,
     *,
-    known: Vocabulary | None = None,
+    vocabulary: Vocabulary | None = None,
     add_words: int = 0,
-    workers: int | None = None,
+    num_workers: int | None = None,
     progress: Progress | None = None,
 ) -> Corpus:
-    """The vocabulary and the ids of the files that `corpus` names, cut as it says.
+    """Returns the vocabulary and the ids of the files that `corpus` names.
 
-    Of the n sentences of each training file (with `unit="char"`: characters) the first `floor(n * (1 - valid_fraction
-    - test_fraction))` are for training, those up to `floor(n * (1 - test_fraction))` for validation, the rest for the
-    test. The vocabulary knows the training part only; or it is `known`, and `add_words` of that part at most.
-    `progress` starts again with each file.
+    A training file of n sentences (with `unit="char"`: n characters) is split in order: training gets the first
+    `floor(n * (1 - valid_fraction - test_fraction))`, validation those up to `floor(n * (1 - test_fraction))`, the test
+    the rest.
+
+    Parameters
+    ----------
+    corpus
+        Files, fractions, and the size of the vocabulary.
+    text
+        How text becomes tokens.
+    vocabulary
+        The vocabulary of an existing model. If None, one is built, from the training part only.
+    add_words
+        Extend `vocabulary` by at most this many new words of the training part.
+    num_workers, progress
+        As in `tokenize_file`; `progress` starts again with each file.
 
     Raises
     ------
     OSError, UserError
-        As `tokenize_file`.
+        As in `tokenize_file`.
     UserError
-        No training file is named, a part is empty, or there are fewer than two tokens to train on.
+        If no training file is named, the validation part is empty, or the training part has fewer than two tokens.
     """
     if not corpus.train:
         raise UserError("train must name at least one file")
-    read = {path: tokenize_file(path, text, workers=workers, progress=progress) for path in named_files(corpus)}
-    train, valid, test = parts(corpus, text, [read[path] for path in corpus.train])
+    files = {path: tokenize_file(path, text, num_workers=num_workers, progress=progress) for path in file_names(corpus)}
+    train, valid, test = split_files(corpus, text, [files[path] for path in corpus.train])
     if corpus.valid is not None:
-        valid = [whole(read[corpus.valid])]
+        valid = [whole_file(files[corpus.valid])]
     if corpus.test is not None:
-        test = [whole(read[corpus.test])]
-    types, counts = count(train)
+        test = [whole_file(files[corpus.test])]
+    types, counts = count_types(train)
     if counts.sum() < 2:
-        raise UserError(f"the training part has {counts.sum()} tokens: give more text, or smaller fractions")
+        has_lines = text.unit == "char" or text.sentences == "line"
+        hint = "" if has_lines else ", or add --sentences line if each line is one sentence"
+        raise UserError(
+            f"the training part has {counts.sum()} tokens, too few to train on: "
+            f"add text, lower --valid-fraction or --test-fraction{hint}"
+        )
     if not any(end > start for _, start, end in valid):
         raise UserError(
             f"the validation part is empty (valid_fraction {corpus.valid_fraction:g}): "
-            "give more text, a larger --valid-fraction, or a file with --valid"
+            "add text, raise --valid-fraction, or name a file with --valid"
         )
-    if known is None:
+    if vocabulary is None:
         vocabulary = Vocabulary.from_counts(types, counts, corpus.vocab_size, corpus.min_count, text)
     else:
-        vocabulary = with_new_words(known, types, counts, add_words)
+        vocabulary = extend_vocabulary(vocabulary, types, counts, add_words)
     digest = hashlib.sha256(json.dumps(vocabulary.to_json(), sort_keys=True).encode())
     arrays = []
-    for name, these in (("train", train), ("valid", valid), ("test", test)):
-        arrays.append(encode_parts(these, vocabulary, digest))
+    for name, parts in (("train", train), ("valid", valid), ("test", test)):
+        arrays.append(encode_parts(parts, vocabulary, digest))
         digest.update(f"{name} {arrays[-1].size} ".encode())
     return Corpus(vocabulary, arrays[0], arrays[1], arrays[2] if test else None, digest.hexdigest())
+
+
+def file_names(corpus: CorpusConfig) -> list[str]:
+    """Returns the names of all files to read, each once.
+
+    Raises
+    ------
+    UserError
+        If standard input is named twice: its text is gone after the first reading.
+    """
+    names = [*corpus.train, *(path for path in (corpus.valid, corpus.test) if path is not None)]
+    if names.count("-") > 1:
+        raise UserError("standard input can be read only once, but - is given twice: name a file instead")
+    return list(dict.fromkeys(names))
+
+
+def split_files(corpus: CorpusConfig, text: TextConfig, files: Sequence[TokenizedFile]) -> tuple[list[FilePart], ...]:
+    """Split each training file into its training, validation and test parts.
+
+    Raises
+    ------
+    UserError
+        If the fractions leave nothing to train on.
+    """
+    test_fraction = Fraction(str(corpus.test_fraction)) if corpus.valid is None and corpus.test is None else Fraction(0)
+    valid_fraction = Fraction(str(corpus.valid_fraction)) if corpus.valid is None else Fraction(0)
+    if valid_fraction + test_fraction >= 1:
+        raise UserError(
+            f"valid_fraction + test_fraction must be less than 1, got {corpus.valid_fraction:g} + "
+            f"{corpus.test_fraction:g}: lower one of them, to leave text to train on"
+        )
+    train: list[FilePart] = []
+    valid: list[FilePart] = []
+    test: list[FilePart] = []
+    for file in files:
+        train_end = split_position(file, text, 1 - valid_fraction - test_fraction)
+        valid_end = split_position(file, text, 1 - test_fraction)
+        train.append(FilePart(file, 0, train_end))
+        valid.append(FilePart(file, train_end, valid_end))
+        if test_fraction:
+            test.append(FilePart(file, valid_end, file.ids.size))
+    return train, valid, test
+
+
+def split_position(file: TokenizedFile, text: TextConfig, fraction: Fraction) -> int:
+    """Returns the number of ids in the first `fraction` of a file's sentences (with `unit="char"`: characters).
+
+    A `Fraction` keeps this exact: with floats, 1 - 0.05 - 0.05 might round to one sentence fewer.
+    """
+    if text.unit == "char":
+        return floor(file.ids.size * fraction)
+    blocks = range(0, file.ids.size, BLOCK_IDS)
+    ends = np.concatenate([start + np.flatnonzero(file.ids[start : start + BLOCK_IDS] == 0) for start in blocks])
+    num_sentences = floor(ends.size * fraction)
+    return int(ends[num_sentences - 1]) + 1 if num_sentences else 0
+
+
+def whole_file(file: TokenizedFile) -> FilePart:
+    """Returns the part that covers all ids of a file."""
+    return FilePart(file, 0, file.ids.size)
+
+
+def count_types(parts: Sequence[FilePart]) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Returns the types (distinct tokens) of the files, and how often each occurs in `parts`."""
+    numbers: dict[str, int] = {}
+    total = np.zeros(0, np.int64)
+    for (ids, types), start, end in parts:
+        counts = np.zeros(len(types), np.int64)
+        for block in range(start, end, BLOCK_IDS):
+            counts += np.bincount(ids[block : min(block + BLOCK_IDS, end)], minlength=len(types))
+        positions = np.array([numbers.setdefault(word, len(numbers)) for word in types[1:]], np.int64)
+        total = np.concatenate([total, np.zeros(len(numbers) - total.size, np.int64)])
+        total[positions] += counts[1:]
+    return list(numbers), total
+
+
+def encode_parts(parts: Sequence[FilePart], vocabulary: Vocabulary, digest: hashlib._Hash) -> Ids:
+    """Returns the vocabulary's ids of the parts, concatenated; also adds them to `digest`."""
+    encoded = IdFile()
+    for (ids, types), start, end in parts:
+        new_ids = np.array([vocabulary.eos_id, *map(vocabulary.token_to_id, types[1:])], np.int32)
+        for block in range(start, end, BLOCK_IDS):
+            block_ids = new_ids[ids[block : min(block + BLOCK_IDS, end)]]
+            digest.update(block_ids)
+            encoded.append(block_ids)
+    return encoded.array()
 
 
 def encode_file(
     path: str | os.PathLike[str],
     vocabulary: Vocabulary,
     *,
-    workers: int | None = None,
+    num_workers: int | None = None,
     progress: Progress | None = None,
 ) -> Ids:
-    """The ids of a whole file under a vocabulary, int32, shape (tokens,), on disk; `eos_id` ends each sentence.
+    """Returns the ids of a file under an existing vocabulary, int32, shape (tokens,), mapped from disk.
+
+    `eos_id` ends each sentence.
 
     Raises
     ------
     OSError, UserError
-        As `tokenize_file`.
+        As in `tokenize_file`.
     """
     with Source(path) as source:
-        return encode(source, vocabulary, workers=workers, progress=progress)
+        return encode_source(source, vocabulary, num_workers=num_workers, progress=progress)
 
 
-def encode(
-    source: Source, vocabulary: Vocabulary, *, workers: int | None = None, progress: Progress | None = None
+def encode_source(
+    source: Source, vocabulary: Vocabulary, *, num_workers: int | None = None, progress: Progress | None = None
 ) -> Ids:
-    """`encode_file` of an open file."""
-    tokenized = tokenize(source, vocabulary.text, workers=workers, progress=progress)
-    return encode_parts([whole(tokenized)], vocabulary, hashlib.sha256())
-
-
-def named_files(corpus: CorpusConfig) -> list[str]:
-    """All files, each once."""
-    given = [*corpus.train, *(path for path in (corpus.valid, corpus.test) if path is not None)]
-    if given.count("-") > 1:
-        raise UserError("standard input can be read once only, - is given twice")
-    return list(dict.fromkeys(given))
-
-
-def parts(corpus: CorpusConfig, text: TextConfig, files: Sequence[TokenizedFile]) -> tuple[list[Part], ...]:
-    """What of each training file is for training, validation and test."""
-    test_fraction = Fraction(str(corpus.test_fraction)) if corpus.valid is None and corpus.test is None else Fraction(0)
-    valid_fraction = Fraction(str(corpus.valid_fraction)) if corpus.valid is None else Fraction(0)
-    if valid_fraction + test_fraction >= 1:
-        raise UserError(
-            f"valid_fraction and test_fraction leave nothing to train on: "
-            f"{corpus.valid_fraction:g} + {corpus.test_fraction:g} must be less than 1"
-        )
-    train: list[Part] = []
-    valid: list[Part] = []
-    test: list[Part] = []
-    for file in files:
-        first = cut(file, text, 1 - valid_fraction - test_fraction)
-        second = cut(file, text, 1 - test_fraction)
-        train.append((file, 0, first))
-        valid.append((file, first, second))
-        if test_fraction:
-            test.append((file, second, file.ids.size))
-    return train, valid, test
-
-
-def cut(file: TokenizedFile, text: TextConfig, share: Fraction) -> int:
-    """Where the first `share` of a file's sentences (characters) ends; exact, however the share is written."""
-    if text.unit == "char":
-        return floor(file.ids.size * share)
-    blocks = range(0, file.ids.size, BLOCK_IDS)
-    ends = np.concatenate([start + np.flatnonzero(file.ids[start : start + BLOCK_IDS] == 0) for start in blocks])
-    num_sentences = floor(ends.size * share)
-    return int(ends[num_sentences - 1]) + 1 if num_sentences else 0
-
-
-def whole(file: TokenizedFile) -> Part:
-    """All of a file."""
-    return file, 0, file.ids.size
-
-
-def count(train: Sequence[Part]) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """The types of the files, and how often each occurs in the parts."""
-    numbers: dict[str, int] = {}
-    total = np.zeros(0, np.int64)
-    for (ids, types), start, end in train:
-        counts = np.zeros(len(types), np.int64)
-        for block in range(start, end, BLOCK_IDS):
-            counts += np.bincount(ids[block : min(block + BLOCK_IDS, end)], minlength=len(types))
-        places = np.array([numbers.setdefault(word, len(numbers)) for word in types[1:]], np.int64)
-        total = np.concatenate([total, np.zeros(len(numbers) - total.size, np.int64)])
-        total[places] += counts[1:]
-    return list(numbers), total
-
-
-def encode_parts(these: Sequence[Part], vocabulary: Vocabulary, digest: hashlib._Hash) -> Ids:
-    """The ids of the parts, one after another, under a vocabulary; `digest` sees them too."""
-    encoded = IdFile()
-    for (ids, types), start, end in these:
-        new_ids = np.array([vocabulary.eos_id, *map(vocabulary.token_to_id, types[1:])], np.int32)
-        for block in range(start, end, BLOCK_IDS):
-            piece = new_ids[ids[block : min(block + BLOCK_IDS, end)]]
-            digest.update(piece)
-            encoded.append(piece)
-    return encoded.array()
+    """Same as `encode_file`, for a file that is already open."""
+    tokenized = tokenize_source(source, vocabulary.text, num_workers=num_workers, progress=progress)
+    return encode_parts([whole_file(tokenized)], vocabulary, hashlib.sha256())

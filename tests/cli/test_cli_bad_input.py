@@ -17,16 +17,16 @@ from theano_rnn.learning.checkpoint import KEY
 
 MODEL = "model.safetensors"
 BAD_TEXTS = {
-    "nothing.txt": "there is no such file",
+    "nothing.txt": "cannot find nothing.txt",
     "folder": "folder",
     "empty.txt": "is empty",
-    "blank.txt": "only blanks",
+    "blank.txt": "only white space",
     "binary.txt": "zero byte",
     "latin1.txt": "not UTF-8 at byte 3",
     "nobody.csv": "no column body",
     "empty.csv": "no text in its column body",
-    "plain.txt.gz": "not a whole gzip file",
-    "text.txt/below.txt": "text.txt/below.txt cannot be read|text.txt/below.txt: ",
+    "plain.txt.gz": "not a complete gzip file",
+    "text.txt/below.txt": "text.txt/below.txt: Not a directory",
 }
 BAD_CHECKPOINTS = {
     "nothing.safetensors": "nothing.safetensors: No such file",
@@ -135,8 +135,8 @@ def test_standard_input_without_text_cannot_be_scored(commands, monkeypatch):
         (["--train", "text.txt", "--valid-fraction", "0"], "validation part is empty"),
         (["--train", "text.txt", "--valid-fraction", "0.6", "--test-fraction", "0.5"], "less than 1"),
         (["--train", "text.txt", "--min-count", "1000"], "vocabulary would be empty"),
-        (["--train", "-", "-"], "standard input can be read once only"),
-        (["--train", "-", "--valid", "-"], "standard input can be read once only"),
+        (["--train", "-", "-"], "standard input can be read only once"),
+        (["--train", "-", "--valid", "-"], "standard input can be read only once"),
         (["--vocab-size", "1"], "--vocab-size must be at least 3, got 1"),
         (["--vocab-size", "-10"], "--vocab-size must be at least 3"),
         (["--hidden-size", "-4"], "--hidden-size must be at least 1, got -4"),
@@ -162,7 +162,7 @@ def test_standard_input_without_text_cannot_be_scored(commands, monkeypatch):
         (["--task", "fill", "--batching", "stream"], "--batching stream is for --task next"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["--hidden", "4"], "unrecognized arguments: --hidden 4"),
-        (["--config", "nothing.toml"], "nothing.toml: No such file"),
+        (["--config", "nothing.toml"], "--config nothing.toml: no such file or recipe. Give a TOML file, or one of"),
         (["--config", "folder"], "folder: Is a directory"),
         (["--config", "latin1.txt"], "latin1.txt is not TOML"),
     ],
@@ -182,11 +182,11 @@ def test_checkpoints_that_cannot_be_used(commands, name, file, message):
     [
         (["--checkpoint", "text.txt/model"], "text.txt/model cannot be written: Not a directory"),
         (["--checkpoint", "/proc/nothing/model"], "/proc/nothing/model cannot be written"),
-        (["--checkpoint", "folder"], "folder is a folder, not a file"),
+        (["--checkpoint", "folder"], "folder is a folder: give the name of a file"),
         (["--checkpoint", "new", "--log", "text.txt/log"], "text.txt/log cannot be written"),
-        (["--checkpoint", "new", "--log", "folder"], "folder is a folder, not a file"),
-        (["--checkpoint", "pipe"], "pipe is not an ordinary file"),
-        (["--checkpoint", "new", "--log", "pipe"], "pipe is not an ordinary file"),
+        (["--checkpoint", "new", "--log", "folder"], "folder is a folder: give the name of a file"),
+        (["--checkpoint", "pipe"], "pipe is not a regular file"),
+        (["--checkpoint", "new", "--log", "pipe"], "pipe is not a regular file"),
         (["--checkpoint", "new", "--log", "folder/../new"], "--log and --checkpoint are the same file"),
         (["--checkpoint", "new.jsonl"], "--log and --checkpoint are the same file"),
         (["--checkpoint", "./text.txt"], "--checkpoint and --train are the same file"),
@@ -194,8 +194,8 @@ def test_checkpoints_that_cannot_be_used(commands, name, file, message):
         (["--checkpoint", "new", "--valid", "valid.txt", "--log", "valid.txt"], "--log and --valid are the same file"),
         (["--checkpoint", "one.txt", "--test", "one.txt"], "--checkpoint and --test are the same file"),
         (["--checkpoint", "x" * 300], "File name too long"),
-        (["--checkpoint", "."], ". is no name of a checkpoint"),
-        (["--checkpoint", ""], "an empty name is no name of a checkpoint"),
+        (["--checkpoint", "."], ". is not a valid checkpoint name"),
+        (["--checkpoint", ""], "an empty name is not a valid checkpoint name"),
     ],
 )  # fmt: skip
 def test_places_where_nothing_can_be_kept(commands, arguments, message):
@@ -219,7 +219,7 @@ def test_text_that_has_changed(commands):
 
 def test_text_that_is_gone(commands):
     (commands.folder / "text.txt").unlink()
-    refused(commands, "text.txt: there is no such file", "train", "--resume", "--checkpoint", MODEL)
+    refused(commands, "cannot find text.txt", "train", "--resume", "--checkpoint", MODEL)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_text_that_is_gone(commands):
         ("score", ["--stream", "--json"], "--json is for sentences"),
         ("score", ["--weights", "1"], "--weights needs --interpolate"),
         ("score", ["--interpolate", "b"], "--interpolate needs either --weights or --fit-weights"),
-        ("score", ["--interpolate", "b", "--weights", "0.5", "0.6"], "--weights must be positive and have the sum 1"),
+        ("score", ["--interpolate", "b", "--weights", "0.5", "0.6"], "--weights must be positive and sum to 1"),
         ("score", ["--log-base", "10"], "argument --log-base: invalid choice"),
         ("generate", ["--num-samples", "0"], "--num-samples must be at least 1, got 0"),
         ("generate", ["--max-tokens", "-1"], "--max-tokens must be at least 0"),

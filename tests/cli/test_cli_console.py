@@ -8,6 +8,9 @@ import pytest
 
 from theano_rnn.cli import console
 from theano_rnn.cli.console import Bar, TrainingDisplay, compiling_progress, describe_loss, say, tokenizing_progress
+from theano_rnn.learning.measures import LOSS, PERPLEXITY
+
+MEASURES = (LOSS, PERPLEXITY)
 
 
 class Terminal(io.StringIO):
@@ -34,7 +37,7 @@ def clock(monkeypatch):
     [(8.91, "loss 8.91, perplexity 7406"), (1.0, "loss 1.000, perplexity 2.72"), (1e9, "perplexity 1014232054735")],
 )
 def test_a_loss_is_told_with_its_perplexity(loss, text):
-    assert text in describe_loss(loss)
+    assert text in describe_loss(loss, MEASURES)
 
 
 def test_a_line_every_five_seconds(clock, capsys):
@@ -103,7 +106,7 @@ def test_compiling_is_silent_where_all_is_cached(capsys):
 
 
 def test_training_says_its_first_step_and_then_one_every_five_seconds(clock, capsys):
-    display, progress = TrainingDisplay(), SimpleNamespace(step=0, epoch=0, batch=1)
+    display, progress = TrainingDisplay(MEASURES, "tokens"), SimpleNamespace(step=0, epoch=0, batch=1)
     display.begin()
     for progress.step in range(1, 9):
         clock.now += 1.0
@@ -117,7 +120,7 @@ def test_training_says_its_first_step_and_then_one_every_five_seconds(clock, cap
 
 def test_training_in_a_terminal_is_a_bar_an_epoch(monkeypatch, capsys):
     terminal = terminal_of(monkeypatch)
-    display, progress = TrainingDisplay(), SimpleNamespace(step=1, epoch=0, batch=1)
+    display, progress = TrainingDisplay(MEASURES, "tokens"), SimpleNamespace(step=1, epoch=0, batch=1)
     display.begin()
     for progress.step in (1, 2):
         display.step(progress, 2.0, 50, 4, 3)

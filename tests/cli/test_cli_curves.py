@@ -12,7 +12,9 @@ from tiny_runs import TINY, Commands, Stopping, log_of
 
 from theano_rnn.cli import session
 from theano_rnn.cli.curves import Curves
-from theano_rnn.model import FEW_ROWS, RNNLM
+from theano_rnn.learning.measures import PERPLEXITY
+from theano_rnn.model import RNNLM
+from theano_rnn.nn.embedding import FEW_ROWS
 from theano_rnn.settings.network import ModelConfig
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -109,9 +111,9 @@ def test_without_matplotlib_the_extra_is_named_once_at_the_end(run, tmp_path, wi
 def test_pictures_come_seldom_and_the_last_always(tmp_path):
     pytest.importorskip("matplotlib")
     now, said = [0.0], []
-    curves = Curves(tmp_path / "a.png", "word", said.append, clock=lambda: now[0])
+    curves = Curves(tmp_path / "a.png", PERPLEXITY, said.append, clock=lambda: now[0])
     curves.draw([])
-    assert not (tmp_path / "a.png").exists() and curves.told() == ""
+    assert not (tmp_path / "a.png").exists() and curves.summary() == ""
     pictures = []
     for second, count, is_last in ((0, 1, False), (9, 2, False), (11, 3, False), (12, 2, True)):
         now[0] = second
@@ -124,7 +126,7 @@ def test_a_picture_that_cannot_be_written_is_said_once(tmp_path):
     pytest.importorskip("matplotlib")
     (tmp_path / "a.png").mkdir()
     said = []
-    curves = Curves(tmp_path / "a.png", "word", said.append)
+    curves = Curves(tmp_path / "a.png", PERPLEXITY, said.append)
     curves.draw(RECORDS)
     curves.draw(RECORDS, is_last=True)
     assert len(said) == 1 and said[0].startswith("the learning curves cannot be drawn, training goes on: ")
@@ -248,7 +250,7 @@ def test_norms_are_those_of_gradients_by_central_differences(head, tie_weights, 
     mask, state = np.ones((6, 3)), model.initial_state(3)
     before = {name: parameter.get_value() for name, parameter in model.params.items()}
     functions = model.compile("train", "loss", engine=ENGINES[-1], clip_norm=0.01, with_norms=True)
-    *_, norms = functions.train(tokens, targets, mask, *state, np.float64(0.1))
+    _, norms, *_ = functions.train(tokens, targets, mask, *state, np.float64(0.1))
     for name, parameter in model.params.items():
         parameter.set_value(before[name])
     for i, (name, parameter) in enumerate(model.params.items()):

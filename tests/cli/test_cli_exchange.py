@@ -1,4 +1,4 @@
-"""export and import: from a checkpoint to PyTorch and back, with the same perplexity, and what they refuse."""
+"""export and import: from a checkpoint to PyTorch and back with the same perplexity, and mistakes."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ MODEL, FILE, BACK = "model.safetensors", "model.pytorch.safetensors", "back.safe
 
 @pytest.fixture
 def commands(tmp_path, monkeypatch, capsys):
-    """In a folder with a checkpoint and a text."""
+    """Runs commands in a folder with a checkpoint and a text."""
     write(tmp_path / MODEL, config_of("lstm", 2))
     (tmp_path / "text.txt").write_text(TEXT)
     return Commands(tmp_path, monkeypatch, capsys)
@@ -86,13 +86,14 @@ def test_onnx_is_written_or_its_extra_named(commands, monkeypatch):
     assert Path("model.onnx").stat().st_size > 1000
     monkeypatch.setitem(sys.modules, "onnx.helper", None)
     again = refused(commands("export", MODEL, "--format", "onnx", "--output", "b.onnx"))
-    assert again == "theano-rnn export: ONNX files need onnx: pip install 'theano_rnn[export]'\n"
+    assert again == ("theano-rnn export: ONNX files need onnx, which is not installed: "
+                     "run pip install 'theano_rnn[export]'\n")  # fmt: skip
     assert not Path("b.onnx").exists()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"head": "adaptive"}, "the adaptive soft-max (train with --head softmax)"), ({"cell": "mogrifier"}, "mogrifier"),
+    [({"head": "adaptive"}, "the adaptive softmax (train with --head softmax)"), ({"cell": "mogrifier"}, "mogrifier"),
      ({"task": "fill"}, "is a fill-in model")],
 )  # fmt: skip
 def test_what_pytorch_lacks_is_refused_by_name_and_nothing_written(commands, options, message):
@@ -106,7 +107,7 @@ def test_a_file_that_is_there_stays_unless_forced(commands):
     commands("export", MODEL)
     before = contents(commands.folder)
     for arguments in (["export", MODEL], ["import", FILE, "--output", MODEL]):
-        assert "is there already: give another --output, or --force" in refused(commands(*arguments))
+        assert "already exists: give another --output, or add --force" in refused(commands(*arguments))
     assert contents(commands.folder) == before
     Path(FILE).write_text("something else")
     assert succeeded(commands("export", MODEL, "--force"))
@@ -133,12 +134,12 @@ def test_no_command_writes_onto_what_it_reads(commands):
 def test_what_cannot_be_read_or_written_is_one_line(commands):
     commands("export", MODEL)
     Path("half").write_bytes(Path(FILE).read_bytes()[:700])
-    assert "half is damaged or no safetensors file" in refused(commands("import", "half", "--output", BACK))
+    assert "half is damaged or not a safetensors file" in refused(commands("import", "half", "--output", BACK))
     assert "nothing: No such file" in refused(commands("import", "nothing", "--output", BACK))
     assert "nothing: No such file" in refused(commands("export", "nothing"))
     assert "is a folder" in refused(commands("export", MODEL, "--output", "."))
     assert "theano-rnn import makes one" in refused(commands("score", FILE, "text.txt"))
-    assert "is a checkpoint of theano_rnn already" in refused(commands("import", MODEL, "--output", BACK))
+    assert "is already a checkpoint of theano_rnn" in refused(commands("import", MODEL, "--output", BACK))
     assert "checkpoint" in refused(commands("import", FILE, "--like", FILE, "--output", BACK))
     assert not Path(BACK).exists()
 

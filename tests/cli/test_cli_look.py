@@ -1,4 +1,4 @@
-"""look: the files that it writes, and what it refuses; the page itself in a browser."""
+"""look: the files that it writes, and mistakes that it reports."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from play_models import checkpoint, opened
 from theano_rnn.cli import look
 from theano_rnn.cli.main import command
 from theano_rnn.text.token_spans import Piece
-from theano_rnn.view.inspection import Reading, read_along
+from theano_rnn.view.inspection import Inspection, inspect_tokens
 from theano_rnn.view.look_page import look_page, ranked_units
 
 TEXT = 'She was happy.\n\n"Oh!" Emma was not at all <b>Zorblax</b>.\n'
@@ -48,7 +48,7 @@ def test_a_page_beside_the_checkpoint(run, tmp_path):
     model, _, _ = opened()
     tokens = [data["words"][token] for token in pieces["tokens"]]
     ids = [model.end_id if token == "</s>" else model.vocabulary.token_to_id(token) for token in tokens]
-    found = read_along(model.function("step"), model.model.initial_state(1), ids, start_id=model.start_id)
+    found = inspect_tokens(model.function("step"), model.model.initial_state(1), ids, start_id=model.start_id)
     assert pieces["surprisals"] == pytest.approx(-found.log_probabilities, abs=1e-4)
     assert [data["words"][i] for i in pieces["guesses"]] == model.vocabulary.decode(found.guesses.ravel())
     assert data["states"]["names"] == ["layer0.h", "layer0.c"] and data["states"]["sizes"] == [5, 5]
@@ -75,22 +75,23 @@ def test_of_a_long_text_the_beginning_is_read(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["model.safetensors", "none.txt"], "none.txt: there is no such file"),
+        (["model.safetensors", "none.txt"], "cannot find none.txt"),
         (["none.safetensors"], "none.safetensors"),
         (["text.txt"], "text.txt"),
         (["model.safetensors", "text.txt", "--output", "text.txt"], "--output must end in .html, got text.txt"),
         (["model.safetensors", "--output", "text.txt/a.html"], "text.txt/a.html cannot be written: Not a directory"),
         (["model.safetensors", "--output", "folder.html"], "folder.html is a folder"),
         (["model.safetensors", "--output", "page.html"],
-         "page.html is there already: give another --output, or --force to replace it"),
-        (["."], ". is no name of a checkpoint"),
-        ([""], "an empty name is no name of a checkpoint"),
+         "page.html already exists: give another --output, or add --force to replace it"),
+        (["."], ". is not a valid checkpoint name"),
+        ([""], "an empty name is not a valid checkpoint name"),
         (["model.safetensors", "--max-tokens", "0"], "--max-tokens must be at least 1, got 0"),
         (["model.safetensors", "--compare", "char.safetensors"], "--compare needs --gradients"),
         (["model.safetensors", "text.txt", "--gradients"], "50 lags need a text of at least 101 tokens, this one has"),
         (["model.safetensors", "-", "--gradients", "--compare", "char.safetensors"], "give a file instead of -"),
         (["model.safetensors", "--gradients", "--lags", "5000"],
-         "--lags 5000 needs windows of 10001 tokens, more than --max-tokens 10000: give more, or fewer --lags"),
+         "--lags 5000 needs windows of 10001 tokens, more than --max-tokens 10000: increase --max-tokens, or use "
+         "fewer --lags"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_touches_nothing(run, tmp_path, arguments, message):
@@ -106,7 +107,7 @@ def test_what_cannot_be_is_one_line_and_touches_nothing(run, tmp_path, arguments
 
 @pytest.mark.parametrize("name", ["text", "checkpoint", "compared"])
 def test_what_is_read_is_never_written_over(run, tmp_path, name):
-    """Not with --force either."""
+    """Not even with --force."""
     suffix = ".png" if name == "compared" else ".html"
     source = tmp_path / {"text": "text.txt"}.get(name, "model.safetensors")
     (tmp_path / f"page{suffix}").write_bytes(content := source.read_bytes())
@@ -129,10 +130,10 @@ def test_a_page_in_a_new_folder_is_replaced_when_asked(run, tmp_path):
 
 
 def test_small_numbers_keep_their_digits():
-    """A probability that a page calls below one in a million, and a unit that hardly moves."""
+    """A very small probability, and a unit whose activation hardly changes."""
     model, _, _ = opened()
     pieces = [Piece("a", "a", 3)] * 2
-    reading = Reading(np.array([-1.5, -30.0]), np.array([[3, 4]] * 2), np.log([[0.123456, 3.21987e-6]] * 2),
+    reading = Inspection(np.array([-1.5, -30.0]), np.array([[3, 4]] * 2), np.log([[0.123456, 3.21987e-6]] * 2),
                       [np.array([[0, 1e-9], [0, -3e-9]], np.float32)])  # fmt: skip
     html = look_page(pieces, reading, names=["layer0.h"], vocabulary=model.vocabulary, end_id=1, about="a model")
     data = json.loads(html.partition('id="reading">')[2].partition("</script>")[0])
@@ -154,12 +155,12 @@ def test_without_matplotlib_the_extra_is_named(run, monkeypatch, tmp_path):
     assert status == 2 and "pip install 'theano_rnn[plot]'" in err
 
 
-def test_names_in_the_picture_are_told_apart():
+def test_labels_in_the_plot_are_unique():
     model, _, _ = opened()
-    names = []
+    labels = []
     for path in ("a/x.safetensors", "b/x.safetensors", "c/x.safetensors", "c/x.safetensors"):
-        names.append(look.unused_name(model, path, names))
-    assert names == ["LSTM", "LSTM x", "LSTM x 2", "LSTM x 3"]
+        labels.append(look.unique_label(model, path, labels))
+    assert labels == ["LSTM", "LSTM x", "LSTM x 2", "LSTM x 3"]
 
 
 def test_a_unit_that_follows_quotes_is_ranked_first():
@@ -172,7 +173,7 @@ def test_a_unit_that_follows_quotes_is_ranked_first():
     units[:, 3] = np.arange(len(tokens)) % 7 / 7
     ranked = {each["title"]: each["units"] for each in ranked_units(units, pieces, end_id=1)}
     assert ranked["inside quotation marks"][0][0] == 17 and ranked["inside quotation marks"][0][1] < -0.95
-    assert ranked["place in the sentence"][0] == [3, 1.0]
+    assert ranked["position in the sentence"][0] == [3, 1.0]
     assert len(ranked["capital letters"]) == 10
 
 
@@ -180,7 +181,7 @@ def test_texts_that_look_like_html_stay_data():
     model, _, _ = opened()
     bad = "</script><script>alert(1)</script>"
     pieces = [Piece(bad, bad, model.vocabulary.unk_id)]
-    reading = Reading(np.array([-1.5]), np.array([[3]]), np.array([[-0.5]]), [np.zeros((1, 2), np.float32)])
+    reading = Inspection(np.array([-1.5]), np.array([[3]]), np.array([[-0.5]]), [np.zeros((1, 2), np.float32)])
     html = look_page(pieces, reading, names=["layer0.h"], vocabulary=model.vocabulary, end_id=1, about="a model")
     assert bad not in html and "\\u003c/script\\u003e" in html
     assert not re.search(r'(src|href)="(?!data:)', html) and "http" not in html.replace("http-equiv", "")

@@ -1,5 +1,6 @@
 """Commands: from an argument list to an exit status; from an error to one line."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,20 @@ def test_a_command_gets_its_own_arguments(capsys, tmp_path, monkeypatch):
     assert main.main() == 0
 
 
+def test_python_runs_the_package_as_the_program_runs(tmp_path, capsys):
+    def run(*arguments):
+        return subprocess.run([sys.executable, "-m", "theano_rnn", *arguments], capture_output=True, text=True,
+                              cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(SCRIPTS.parent)})  # fmt: skip
+
+    listing = run("--help")
+    assert main.main(["--help"]) == listing.returncode == 0
+    assert listing.stdout.startswith("usage: python -m theano_rnn COMMAND ...\n")
+    assert listing.stdout.replace("python -m theano_rnn", "theano-rnn") == capsys.readouterr().out
+    missing = run("info", "nothing")
+    assert missing.returncode == 2 and not missing.stdout
+    assert missing.stderr == "python -m theano_rnn info: nothing: No such file or directory\n"
+
+
 @pytest.mark.parametrize(
     ("error", "status", "line"),
     [
@@ -40,7 +55,7 @@ def test_a_command_gets_its_own_arguments(capsys, tmp_path, monkeypatch):
         (OSError(28, "No space left on device", "m"), 1, "m: No space left on device"),
         (MemoryError(), 1, "out of memory"),
         (MemoryError("Unable to allocate 1 TiB"), 1, "Unable to allocate 1 TiB"),
-        (DivergedError("the loss is nan at step 3"), 1, "the loss is nan at step 3; the last good checkpoint is kept"),
+        (DivergedError("the loss is nan at step 3"), 1, "the loss is nan at step 3. The last good checkpoint is kept"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )

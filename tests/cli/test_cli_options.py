@@ -7,7 +7,7 @@ import pytest
 from theano_rnn.cli import machine
 from theano_rnn.cli.main import COMMANDS, command, main
 from theano_rnn.cli.options import given_settings, read_toml, sections_from, settings_of
-from theano_rnn.cli.run_settings import SECTIONS
+from theano_rnn.cli.run_settings import all_sections
 from theano_rnn.cli.train import build
 from theano_rnn.learning.optimizers import OPTIMIZERS
 from theano_rnn.learning.schedules import SCHEDULES
@@ -17,6 +17,7 @@ from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig
 from theano_rnn.settings.training import DEFAULT_LEARNING_RATE
 
+SECTIONS = dict(all_sections())
 PROMISED = [
     "train", "valid", "test", "valid-fraction", "test-fraction", "unit", "sentences", "tokens", "lowercase",
     "vocab-size", "min-count", "batching", "batch-size", "bptt-steps", "cell", "embedding-size",
@@ -26,7 +27,7 @@ PROMISED = [
     "random-windows", "schedule", "schedule-steps", "warmup", "clip-value", "weight-decay", "average-decay",
     "patience", "optimizer", "learning-rate", "clip-norm", "epochs", "max-seconds", "threads", "seed",
     "checkpoint", "resume", "log", "task", "config", "engine", "device", "num-devices", "coordinator",
-    "num-processes", "process-id", "init-from", "add-words", "curves", "no-curves", "tensorboard",
+    "num-processes", "process-id", "init-from", "add-words", "select", "curves", "no-curves", "tensorboard",
 ]  # fmt: skip
 
 
@@ -35,7 +36,7 @@ def parser_of(name):
 
 
 def given(*arguments):
-    return given_settings(build("train").parse_args(arguments), SECTIONS)
+    return given_settings(build("train").parse_args(arguments), SECTIONS.values(), others=("task",))
 
 
 @pytest.fixture

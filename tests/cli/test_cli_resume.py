@@ -26,7 +26,8 @@ from theano_rnn.training import fit
 WHOLE, MODEL = "whole.safetensors", "model.safetensors"
 PACKAGE = str(Path(theano_rnn.__file__).parent)
 pytestmark = pytest.mark.filterwarnings("ignore:os.fork")  # JAX, if other tests loaded it; copies do not use it
-WATCHED = tuple(f"{PACKAGE}/{name}.py" for name in ("checkpoint", "training", "cli/session", "cli/train"))
+WATCHED = tuple(f"{PACKAGE}/{name}.py" for name in ("learning/checkpoint", "training", "cli/session", "cli/train"))
+assert all(map(os.path.isfile, WATCHED))
 
 
 @pytest.fixture

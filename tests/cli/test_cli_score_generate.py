@@ -1,4 +1,4 @@
-"""score, generate and info: one checkpoint, read back; the ways to score agree with one another and with training."""
+"""score, generate, rescore and info on one checkpoint; all ways to score agree with each other and with training."""
 
 import io
 import json
@@ -17,7 +17,7 @@ TEXT = sentences(40, seed=5) + ["Zoe saw the dragon."]
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A folder with a trained model, the log of its training and a text to score, unknown words and all."""
+    """Returns a folder with a trained model, its log, and a text to score that has unknown words."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "other.txt").write_text(" ".join(TEXT[:20]) + "\n\n" + "\n".join(TEXT[20:]))
     train_in(folder, "--test", "other.txt", "--learning-rate", "0.05")
@@ -136,7 +136,7 @@ def test_unknown_words_can_be_left_out(commands):
 
 @pytest.fixture(scope="module")
 def second(prepared):
-    """Another model of the same text, and one of another text, whose vocabulary differs."""
+    """Adds another model of the same text, and a model of another text with another vocabulary."""
     (prepared / "strange.txt").write_text("A cat sat on a mat. " * 20)
     train_in(prepared, "--test", "other.txt", "--learning-rate", "0.05", "--hidden-size", "5",
              checkpoint="second.safetensors")  # fmt: skip
@@ -230,15 +230,16 @@ def test_weights_of_rescoring_are_tuned(commands):
     tune = ["--tune", "lists.txt", "--metric", "exact"]
     result = commands("rescore", MODEL, "lists.txt", *tune, "--references", "answers.txt")
     assert result.status == 0 and len(result.out.splitlines()) == 3
-    assert result.err.startswith("weight ") and "lists with a wrong hypothesis first" in result.err
+    assert result.err.startswith("weight ") and "lists with a wrong best hypothesis" in result.err
     (commands.folder / "answers.txt").write_text("Emma saw the ball .\n")
     result = commands("rescore", MODEL, "lists.txt", *tune, "--references", "answers.txt")
-    assert result.status == 2 and "must have a line for each list of lists.txt: 2, got 1" in result.err
+    assert result.status == 2 and "must have one line for each list of lists.txt: 2, got 1" in result.err
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"0 ||| a ||| b\n", "lists.txt line 1 must be"), (b"", "lists.txt holds no lists"), (b"\n \n", "holds no lists"),
+    [(b"0 ||| a ||| b\n", "lists.txt line 1 must be"), (b"", "lists.txt contains no n-best lists"),
+     (b"\n \n", "contains no n-best lists"),
      (b"\xff\xfe\x00\x80", "lists.txt is not UTF-8 text")],
     ids=["line", "empty", "blank", "binary"],
 )  # fmt: skip
@@ -320,14 +321,15 @@ def test_info_shows_what_is_in_a_checkpoint(commands):
     result = commands("info", MODEL)
     assert (result.status, result.err) == (0, "")
     assert f"{MODEL}: language model, finished" in result.out
-    parts = ["step 10, 2 epochs done", "test_loss", "hidden_size 4", "19 columns", "embedding        float32 (21, 3)"]
+    parts = ["step 10, 2 epochs done", "test_loss", "hidden_size 4", "vocabulary: 19 tokens; most frequent: ",
+             "embedding        float32 (21, 3)"]  # fmt: skip
     for part in parts:
         assert part in result.out
     assert f"parameters: {21 * 3 + 4 * (3 * 4 + 4 * 4 + 4) + 4 * 3 + 19:,}" in result.out
 
 
 def test_a_reader_that_goes_away_is_no_error(prepared):
-    """Output into a closed pipe, as with ``| head -1``."""
+    """Write to a closed pipe, as with ``| head -1``."""
     code = "from theano_rnn.cli.main import main; raise SystemExit(main())"
     process = subprocess.Popen([sys.executable, "-c", code, "info", str(prepared / MODEL)], stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE)  # fmt: skip

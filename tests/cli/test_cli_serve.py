@@ -1,4 +1,4 @@
-"""serve: it starts, says where it is, answers, and ends when it is told to; mistakes are one line."""
+"""serve: it starts, prints its address, answers, and stops on a signal; mistakes are reported in one line."""
 
 import http.client
 import json
@@ -45,7 +45,7 @@ class Server:
         return response.status, text
 
     def end(self, number):
-        """Exit status and what has been printed since the address, after a signal."""
+        """Send a signal. Returns the exit status and the output after the address."""
         self.process.send_signal(number)
         out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out, "".join(x for x in err.splitlines(True) if not x.startswith("compiling "))
@@ -55,7 +55,7 @@ class Server:
 def test_it_answers_until_it_is_stopped(number):
     server = Server()
     try:
-        assert server.line == f"http://127.0.0.1:{server.port}  (Ctrl-C stops)\n"
+        assert server.line == f"http://127.0.0.1:{server.port}  (press Ctrl-C to stop)\n"
         assert server.ask("GET", "/")[0] == 200
         status, text = server.ask("POST", "/api/complete", '{"prompt": "She was", "num_samples": 2}')
         assert status == 200 and len(json.loads(text)["samples"]) == 2
@@ -67,14 +67,14 @@ def test_it_answers_until_it_is_stopped(number):
 @pytest.mark.parametrize(("host", "is_warned"), [("0", True), ("::", True), ("localhost", False), ("::1", False)])
 def test_addresses_that_others_reach_are_known_by_what_they_are(host, is_warned, capsys):
     try:
-        listener = serve.listening(host, 0)
+        listener = serve.bind_socket(host, 0)
     except UserError:
         if ":" not in host:
             raise
         pytest.skip("no IPv6 here")
     with listener:
-        names = serve.own_names(host, listener)
-    assert names.get("is_any_address", False) == is_warned == bool(capsys.readouterr().err)
+        names = serve.allowed_hosts(host, listener)
+    assert names.get("allow_any_ip", False) == is_warned == bool(capsys.readouterr().err)
 
 
 def test_it_warns_where_other_machines_can_reach_it_and_goes_by_its_addresses():
@@ -90,14 +90,14 @@ def test_it_warns_where_other_machines_can_reach_it_and_goes_by_its_addresses():
         connection.close()
         status, out, err = server.end(signal.SIGINT)
         assert (status, out) == (0, "stopped\n")
-        assert err == "other machines can use this model: there is no password and no encryption\n"
+        assert err == "warning: other machines can use this model, without a password and without encryption\n"
     finally:
         server.process.kill()
 
 
 @pytest.fixture
 def refused(capsys, monkeypatch):
-    """A function that gives the one line and the status of a start that must fail, before anything is compiled."""
+    """Returns a function that starts the command, which must fail, and returns its status and one-line message."""
     monkeypatch.setattr(serve, "prepare_machine", lambda config: config)
 
     def run(*arguments):
@@ -109,7 +109,7 @@ def refused(capsys, monkeypatch):
     return run
 
 
-def test_a_port_that_is_taken_is_said(refused):
+def test_a_port_in_use_is_reported(refused):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         status, line = refused(checkpoint(), "--port", port)
@@ -129,7 +129,7 @@ def test_a_port_that_is_taken_is_said(refused):
         (["--nonsense"], "unrecognized arguments"),
     ],
 )
-def test_an_address_that_cannot_be_is_said(refused, arguments, part):
+def test_an_invalid_address_is_reported(refused, arguments, part):
     status, line = refused(checkpoint(), *arguments)
     assert status == 2 and part in line
 
@@ -145,4 +145,4 @@ def test_a_checkpoint_that_is_none_is_said_before_anything_is_compiled(refused, 
 def test_missing_packages_are_named(refused, monkeypatch):
     monkeypatch.setattr(serve, "NEEDED", ("fastapi", "no_such_package"))
     status, line = refused(checkpoint(), "--port", "0")
-    assert status == 2 and line.endswith("pip install 'theano_rnn[serve]'\n")
+    assert status == 2 and line.endswith("run pip install 'theano_rnn[serve]'\n")

@@ -13,12 +13,12 @@ import pytest
 from tiny_runs import TINY, Commands, contents, log_of, sentences
 
 from theano_rnn.cli import session
-from theano_rnn.cli.records import CLOCK_FIELDS, continued_log
-from theano_rnn.cli.run_settings import default_corpus
+from theano_rnn.cli.records import continued_log
 from theano_rnn.learning.checkpoint import load
-from theano_rnn.learning.evaluation import perplexity
+from theano_rnn.learning.measures import perplexity
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import CorpusConfig
+from theano_rnn.tasks.registry import TASKS
 
 MODEL, LOG = "model.safetensors", "model.jsonl"
 EPOCH_FIELDS = ["epoch", "step", "train_loss", "valid_loss", "valid_perplexity", "learning_rate",
@@ -220,19 +220,19 @@ def test_a_name_of_a_text_need_not_be_utf_8(commands):
 
 
 def test_without_texts_the_novels_are_read_where_they_are(tmp_path):
-    assert default_corpus(CorpusConfig(), None).train[0].endswith("data/austen/emma.txt")
-    assert default_corpus(CorpusConfig(train=("a",)), tmp_path).train == ("a",)
+    assert TASKS["next"].default_files(CorpusConfig(), None).train[0].endswith("data/austen/emma.txt")
+    assert TASKS["next"].default_files(CorpusConfig(train=("a",)), tmp_path).train == ("a",)
     with pytest.raises(UserError, match="no --train FILE given"):
-        default_corpus(CorpusConfig(), tmp_path)
+        TASKS["next"].default_files(CorpusConfig(), tmp_path)
 
 
 def test_a_log_is_cut_back_to_what_the_checkpoint_knows(tmp_path):
     known = [{"epoch": 1, "valid_loss": 0.1}, {"epoch": 2, "valid_loss": 0.2}]
     path = tmp_path / LOG
     path.write_text("".join(json.dumps(r | {"seconds": 5.0}) + "\n" for r in [known[0], known[1] | {"valid_loss": 9}]))
-    lines = [json.loads(line) for line in continued_log(path, known).splitlines()]
-    assert lines == [known[0] | {"seconds": 5.0}, known[1] | dict.fromkeys(CLOCK_FIELDS)]
-    assert continued_log(path, []) == ""
+    lines = [json.loads(line) for line in continued_log(path, known, "tokens").splitlines()]
+    assert lines == [known[0] | {"seconds": 5.0}, known[1] | {"tokens_per_second": None, "seconds": None}]
+    assert continued_log(path, [], "tokens") == ""
 
 
 def test_sizes_are_those_asked_for(commands):

@@ -1,4 +1,4 @@
-"""What is set around Aesara's import, and that importing most of the package imports no Aesara at all."""
+"""The flags and variables set before Aesara's import; importing most of the package does not import Aesara."""
 
 import importlib.util
 import json
@@ -39,7 +39,7 @@ def test_scipys_blas_is_found():
 
 
 def test_aesara_links_scipys_blas():
-    """Without a real BLAS matrix products are several times slower, and nothing says so."""
+    """Without a fast BLAS, matrix products are several times slower, without any warning."""
     import aesara
 
     if "blas__ldflags" in re.sub(re.escape(scipy_blas_flags()), "", os.environ["AESARA_FLAGS"]).replace(
@@ -128,7 +128,7 @@ AVX512 = "avx512f avx512bw avx512dq avx512vl avx512cd"
     ],
 )
 def test_openblas_gets_the_kernels_that_the_processor_can_run(flags, modules, given, expected, monkeypatch, tmp_path):
-    """NumPy 1's OpenBLAS gives a processor it does not know those of 2004; the user's own choice wins."""
+    """NumPy 1's OpenBLAS uses kernels from 2004 on a processor that it does not know; the user's choice wins."""
     (tmp_path / "cpuinfo").write_text(f"processor : 0\nflags\t\t: {flags}\nprocessor : 1\nflags\t\t: fpu\n")
     instructions = aesara_flags.x86_instructions(str(tmp_path / "cpuinfo"))
     assert instructions >= set(flags.split())
@@ -176,7 +176,7 @@ LIGHT = (
 
 
 def test_importing_the_package_has_no_effects_and_imports_no_engine():
-    """Aesara takes a second to import, and its flags must be set first; a help text needs neither."""
+    """Importing Aesara takes a second and must come after its flags are set; a help text needs neither."""
     code = f"""
 import importlib, json, os, random, sys
 heavy = {{}}

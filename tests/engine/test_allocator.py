@@ -1,4 +1,4 @@
-"""Freed memory stays with the process: a large array made again and again costs page faults only once."""
+"""Freed memory stays with the process: allocating a large array repeatedly causes page faults only once."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The C engine: what it makes of a graph, that it leaves Aesara as it was, and how it fails."""
+"""The C engine: the graphs that it compiles, its error messages, and that it leaves Aesara unchanged."""
 
 import inspect
 import logging
@@ -34,12 +34,12 @@ def nodes(function):
 
 
 def scans(function):
-    """Scans by name, each with the nodes of its compiled inner function."""
+    """Returns scans by name, each with the nodes of its compiled inner function."""
     return {node.op.name: nodes(node.op.fn) for node in nodes(function) if isinstance(node.op, Scan)}
 
 
 def matrix_products(apply_nodes):
-    """Products of two matrices; a norm's product of a vector with itself is none."""
+    """Returns the products of two matrices, without the norm's product of a vector with itself."""
     kinds = (Dot, Dot22, Gemm, Dot22Scalar)
     return [node for node in apply_nodes if isinstance(node.op, kinds) and node.outputs[0].ndim == 2]
 
@@ -48,7 +48,7 @@ def matrix_products(apply_nodes):
 
 
 def test_no_product_is_computed_twice_for_the_norm(adam):
-    """Aesara's Dot22Scalar would compute the largest gradients once scaled and once plain."""
+    """Aesara's Dot22Scalar would compute the largest gradients twice, scaled and unscaled."""
     everything = [
         node for part in [nodes(adam.functions.train), *scans(adam.functions.train).values()] for node in part
     ]
@@ -57,16 +57,16 @@ def test_no_product_is_computed_twice_for_the_norm(adam):
 
 @pytest.mark.parametrize("model", ["tanh", "relu", "adam"])
 def test_training_takes_seven_matrix_products_outside_its_scans(model, request, engine):
-    """x W_xh, h W_hy; four for their gradients; and one for W_hh of all time steps."""
+    """x W_xh and h W_hy; four products for their gradients; one for the gradient of W_hh over all time steps."""
     train = request.getfixturevalue(model).functions.train
     assert len(matrix_products(nodes(train))) == 7
 
 
 @pytest.mark.parametrize("model", ["tanh", "relu", "adam"])
 def test_each_scan_takes_one_product_a_step(model, request, engine):
-    """Forwards h W_hh, backwards the gradient passed on: nothing of the forward pass is computed again.
+    """Forward h W_hh, backward the gradient of h: nothing of the forward pass is computed again.
 
-    A further product would be the gradient of W_hh, which is one large product outside.
+    A second product would be the gradient of W_hh, which should be one large product outside the scan.
     """
     inner = scans(request.getfixturevalue(model).functions.train)
     products = {name: len(matrix_products(part)) for name, part in inner.items()}
@@ -95,15 +95,15 @@ def test_large_arrays_are_computed_in_c_and_lengths_in_python(adam):
     products = matrix_products(in_c)
     assert len(products) == 7
     assert all(in_c[node] for node in products)
-    length_arithmetic = [node for node in in_c if c.is_bookkeeping(node)]
+    length_arithmetic = [node for node in in_c if c.is_length_arithmetic(node)]
     assert len(length_arithmetic) > 20
     assert not any(in_c[node] for node in length_arithmetic)
 
 
 def test_results_do_not_depend_on_the_engine(tanh, python_mode):
     """The same graph in Aesara's plain Python mode gives the same numbers."""
-    inputs, outputs, updates = tanh.model.graph("train", optimizer="sgd", clip_norm=0)
-    plain = aesara.function(inputs, outputs, updates=list(updates.items()))
+    graph = tanh.model.train(optimizer="sgd", clip_norm=0)
+    plain = aesara.function(graph.arguments, graph.results, updates=list(graph.updates.items()))
     arguments = tanh.inputs()
     expected = plain(*arguments, 0.5)
     expected_params = tanh.params()
@@ -149,7 +149,7 @@ def test_functions_compiled_by_others_are_unaffected(adam):
 
 
 def test_a_graph_compiled_here_can_still_be_compiled_by_others(python_mode):
-    """Our scan and shape operations are copies: those of the graph stay Aesara's."""
+    """This engine copies the scan and shape operations; those in the graph stay Aesara's."""
     x = T.dvector("x")
     total, _ = aesara.scan(lambda a, b: a + b, sequences=[x], outputs_info=[T.zeros(())])
     (scan_node,) = [node for node in aesara.graph.basic.io_toposort([x], [total]) if isinstance(node.op, Scan)]
@@ -186,7 +186,7 @@ def test_the_precompiled_header_is_there_to_be_used():
 
 
 def test_modules_are_compiled_for_this_processor_though_the_header_is_there(monkeypatch):
-    """Aesara finds the processor's flags by a trial compilation, which fails with our header among its flags."""
+    """Aesara finds the processor's flags by a trial compilation, which fails if its flags include our header."""
     expected = c.GCC_compiler.compile_args()
     assert c.precompiled_header_flags()
     monkeypatch.setattr(c.GCC_compiler, "march_flags", None)
@@ -221,7 +221,7 @@ def log():
 
 def test_progress_counts_the_modules_that_are_written(log):
     runs = []
-    with c.watching_compiler(runs.append):
+    with c.report_compiler_runs(runs.append):
         log.debug("Writing module C++ code to %s", "somewhere")
         log.debug("something else")
         log.debug("Writing module C++ code to %s", "elsewhere")
@@ -231,7 +231,7 @@ def test_progress_counts_the_modules_that_are_written(log):
 
 @pytest.mark.parametrize("progress", [None, lambda runs: None])
 def test_watching_prints_nothing_and_keeps_warnings(progress, log, caplog):
-    with c.watching_compiler(progress):
+    with c.report_compiler_runs(progress):
         log.debug("Writing module C++ code to %s", "somewhere")
         log.warning("a warning")
         logging.getLogger("aesara.tensor.blas").warning(NO_LIBRARY)
@@ -244,7 +244,7 @@ def test_watching_restores_the_loggers(log, fails, caplog):
     loggers = [log, logging.getLogger("aesara.tensor.blas")]
     before = [(logger.level, list(logger.filters), list(logger.handlers)) for logger in loggers]
     try:
-        with c.watching_compiler(lambda runs: None):
+        with c.report_compiler_runs(lambda runs: None):
             assert log.level == logging.DEBUG
             if fails:
                 raise KeyboardInterrupt
@@ -256,6 +256,6 @@ def test_watching_restores_the_loggers(log, fails, caplog):
 
 
 def test_aesara_still_says_what_is_counted():
-    """A module that is really compiled would stay in the user's cache, another at every run of this test."""
+    """A real compilation would add a module to the user's cache at every run of this test."""
     source = inspect.getsource(aesara.link.c.cmodule.GCC_compiler.compile_str)
     assert '_logger.debug(f"Writing module' in source or '_logger.debug("Writing module' in source

@@ -1,4 +1,4 @@
-"""The XLA engine: what it refuses, what it leaves as it was, what it compiles, and its numbers beside C's."""
+"""The XLA engine: its errors, compilations and numbers, and that it leaves Aesara and JAX unchanged."""
 
 import functools
 import sys
@@ -59,7 +59,7 @@ def test_device_arrays_are_taken_as_they_are_and_checked_too():
 
 
 def test_xla_compiles_once_for_arrays_of_numpy_and_for_its_own(caplog):
-    """A run begins with a state from the host and goes on with one from the device."""
+    """A run starts with a state from the host and continues with one from the device."""
     model = RNNLM(ModelConfig(cell="tanh", embedding_size=3, hidden_size=4, vocab_size=7), rng=np.random.default_rng(0))
     train = model.compile("train", engine="jax").train
     tokens, state = np.zeros((2, 3), "int32"), model.initial_state(3)
@@ -87,9 +87,9 @@ def test_many_shapes_are_warned_of_and_fewer_are_not():
     double = compiled([x], [2 * x])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for length in [*range(1, xla.MANY_SHAPES + 1), *range(1, xla.MANY_SHAPES + 1)]:
+        for length in [*range(1, xla.MAX_SHAPES + 1), *range(1, xla.MAX_SHAPES + 1)]:
             double(np.ones(length))
-    with pytest.warns(UserWarning, match=f"compiled one function for {xla.MANY_SHAPES + 1} shapes.*use fewer lengths"):
+    with pytest.warns(UserWarning, match=f"compiled one function for {xla.MAX_SHAPES + 1} shapes.*use fewer lengths"):
         double(np.ones(100))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -136,7 +136,7 @@ def test_a_graph_compiled_here_can_still_be_compiled_by_others(python_mode):
 
 @pytest.mark.parametrize("model", ["tanh", "relu", "lstm", "adam"])
 def test_each_scan_takes_one_product_a_step(model, request):
-    """Forwards h W_hh, backwards the gradient passed on; the gradient of W_hh is one product outside."""
+    """Forward h W_hh, backward the gradient of h; the gradient of W_hh is one product outside the scan."""
     train = request.getfixturevalue(model).functions.train
     cell = "LSTMCell" if model == "lstm" else "RNNCell"
 
@@ -154,14 +154,14 @@ def test_each_scan_takes_one_product_a_step(model, request):
 
 @functools.cache
 def model_and_train(engine):
-    """A fresh float32 model."""
+    """Returns a new float32 model and its compiled `train`."""
     config = ModelConfig(cell="tanh", embedding_size=5, hidden_size=6, vocab_size=7, tie_weights=False)
     model = RNNLM(config, rng=np.random.default_rng(0))
     return model, model.compile("train", engine=engine).train
 
 
 def losses(train, dtype):
-    """Of 50 steps on sentences that repeat, so that much is learnt."""
+    """Returns the losses of 50 steps on repeated sentences, so that the model learns much."""
     rng = np.random.default_rng(1)
     tokens = rng.integers(7, size=(5, 6, 3), dtype="int32")
     state, rate = np.zeros((3, 6), dtype), np.array(0.5, dtype)
@@ -171,7 +171,7 @@ def losses(train, dtype):
 
 @pytest.mark.skipif("c" not in ENGINES, reason="Aesara's C code does not compile here")
 def test_both_engines_train_alike():
-    """Float32 differs by rounding, which 50 steps let grow to 1e-5; float64 by 1e-9 at most."""
+    """Rounding differences grow to at most 1e-5 in 50 float32 steps, and to at most 1e-9 in float64."""
     ours, theirs = (losses(model_and_train(engine)[1], "float32") for engine in ("jax", "c"))
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
     assert ours[-1] < 0.9 * ours[0]

@@ -1,4 +1,4 @@
-"""Where the XLA engine keeps parameters and optimizer state: on the device, taken over from step to step."""
+"""The XLA engine keeps parameters and optimizer state on the device, and each step takes over their arrays."""
 
 import aesara
 import numpy as np
@@ -15,7 +15,7 @@ def engine():
 
 
 def storage(variable):
-    """What a shared variable holds, not made into NumPy."""
+    """Returns the value that a shared variable stores, without conversion to NumPy."""
     return variable.container.storage[0]
 
 
@@ -33,7 +33,7 @@ def test_between_calls_parameters_and_optimizer_state_are_arrays_of_the_device(a
 
 
 def test_a_step_takes_over_the_arrays_of_the_step_before_and_their_memory(adam):
-    """An array that NumPy looks at could not be taken over."""
+    """XLA cannot take over the memory of an array that NumPy views."""
     adam.functions.train(*adam.inputs(), 0.01)
     before = [storage(variable) for variable in adam.shared]
     memory = {array.unsafe_buffer_pointer() for array in before}

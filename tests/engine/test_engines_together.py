@@ -1,4 +1,4 @@
-"""Both engines in one process: each sees what the other does, and checkpoints do not tell them apart."""
+"""Both engines in one process: each sees the other's updates, and checkpoints do not depend on the engine."""
 
 import functools
 
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from conftest import ENGINES, compiled_once
 
-from theano_rnn.engine.compiling import compile_function
+from theano_rnn.engine.compiling import compile_function, compile_graph
 from theano_rnn.learning.checkpoint import Checkpoint, assign, load, save, values_of
-from theano_rnn.model import RNNLM, compile_functions
+from theano_rnn.model import RNNLM
 from theano_rnn.settings.network import ModelConfig
 from theano_rnn.text.vocabulary import Vocabulary
 
@@ -73,23 +73,23 @@ def test_a_function_may_be_compiled_when_its_variables_are_on_a_device_already()
 
 @functools.cache
 def two_trains(dtype):
-    """A model trained by Adam, with one optimizer state, and its function `train` by each engine."""
+    """Returns a model trained by Adam, with one optimizer state, and its `train` compiled by each engine."""
     config = ModelConfig(cell="tanh", embedding_size=5, hidden_size=6, vocab_size=7, tie_weights=False,
                          dtype=dtype)  # fmt: skip
     model = RNNLM(config, rng=np.random.default_rng(0))
-    graph = model.graph("train", optimizer="adam", clip_norm=0.3)
-    trains = {engine: compile_functions({"train": graph}, engine=engine)["train"] for engine in ENGINES}
+    graph = model.train(optimizer="adam", clip_norm=0.3)
+    trains = {engine: compile_graph(graph, name="train", engine=engine) for engine in ENGINES}
     return model, trains, values_of(model.params), values_of(model.optimizer_state)
 
 
 @functools.cache
 def loss_of(dtype, engine):
-    """The function `loss` of that model."""
+    """Returns that model's function `loss`."""
     return two_trains(dtype)[0].compile("loss", engine=engine).loss
 
 
 def trained(dtype, order):
-    """Losses of steps by the engines that `order` names, the state of each step from the one before."""
+    """Returns the losses of steps by the engines in `order`; each step continues from the state of the one before."""
     model, trains, params, optimizer_state = two_trains(dtype)
     assign(model.params, params)
     assign(model.optimizer_state, optimizer_state)
@@ -105,7 +105,7 @@ def trained(dtype, order):
 @both_engines
 @pytest.mark.parametrize("dtype", PRECISION)
 def test_a_run_that_changes_its_engine_goes_on_as_if_it_had_not(dtype):
-    """State arrays are handed over as they come, device arrays too."""
+    """State arrays are passed on as they are, including device arrays."""
     expected = trained(dtype, "c" * 6)[1]
     assert expected[-1] < expected[0] - 0.1
     for order in ("j" * 6, *ORDERS):
@@ -127,7 +127,8 @@ def test_evaluation_by_one_engine_sees_what_training_by_the_other_has_learnt(dty
 
 def saved(path, model, carried=()):
     """The bytes of the model's checkpoint."""
-    save(path, Checkpoint({"model": {}}, Vocabulary(("a", "b")), "print", {"step": 2}, last=values_of(model.params),
+    facts = {"vocabulary": Vocabulary(("a", "b"))}
+    save(path, Checkpoint({"model": {}}, facts, "print", {"step": 2}, last=values_of(model.params),
                           best=values_of(model.params), optimizer=values_of(model.optimizer_state),
                           carried=list(carried)))  # fmt: skip
     return path.read_bytes()
@@ -136,7 +137,7 @@ def saved(path, model, carried=()):
 @pytest.mark.parametrize("dtype", PRECISION)
 @pytest.mark.parametrize("order", POSSIBLE)
 def test_a_checkpoint_loaded_and_saved_without_a_step_has_the_same_bytes(dtype, order, tmp_path):
-    """Whichever engine trained it, and wherever the other one keeps its values."""
+    """The bytes depend neither on the engine that trained the model nor on where the other engine stores its values."""
     model, _ = trained(dtype, order)
     before = saved(tmp_path / "m", model)
     arguments = [np.zeros((4, 3), "int32"), np.zeros((4, 3), "int32"), np.ones((4, 3), dtype), *model.initial_state(3)]

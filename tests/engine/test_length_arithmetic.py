@@ -1,4 +1,4 @@
-"""Arithmetic with lengths in plain Python gives what Aesara's own implementation gives."""
+"""Length arithmetic in plain Python gives the results of Aesara's own implementation."""
 
 import itertools
 
@@ -11,7 +11,7 @@ from aesara.scalar import basic as scalar
 from aesara.tensor.elemwise import Elemwise
 
 from theano_rnn.engine import length_arithmetic
-from theano_rnn.engine.length_arithmetic import SOURCES, python_perform
+from theano_rnn.engine.length_arithmetic import PYTHON_EXPRESSIONS, make_perform
 
 NUMBERS = [-7, -1, 0, 1, 2, 20]
 ONE_OPERAND = (scalar.Neg, scalar.Abs, scalar.Identity, scalar.Cast)
@@ -23,16 +23,16 @@ def node_of(op, *types):
 
 
 def result(node, *values):
-    """What the node gives, by our implementation and by Aesara's."""
+    """Returns the node's result by our implementation and by Aesara's."""
     given = [np.array(value, variable.type.dtype) for value, variable in zip(values, node.inputs)]
     node.op.prepare_node(node, None, None, "py")
     outputs = [[None]], [[None]]
-    for perform, output in zip((python_perform(node), node.op.perform), outputs):
+    for perform, output in zip((make_perform(node), node.op.perform), outputs):
         perform(node, given, output)
     return [output[0][0] for output in outputs]
 
 
-@pytest.mark.parametrize("kind", SOURCES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", PYTHON_EXPRESSIONS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("dtype", ["int64", "int32"])
 def test_each_operation_is_aesaras(kind, dtype):
     op = kind() if kind in (*TRUTHS, scalar.Switch) else kind(scalar.upcast_out)
@@ -60,7 +60,7 @@ def test_sums_and_products_take_any_number_of_operands():
 
 
 def expression():
-    """Fused twice, with constants, as what scan computes of its steps; and what is divided only where it can be."""
+    """Returns an expression fused twice, with constants, like scan's lengths; it divides only by non-zero numbers."""
     a, b = scalar.int64("a"), scalar.int64("b")
     clipped = scalar.Composite([a, b], [scalar.switch(a < b, scalar.constant(-3, dtype="int64"), a - b)])
     half = scalar.floor_divide(clipped(a, b), b)
@@ -78,14 +78,14 @@ def test_fused_expressions_are_aesaras():
 def test_what_a_choice_leaves_out_is_not_divided_by_nothing():
     """Aesara's own Python implementation does divide, and fails."""
     node, outputs = node_of(expression(), "int64", "int64"), [[None]]
-    python_perform(node)(node, [np.array(5), np.array(0)], outputs)
+    make_perform(node)(node, [np.array(5), np.array(0)], outputs)
     assert outputs == [[5]]
 
 
 def test_numbers_of_scalar_type_stay_of_it():
     a, b = scalar.int64("a"), scalar.int64("b")
     node, outputs = scalar.add.make_node(a, b), [[None]]
-    python_perform(node)(node, [np.int64(2), np.int64(3)], outputs)
+    make_perform(node)(node, [np.int64(2), np.int64(3)], outputs)
     assert type(outputs[0][0]) is np.int64
     assert outputs[0][0] == 5
 
@@ -98,26 +98,26 @@ def test_numbers_of_scalar_type_stay_of_it():
     lambda: node_of(scalar.Composite([a := scalar.float64()], [scalar.lt(a, a)]), "float64"),
 ])  # fmt: skip
 def test_anything_else_is_left_to_aesara(make):
-    assert python_perform(make()) is None
+    assert make_perform(make()) is None
 
 
 def test_a_function_of_the_c_engine_takes_it(monkeypatch):
-    """Of a length, next to what Aesara computes; others' functions are not changed."""
-    from theano_rnn.engine.c import CEngineLinker, in_python
+    """The C engine uses it for lengths only and changes no operations of other functions."""
+    from theano_rnn.engine.c import CEngineLinker, python_op
 
     x, n = T.dvector("x"), T.lscalar("n")
     performed = []
-    original = length_arithmetic.function_of
+    original = length_arithmetic.build_function
 
     def watched(*arguments):
         function = original(*arguments)
         return lambda *numbers: performed.append(numbers) or function(*numbers)
 
-    monkeypatch.setattr(length_arithmetic, "function_of", watched)
+    monkeypatch.setattr(length_arithmetic, "build_function", watched)
     with aesara.config.change_flags(cxx=""):
         function = aesara.function([x, n], T.zeros(x.shape[0] * 2 + n).shape[0], mode=Mode(CEngineLinker(), "fast_run"))
         assert function(np.ones(3), 4) == 10
         assert performed
     node = node_of(scalar.add, "int64", "int64")
-    assert "perform" in vars(in_python(node))
+    assert "perform" in vars(python_op(node))
     assert "perform" not in vars(node.op)

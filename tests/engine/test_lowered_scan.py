@@ -1,4 +1,4 @@
-"""Scans of every kind as JAX's scan, forwards and differentiated, against Aesara's Python mode and plain loops."""
+"""All kinds of scans and their gradients on JAX, compared with Aesara's Python mode and plain loops."""
 
 import aesara
 import aesara.tensor as T
@@ -23,7 +23,7 @@ MASK = np.array([[1, 1], [1, 0], [0, 1], [1, 1], [1, 0]], "float64")
 
 
 def parts(trace):
-    """The whole trace, only its end, all but its end, every other: each lets Aesara keep another part of it."""
+    """Returns the whole trace, its end, all but its end, and every other step: Aesara stores different parts."""
     return [trace, trace[-1], trace[:-1], trace[::2], trace[-2:]]
 
 
@@ -32,7 +32,7 @@ PART_NAMES = ["all", "last", "all but last", "every other", "last two"]
 
 @pytest.mark.parametrize("part", range(5), ids=PART_NAMES)
 def test_the_state_of_the_step_before(part):
-    """Sit-sot, whose gradient's mit-mot is the only one that training needs."""
+    """Sit-sot; its gradient's mit-mot is the only one that training needs."""
 
     def expression(x, h, w):
         return parts(aesara.scan(lambda x_t, h, w: T.tanh(x_t + T.dot(h, w)), [x], [h], [w])[0])[part]
@@ -66,7 +66,7 @@ def test_states_of_several_steps_back(taps, part):
 
 
 def test_outputs_that_are_not_read_back():
-    """Nit-sot, beside one that nobody uses."""
+    """Nit-sot, next to an unused output."""
 
     def expression(x, w):
         (squares, products, _), _ = aesara.scan(lambda x_t, w: [x_t**2, T.dot(x_t, w), T.exp(x_t)], [x], [None] * 3,
@@ -146,7 +146,7 @@ def test_second_derivatives(taps):
 
 
 def test_a_scan_in_a_scan():
-    """The inner one's number of steps is known although it is an argument of the outer one's step."""
+    """The inner scan's number of steps is known although it is an argument of the outer scan's step."""
 
     def expression(x, h, w):
         def inner(h, w):
@@ -206,7 +206,7 @@ def test_a_scan_that_ends_on_a_condition_is_refused_by_name():
 
 
 class AttendingCell:
-    """A cell with two states and a context: not one of the package's."""
+    """A cell with two states and a context, defined outside the package."""
 
     num_states = 2
     recurrent = ("W",)
@@ -221,8 +221,8 @@ def test_cells_of_users_unroll_with_masks_context_and_backwards(backwards):
     memory = RNG.normal(size=(4, BATCH, UNITS))
 
     def expression(x, mask, h, w, memory, count):
-        outputs, final = unroll(AttendingCell(), x, mask, [h, count], params={"W": w}, context=[memory],
-                                backwards=backwards)
+        (outputs,), final = unroll(AttendingCell(), x, mask, [h, count], params={"W": w}, context=[memory],
+                                   backwards=backwards)
         return [outputs * mask[:, :, None], *final]
 
     outputs, final, counts, *slopes = check_with_gradients(expression, X, MASK, H0, W, memory, np.zeros((BATCH, 1)))
@@ -237,7 +237,7 @@ def test_cells_of_users_unroll_with_masks_context_and_backwards(backwards):
 
 
 def test_scans_of_the_same_name_are_all_found():
-    """As the layers of a model have, and one within another."""
+    """Names repeat in the layers of a model and in nested scans."""
     x = T.dmatrix("x")
     h = x
     for _ in range(2):

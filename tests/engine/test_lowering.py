@@ -1,4 +1,4 @@
-"""Every conversion from Aesara's operations to JAX's, against Aesara's own Python implementations."""
+"""Conversions of Aesara's operations to JAX, compared with Aesara's own Python implementations."""
 
 import aesara
 import aesara.tensor as T
@@ -31,7 +31,7 @@ def numbers(dtype, of=X):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_functions_of_one_number(dtype):
-    """All outputs in one graph, so that many functions take one compilation."""
+    """All outputs are in one graph, so that many functions need one compilation."""
     names = [name for name in ANY_NUMBER if not (name.startswith("round") and dtype[0] != "f")]
     if dtype == "bool":
         names.remove("softplus")  # Aesara's float16, which its NumPy gives up earlier
@@ -51,7 +51,7 @@ def test_functions_of_small_numbers(dtype):
 @pytest.mark.parametrize("right", [*DTYPES, "uint8"])
 @pytest.mark.parametrize("left", DTYPES)
 def test_functions_of_two_numbers_of_any_two_kinds(left, right):
-    """Also computed as precisely as Aesara's result type says: int32 and float32 in float64."""
+    """The precision is that of Aesara's result type, such as float64 for int32 and float32."""
     names = [name for name in PAIRS if "bool" not in (left, right) or name not in ("sub", "floor_divide", "mod")]
     other = np.roll(numbers(right), 1, axis=1)
     check(lambda x, y: [*(getattr(T, name)(x, y) for name in names), T.switch(x > y, x, y), T.switch(y, x, y)],
@@ -153,7 +153,7 @@ def test_dot_of_mixed_and_whole_numbers():
 
 
 def test_products_as_the_c_engine_writes_them():
-    """They are met in scans within scans that the C engine has compiled before."""
+    """They occur in nested scans that the C engine has compiled before."""
     rng = np.random.default_rng(0)
     z, x, y, a, b = (rng.normal(size=shape) for shape in ((3, 2), (3, 4), (4, 2), (), ()))
     v, w = rng.normal(size=3), rng.normal(size=2)
@@ -181,7 +181,7 @@ def test_softmax(dtype, axis):
 
 
 class Doubling(aesara.graph.op.Op):
-    """An operation that nobody knows."""
+    """An operation without a conversion."""
 
     __props__ = ()
 
@@ -215,8 +215,8 @@ def test_an_operation_may_bring_its_conversion():
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 30])
 def test_few_rows_times_a_transposed_matrix_do_not_copy_the_matrix(rows):
-    """As of tied weights at every generated token: the copy takes several times as long as the product."""
-    from theano_rnn.engine.lowering import lowered
+    """Tied weights need this product for every generated token; the copy takes several times as long."""
+    from theano_rnn.engine.lowering import lower_graph
     from theano_rnn.engine.xla import x64
 
     x, W = RNG.normal(size=(rows, 40)), RNG.normal(size=(1000, 40))
@@ -224,6 +224,6 @@ def test_few_rows_times_a_transposed_matrix_do_not_copy_the_matrix(rows):
     symbols = T.dmatrix(), T.dmatrix()
     graph = aesara.graph.fg.FunctionGraph(symbols, [T.dot(symbols[0], symbols[1][:900].T) + 1], clone=False)
     with x64():
-        program = jax.jit(lowered(graph)).lower(x, W).compile().as_text()
+        program = jax.jit(lower_graph(graph)).lower(x, W).compile().as_text()
     assert "f64[40,900]" not in program
     assert rows == 1 or f"f64[900,{rows}]" in program  # the matrix, as it lies, times x transposed

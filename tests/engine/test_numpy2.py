@@ -1,4 +1,4 @@
-"""The names of NumPy 1 that Aesara asks NumPy 2 for."""
+"""NumPy 1 names that Aesara needs from NumPy 2."""
 
 import importlib.metadata
 import subprocess
@@ -28,7 +28,7 @@ def test_without_numpy_nothing_is_new(monkeypatch):
 
 @pytest.mark.skipif(not IS_NEW, reason="this NumPy has the names itself")
 def test_supplied_names_do_what_numpy_1_did():
-    numpy2.supply_names()
+    numpy2.add_removed_names()
     assert np.obj2sctype(np.dtype("float32")) is np.float32
     assert np.sctype2char(np.float64) == "d"
     assert np.cast["int32"](1.7) == 1
@@ -39,7 +39,7 @@ def test_supplied_names_do_what_numpy_1_did():
 @pytest.mark.skipif(IS_NEW, reason="NumPy 2 lacks the names")
 def test_names_that_are_there_stay_as_they_are():
     before = {name: getattr(np, name, None) for name in ("cast", "obj2sctype", "AxisError", "MAXDIMS")}
-    numpy2.supply_names()
+    numpy2.add_removed_names()
     assert {name: getattr(np, name, None) for name in before} == before
 
 
@@ -54,7 +54,7 @@ def test_names_are_supplied_when_aesara_is_looked_for_and_not_before():
 import sys
 from theano_rnn.engine import numpy2
 calls = []
-numpy2.supply_names = lambda: calls.append("numpy" in sys.modules)
+numpy2.add_removed_names = lambda: calls.append("numpy" in sys.modules)
 numpy2.prepare()
 numpy2.prepare()
 import json
@@ -63,7 +63,7 @@ import importlib.util
 importlib.util.find_spec("aesara")
 assert calls == [False], calls
 importlib.util.find_spec("aesara")
-assert len(calls) == 1 and not any(isinstance(f, numpy2.BeforeAesara) for f in sys.meta_path)
+assert len(calls) == 1 and not any(isinstance(f, numpy2.AesaraImportHook) for f in sys.meta_path)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

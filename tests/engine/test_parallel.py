@@ -1,4 +1,4 @@
-"""Several devices and several processes: the updates are those of one device on the whole batch."""
+"""Training on several devices and in several processes: updates equal those of one device on the whole batch."""
 
 import json
 import os
@@ -21,7 +21,7 @@ SIZES = "--vocab-size 200 --embedding-size 5 --hidden-size 6 --batch-size 4 --bp
 
 
 def environment(num_devices):
-    """A new process has so many virtual devices."""
+    """Returns environment variables that give a new process so many virtual devices."""
     kept = {name: value for name, value in os.environ.items() if name != "AESARA_FLAGS"}
     return kept | {"XLA_FLAGS": FLAGS.format(num_devices), "PYTHONPATH": str(ROOT)}
 
@@ -30,7 +30,7 @@ def environment(num_devices):
 def test_devices_that_share_a_batch_follow_one_device(dtype, bound):
     wanted = [["tanh", dtype, 1], ["tanh", dtype, 4], ["lstm", dtype, 1], ["lstm", dtype, 2],
               ["tanh", dtype, 1, "fill"], ["tanh", dtype, 2, "fill"]]  # fmt: skip
-    command = [sys.executable, str(Path(__file__).with_name("parallel_losses.py")), json.dumps(wanted)]
+    command = [sys.executable, str(ROOT / "tests" / "parallel_losses.py"), json.dumps(wanted)]
     done = subprocess.run(command, env=environment(4), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     one, four, lstm_one, lstm_two, fill_one, fill_two = map(np.array, json.loads(done.stdout))
@@ -113,7 +113,7 @@ def test_a_killed_process_ends_the_other_with_one_line(text, killed):
     survivor = pair[1 - killed]
     (_, errors) = finished([survivor], timeout=60)[0]
     assert survivor.returncode not in (0, None)
-    said = [line for line in errors.splitlines() if "another process has ended" in line]
+    said = [line for line in errors.splitlines() if "another process of this training ended" in line]
     pair[killed].communicate()
     assert len(said) == 1, errors
     assert "--resume" in said[0]
@@ -122,11 +122,12 @@ def test_a_killed_process_ends_the_other_with_one_line(text, killed):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--num-devices", "3"], "--num-devices 3: JAX sees 2"),
+        (["--num-devices", "3"], "--num-devices 3: JAX sees 2; ask for at most that many"),
         (["--num-devices", "0"], "--num-devices must be a whole number of at least 1, or auto, got '0'"),
         (["--num-devices", "2", "--batch-size", "3"], "--batch-size must be a multiple of the 2 devices, got 3"),
-        (["--num-processes", "2"], "--coordinator, --num-processes and --process-id go together"),
-        (["--engine", "c", "--num-devices", "2"], "several devices or processes need --engine jax"),
+        (["--num-processes", "2"],
+         "--coordinator, --num-processes and --process-id must be used together: give all three"),
+        (["--engine", "c", "--num-devices", "2"], "several devices or processes need --engine jax: add --engine jax"),
     ],
 )
 def test_what_cannot_be_shared_is_refused_in_one_line(arguments, message, text):

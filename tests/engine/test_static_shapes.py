@@ -1,4 +1,4 @@
-"""Lengths read off variables: as Aesara finds them where that matters, and no graph is rewritten for them."""
+"""Lengths read from variables: as Aesara finds them if that matters, and without rewriting a graph."""
 
 import aesara.tensor as T
 import numpy as np
@@ -37,7 +37,7 @@ def test_lengths_are_those_of_aesara(name):
 
 
 def test_the_shape_of_a_first_state_is_not_taken_for_no_rows():
-    """As Aesara itself does; by its search too, within a product."""
+    """Aesara itself does that, even within a product."""
     length = unbroadcast(T.matrix("x").dimshuffle("x", 0, 1), 0).shape[2]
     assert T.basic.get_scalar_constant_value(length) == 0 and T.basic.infer_static_shape([length * 2])[1] == (0,)
     assert static_shape([length, length * 2])[1] == (None, None)
@@ -69,7 +69,7 @@ def test_aesara_is_itself_again_afterwards():
 
 
 def test_no_graph_is_rewritten_while_a_training_function_is_built(monkeypatch):
-    """Aesara does it for every array of zeros: with three layers a minute went by."""
+    """Aesara does that for every array of zeros: a minute for three layers."""
     model = RNNLM(ModelConfig(vocab_size=7, num_layers=2, cell="gru", hidden_size=4, embedding_size=4),
                   rng=np.random.default_rng(0))  # fmt: skip
 
@@ -78,7 +78,7 @@ def test_no_graph_is_rewritten_while_a_training_function_is_built(monkeypatch):
 
     monkeypatch.setattr("aesara.graph.rewriting.utils.rewrite_graph", refused)
     monkeypatch.setattr("aesara.tensor.basic.rewrite_graph", refused)
-    model.graph("train", optimizer="adam")
+    model.graphs("train", optimizer="adam")
 
 
 def test_no_shape_is_searched_for_while_a_function_is_compiled(engine, monkeypatch):

@@ -1,4 +1,4 @@
-"""An ONNX file gives our log-probabilities and states, run by onnxruntime in calls of any length and batch."""
+"""ONNX files give our log-probabilities and states in onnxruntime, for any sequence length and batch size."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from exchange_models import EVERY, NAMES, VOCAB, VOCABULARY, config_of, opened, params_of, predictions
 
-from theano_rnn.exchange.onnx_export import exported, onnx_package, state_names
+from theano_rnn.exchange.onnx_export import export_onnx, onnx_package, state_names
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.network import ModelConfig
 from theano_rnn.settings.text import TextConfig
@@ -38,7 +38,7 @@ def onnx():
 def test_log_probabilities_and_states_are_ours_with_the_state_carried_on(tmp_path, name):
     config = CONFIGS[name]
     params = params_of(config)
-    session = session_of(exported(opened(tmp_path / "a.safetensors", config, params)))
+    session = session_of(export_onnx(opened(tmp_path / "a.safetensors", config, params)))
     names = [item.name for item in session.get_inputs()]
     assert names == ["ids", *state_names(config)]
     assert [item.name for item in session.get_outputs()] == ["log_probabilities", *(f"{n}_next" for n in names[1:])]
@@ -55,31 +55,31 @@ def test_log_probabilities_and_states_are_ours_with_the_state_carried_on(tmp_pat
         np.testing.assert_allclose(np.exp(log_q).sum(axis=-1), 1, atol=1e-5)
 
 
-def test_the_file_says_which_token_each_id_is_and_how_text_became_tokens(tmp_path, onnx):
+def test_the_metadata_has_the_vocabulary_and_the_tokenization(tmp_path, onnx):
     vocabulary = Vocabulary(("naïve", "</s>", "a", "\n", "c"), TextConfig(lowercase=True))
     config = config_of()
     model = opened(tmp_path / "a.safetensors", config, vocabulary=vocabulary, batching="sentences")
-    made = onnx.load_from_string(exported(model))
-    facts = {item.key: item.value for item in made.metadata_props}
+    onnx_model = onnx.load_from_string(export_onnx(model))
+    facts = {item.key: item.value for item in onnx_model.metadata_props}
     assert json.loads(facts["tokens"]) == [vocabulary.id_to_token(number) for number in range(VOCAB + 2)]
     assert TextConfig(**json.loads(facts["text"])) == vocabulary.text
     assert int(facts["start_id"]) == vocabulary.bos_id
-    assert (made.ir_version, made.opset_import[0].version) == (8, 17)
+    assert (onnx_model.ir_version, onnx_model.opset_import[0].version) == (8, 17)
 
 
 def test_the_same_model_is_the_same_file(tmp_path):
-    assert exported(opened(tmp_path / "a", config_of())) == exported(opened(tmp_path / "b", config_of()))
+    assert export_onnx(opened(tmp_path / "a", config_of())) == export_onnx(opened(tmp_path / "b", config_of()))
 
 
 @pytest.mark.parametrize(("tie_weights", "count"), [(True, 1), (False, 2)])
 def test_a_tied_matrix_is_in_the_file_once(tmp_path, onnx, tie_weights, count):
     config = config_of("gru", tie_weights=tie_weights, embedding_size=6)
-    made = onnx.load_from_string(exported(opened(tmp_path / "a", config)))
+    onnx_model = onnx.load_from_string(export_onnx(opened(tmp_path / "a", config)))
     assert sum(len(weight.dims) == 2 and VOCAB in (d - 2 * (d == VOCAB + 2) for d in weight.dims)
-               for weight in made.graph.initializer if not weight.name.startswith("layer")) == count  # fmt: skip
+               for weight in onnx_model.graph.initializer if not weight.name.startswith("layer")) == count  # fmt: skip
 
 
-# What the graph makes of each setting of a network; a new one has to be decided on here.
+# How the graph handles each setting of a network; add every new setting here.
 REFUSED = {"task": {"task": "fill"}, "cell": {"cell": "mogrifier"}, "dtype": {"dtype": "float64"}}
 COMPARED = {"cell", "embedding_size", "hidden_size", "num_layers", "residual", "tie_weights", "head", "cutoffs",
             "vocab_size"}  # fmt: skip
@@ -93,19 +93,19 @@ def test_every_setting_of_a_network_is_decided_on():
 @pytest.mark.parametrize(
     ("name", "message"),
     [("task", "is a fill-in model"), ("cell", "the cell mogrifier has no counterpart among ONNX's operators"),
-     ("dtype", "run in float32, the model is float64")],
+     ("dtype", "need float32, but the model is float64")],
 )  # fmt: skip
 def test_what_has_no_counterpart_is_refused_by_name(tmp_path, name, message):
     with pytest.raises(UserError, match=message) as caught:
-        exported(opened(tmp_path / "a.safetensors", config_of(**REFUSED[name])))
+        export_onnx(opened(tmp_path / "a.safetensors", config_of(**REFUSED[name])))
     assert "\n" not in str(caught.value)
 
 
 def test_a_model_too_large_for_such_a_file_is_refused(tmp_path, monkeypatch):
     model = opened(tmp_path / "a.safetensors", config_of())
-    monkeypatch.setattr("theano_rnn.exchange.onnx_export.MOST_BYTES", 1 << 26)
+    monkeypatch.setattr("theano_rnn.exchange.onnx_export.MAX_BYTES", 1 << 26)
     with pytest.raises(UserError, match="larger than 2 GiB"):
-        exported(model)
+        export_onnx(model)
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch):

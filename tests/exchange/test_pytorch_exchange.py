@@ -1,4 +1,4 @@
-"""A state_dict says the same as our parameters, to PyTorch itself too, and they come back bit by bit."""
+"""A state_dict gives the same outputs in PyTorch, and converts back to our parameters bit for bit."""
 
 import dataclasses
 
@@ -21,8 +21,8 @@ from exchange_models import (
     same,
 )
 
-from theano_rnn.exchange.pytorch_exchange import BIAS, DECODER, ENCODER, NEVER, from_pytorch, shapes, to_pytorch
-from theano_rnn.exchange.state_dict_files import exported, imported
+from theano_rnn.exchange.pytorch_exchange import BIAS, DECODER, ENCODER, NEVER, from_pytorch, tensor_shapes, to_pytorch
+from theano_rnn.exchange.state_dict_files import export_state_dict, import_state_dict
 from theano_rnn.language_model import LanguageModel
 from theano_rnn.learning.checkpoint import load, save
 from theano_rnn.settings.base import UserError
@@ -36,8 +36,8 @@ def test_a_model_comes_back_bit_by_bit_with_the_same_perplexity(tmp_path, cell, 
     config = config_of(cell, num_layers, tie_weights)
     path, file, back = tmp_path / "a.safetensors", tmp_path / "a.pytorch.safetensors", tmp_path / "b.safetensors"
     model = opened(path, config)
-    file.write_bytes(exported(model))
-    save(back, imported(file))
+    file.write_bytes(export_state_dict(model))
+    save(back, import_state_dict(file))
     params = load(path).best
     assert same(load(back).best, params)
     again = LanguageModel(back, engine="c")
@@ -46,7 +46,7 @@ def test_a_model_comes_back_bit_by_bit_with_the_same_perplexity(tmp_path, cell, 
     assert again.training == model.training
     ours, theirs = (perplexity(config, each) for each in (params, load(back).best))
     assert f"{ours:.6g}" == f"{theirs:.6g}"
-    assert exported(again) == file.read_bytes()
+    assert export_state_dict(again) == file.read_bytes()
 
 
 @every
@@ -55,7 +55,7 @@ def test_pytorch_gives_the_same_log_probabilities_and_states(cell, num_layers, t
     config = config_of(cell, num_layers, tie_weights)
     params, model = params_of(config), network(config)
     arrays = to_pytorch(params, config)
-    assert {name: array.shape for name, array in arrays.items()} == shapes(config)
+    assert {name: array.shape for name, array in arrays.items()} == tensor_shapes(config)
     model.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()}, strict=True)
     agrees(config, params, model)
 
@@ -74,13 +74,13 @@ def test_a_model_of_pytorch_with_both_biases_comes_in_and_computes_the_same(tmp_
     assert model.rnn.bias_ih_l0.abs().min() > 0
     save_model(model, str(tmp_path / "theirs.safetensors"))  # of tied weights one alone
     exchange_models.write(tmp_path / "like.safetensors", config)
-    checkpoint = imported(tmp_path / "theirs.safetensors", like=load(tmp_path / "like.safetensors"))
+    checkpoint = import_state_dict(tmp_path / "theirs.safetensors", like=load(tmp_path / "like.safetensors"))
     agrees(config, checkpoint.best, model)
 
 
 @pytest.mark.parametrize("tie_weights", [True, False])
 def test_rows_of_words_alone_are_enough(tie_weights):
-    """A model that knows no <pad> and <s>: the first is zeros, the second as `</s>`, which a stream begins after."""
+    """A model without <pad> and <s>: the row of <pad> is zeros, that of <s> a copy of </s>, which starts a stream."""
     config = config_of("gru", tie_weights=tie_weights)
     params = params_of(config)
     arrays = to_pytorch(params, config)
@@ -99,7 +99,7 @@ def test_a_layer_without_columns_of_the_candidate_adds_both_biases():
     assert [*i, *f, *g, *o] == list(range(24))
 
 
-# What the arrows say of each setting of a network; a new one has to be decided on here.
+# How the conversions handle each setting of a network; add every new setting here.
 DECISIONS = {
     "task": ({"task": "fill"}, "fill-in model"),
     "cell": ({"cell": "mogrifier"}, "the cell mogrifier"),
@@ -109,8 +109,8 @@ DECISIONS = {
     "residual": ({"residual": True, "num_layers": 2}, "residual connections"),
     "recurrent_init": None,  # of what training began with
     "tie_weights": None,
-    "head": ({"head": "adaptive"}, "adaptive soft-max .*--head softmax"),
-    "cutoffs": ({"head": "adaptive", "cutoffs": (3,)}, "adaptive soft-max"),
+    "head": ({"head": "adaptive"}, "adaptive softmax .*--head softmax"),
+    "cutoffs": ({"head": "adaptive", "cutoffs": (3,)}, "adaptive softmax"),
     "vocab_size": None,
     "dtype": None,
 }
@@ -124,9 +124,9 @@ def test_every_setting_of_a_network_is_decided_on():
 def test_what_has_no_counterpart_is_refused_by_name(name):
     options, message = DECISIONS[name]
     config = config_of(**options)
-    for arrow in (to_pytorch, from_pytorch):
+    for convert in (to_pytorch, from_pytorch):
         with pytest.raises(UserError, match=message) as caught:
-            arrow({}, config)
+            convert({}, config)
         assert "has no counterpart in PyTorch" in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -143,8 +143,8 @@ def test_float64_stays_float64():
 
 HH = "rnn.weight_hh_l0"
 CHANGES = {
-    "missing": (lambda a: a.pop("rnn.bias_hh_l0"), "misses rnn.bias_hh_l0"),
-    "layers": (lambda a: [a.pop(name) for name in [*a] if name.startswith("rnn.")], "misses .* and 1 more"),
+    "missing": (lambda a: a.pop("rnn.bias_hh_l0"), "lacks rnn.bias_hh_l0"),
+    "layers": (lambda a: [a.pop(name) for name in [*a] if name.startswith("rnn.")], "lacks .* and 1 more"),
     "extra": (lambda a: a.update(x=a[BIAS]), "has x, which the model does not have"),
     "many": (lambda a: a.update({f"rnn.weight_ih_l{i}": a[BIAS] for i in range(1, 9)}), "and 5 more"),
     "shape": (lambda a: a.update({ENCODER: a[ENCODER][:, :3], DECODER: a[DECODER][:, :3]}), r"encoder.weight must be "
@@ -152,8 +152,8 @@ CHANGES = {
     "words": (lambda a: a.update({BIAS: a[BIAS][:5]}), r"decoder.bias must be float32 \(9,\), got float32 \(5,\)"),
     "scalar": (lambda a: a.update({BIAS: np.float32(1)}), r"decoder.bias must be float32 \(9,\), got float32 \(\)"),
     "dtype": (lambda a: a.update({HH: a[HH].astype("float16")}), "must be float32 .*got float16"),
-    "nan": (lambda a: a["rnn.weight_hh_l0"].__setitem__((2, 3), np.nan), "rnn.weight_hh_l0 has numbers that are infin"),
-    "infinite": (lambda a: a[BIAS].__setitem__(0, np.inf), "decoder.bias has numbers that are infinite"),
+    "nan": (lambda a: a["rnn.weight_hh_l0"].__setitem__((2, 3), np.nan), "rnn.weight_hh_l0 has values that are infin"),
+    "infinite": (lambda a: a[BIAS].__setitem__(0, np.inf), "decoder.bias has values that are infinite"),
     "ties": (lambda a: a[DECODER].__setitem__((2, 3), 0), "encoder.weight and decoder.weight differ, .* tie them"),
     "never": (lambda a: a[BIAS].__setitem__(-1, 0), "decoder.bias must be near -1e[+]09 in its last 2 rows"),
 }  # fmt: skip
@@ -169,7 +169,7 @@ def test_tensors_that_do_not_fit_are_refused_in_one_line(tmp_path, change):
     safetensors.numpy.save_file({name: np.asarray(array) for name, array in arrays.items()}, path)
     exchange_models.write(tmp_path / "like.safetensors", config)
     with pytest.raises(UserError, match=message) as caught:
-        imported(path, like=load(tmp_path / "like.safetensors"))
+        import_state_dict(path, like=load(tmp_path / "like.safetensors"))
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
 
@@ -179,12 +179,12 @@ def test_one_of_two_tied_tensors_is_enough_but_not_none():
     arrays = to_pytorch(params_of(config), config)
     for name in (ENCODER, DECODER):
         assert same(from_pytorch({k: v for k, v in arrays.items() if k != name}, config), params_of(config))
-    with pytest.raises(UserError, match="misses decoder.weight, encoder.weight"):
+    with pytest.raises(UserError, match="lacks decoder.weight, encoder.weight"):
         from_pytorch({k: v for k, v in arrays.items() if k not in (ENCODER, DECODER)}, config)
     untied = config_of(tie_weights=False)
     arrays = to_pytorch(params_of(untied), untied)
     del arrays[DECODER]
-    with pytest.raises(UserError, match="misses decoder.weight"):
+    with pytest.raises(UserError, match="lacks decoder.weight"):
         from_pytorch(arrays, untied)
 
 
@@ -193,8 +193,8 @@ def test_numbers_of_another_precision_are_refused(tmp_path):
     from safetensors.torch import save_file
 
     config = config_of()
-    zeros = {name: torch.zeros(shape, dtype=torch.bfloat16) for name, shape in shapes(config).items()}
+    zeros = {name: torch.zeros(shape, dtype=torch.bfloat16) for name, shape in tensor_shapes(config).items()}
     save_file(zeros, str(tmp_path / "a"))
     exchange_models.write(tmp_path / "like.safetensors", config)
     with pytest.raises(UserError, match="float32"):
-        imported(tmp_path / "a", like=load(tmp_path / "like.safetensors"))
+        import_state_dict(tmp_path / "a", like=load(tmp_path / "like.safetensors"))

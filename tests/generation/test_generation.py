@@ -1,11 +1,11 @@
-"""Generation with a fake step: what is sampled is what the step says. With a model's: a plain loop samples the same."""
+"""Sampling and beam search with a fake step, and with a model's step against a plain loop."""
 
 import numpy as np
 import pytest
 import reference
 from conftest import HIDDEN, compiled_once
 
-from theano_rnn.generation.search import beam_search, generate, tokens_in_turn
+from theano_rnn.generation.search import beam_search, generate, generate_stepwise
 from theano_rnn.settings.use import GenerationConfig
 
 PROBABILITIES = np.array([0.1, 0.2, 0.3, 0.4])
@@ -16,7 +16,7 @@ def constant_step(tokens, *state):
 
 
 def counting_step(tokens, seen):
-    """Puts all probability on the number of tokens seen so far; the state counts them."""
+    """Returns all probability on the number of tokens read so far, which is the state."""
     seen = seen + 1
     log_probabilities = np.full((len(tokens), 50), -np.inf)
     log_probabilities[np.arange(len(tokens)), seen[:, 0].astype(int)] = 0.0
@@ -82,8 +82,8 @@ def test_a_sample_does_not_depend_on_its_neighbours():
     assert len({len(tokens) for tokens in alone}) > 1
 
 
-def test_tokens_in_turn_are_those_of_the_samples():
-    turns = list(tokens_in_turn(constant_step, (), prompt=[0], end_id=3, max_tokens=30, rngs=rngs(6)))
+def test_stepwise_tokens_are_those_of_the_samples():
+    turns = list(generate_stepwise(constant_step, (), prompt=[0], end_id=3, max_tokens=30, rngs=rngs(6)))
     columns = [[token for token in column if token is not None] for column in zip(*turns)]
     assert columns == run(count=6, end_id=3, max_tokens=30)
     assert any(None in turn for turn in turns)
@@ -152,7 +152,7 @@ def markov_step(tokens, last):
 
 
 def all_texts():
-    """Every text of at most LENGTH tokens with its log-probability; those that are shorter end with END."""
+    """Returns every text of at most LENGTH tokens with its log-probability; shorter ones end with END."""
 
     def grow(ids, total, state):
         for token, log_p in enumerate(TABLE[tuple(state)]):
@@ -251,7 +251,7 @@ def test_a_beam_with_a_model_finds_what_it_finds_with_a_plain_loop(tanh):
 
 @pytest.mark.parametrize("dtype", STEP_PRECISION)
 def test_each_engine_gives_the_log_probabilities_of_a_plain_loop(engine, dtype):
-    """Step after step, each from the state of the one before."""
+    """Run the steps one after another, each from the state of the previous one."""
     model = compiled_once("tanh", engine, dtype=dtype) if dtype == "float32" else compiled_once("tanh", engine).reset()
     plain, state, expected_state = plain_step(model.params()), np.zeros((5, HIDDEN), dtype), np.zeros((5, HIDDEN))
     for tokens in np.random.default_rng(3).integers(9, size=(30, 5), dtype="int32"):

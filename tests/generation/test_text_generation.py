@@ -1,4 +1,4 @@
-"""Texts of a fake step: what is shown as it comes is what is returned whole; stops; prompts."""
+"""Text generation with a fake step: live output equals whole samples; stops; prompts."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def generator(vocabulary=WORDS, **config):
 @pytest.mark.parametrize("vocabulary", [WORDS, SIGNS], ids=["word", "char"])
 @pytest.mark.parametrize("stop", [(), (" saw", "(", "b\n"), ("c", "a c")])
 @pytest.mark.parametrize("prompt", ["", "Emma saw", "a b"])
-def test_what_is_shown_as_it_comes_is_the_whole_sample(vocabulary, stop, prompt):
+def test_live_output_equals_the_whole_sample(vocabulary, stop, prompt):
     writer, (ids, _) = generator(vocabulary, stop=stop, max_tokens=40), prompt_ids(prompt, vocabulary)
     samples = writer.samples(ids, 20, seed=[3])
     live = ["".join(writer.live(ids, seed=[3], number=number)) for number in range(20)]

@@ -171,3 +171,17 @@ def test_random_windows_follow_from_their_generator():
         return Stream(np.arange(999, dtype="int32"), batch_size=3, bptt_steps=9, start_id=1, pad_id=2, rng=rng).lengths
 
     assert windows(1).tolist() == windows(1).tolist() != windows(2).tolist()
+
+
+def test_a_window_of_random_length_has_a_rate_in_proportion():
+    stream = Stream(np.arange(999, dtype="int32"), batch_size=3, bptt_steps=9, start_id=1, pad_id=2,
+                    rng=np.random.default_rng(1))  # fmt: skip
+    assert [batch.rate_factor for batch in stream] == [length / 9 for length in stream.lengths]
+    fixed = Stream(np.arange(999, dtype="int32"), batch_size=3, bptt_steps=9, start_id=1, pad_id=2)
+    assert {batch.rate_factor for batch in fixed} == {1.0}
+
+
+def test_a_batch_says_what_training_needs_to_know():
+    batch = Stream(np.arange(7, dtype="int32"), batch_size=2, bptt_steps=9, start_id=1, pad_id=2)[0]
+    assert batch.arrays == (batch.tokens, batch.targets, batch.mask)
+    assert (batch.num_targets, batch.num_columns, batch.is_start) == (7, 2, True)

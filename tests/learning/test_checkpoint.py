@@ -34,7 +34,7 @@ def checkpoint():
     last = {name: rng.random((3, 4)).astype("float32") for name in ("embedding", "layer0.W_hh")}
     return Checkpoint(
         settings={"model": {"hidden_size": 4}, "text": {}, "corpus": {"train": ["caf\udce9"]}},  # a name, not UTF-8
-        vocabulary=Vocabulary(("the", "naïve", "\n", "</s>"), text=TextConfig(lowercase=True)),
+        facts={"vocabulary": Vocabulary(("the", "naïve", "\n", "</s>"), text=TextConfig(lowercase=True)), "count": 3},
         fingerprint="abc",
         progress={"step": 12, "loss_sum": 0.1 + 0.2, "records": [{"valid_loss": 1 / 3}]},
         last=last,

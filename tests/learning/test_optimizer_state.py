@@ -1,4 +1,4 @@
-"""What optimizers keep beside the parameters, on every engine: averages, their switch, and all that resuming needs."""
+"""The optimizer's state on every engine: averages, their start, and everything that resuming needs."""
 
 import aesara
 import aesara.tensor as T
@@ -6,23 +6,17 @@ import numpy as np
 import pytest
 
 from theano_rnn.engine.compiling import compile_function
+from theano_rnn.learning.averaging import exponential_average, running_mean, select_averages, start_averaging
 from theano_rnn.learning.checkpoint import assign, values_of
-from theano_rnn.learning.optimizers import (
-    OPTIMIZERS,
-    RowGradient,
-    averages,
-    exponential_average,
-    running_mean,
-    sgd,
-    start_averaging,
-)
+from theano_rnn.learning.gradients import RowGradient
+from theano_rnn.learning.optimizers import OPTIMIZERS, sgd
 
 DECAY, START = 0.9, 7
 SHAPES = {"E": (6, 2), "layer0.W": (4, 3)}
 
 
 class Trained:
-    """Two parameters, everything that an optimizer and averages keep, and the compiled step."""
+    """Two parameters, the state of an optimizer and averages, and the compiled step."""
 
     def __init__(self, optimizer, engine, *, seed=0, dtype="float64", is_averaged=True):
         rng = np.random.default_rng(seed)
@@ -46,7 +40,7 @@ class Trained:
         self.dtype = dtype
 
     def train(self, first, last):
-        """Steps `first` to `last` - 1, the parameters after each."""
+        """Returns the parameters after each of the steps `first` to `last` - 1."""
         after = []
         for step in range(first, last):
             if step == START and self.has_mean:
@@ -91,7 +85,7 @@ def test_the_exponential_average_begins_as_the_parameters_and_follows_their_new_
     expected = values_of(trained.params)
     for params in trained.train(0, 12):
         expected = {name: DECAY * expected[name] + (1 - DECAY) * params[name] for name in params}
-    found = values_of(averages(trained.state, "ema"))
+    found = values_of(select_averages(trained.state, "ema"))
     assert list(found) == list(SHAPES)
     for name, value in found.items():
         np.testing.assert_allclose(value, expected[name], rtol=1e-12, atol=1e-14)
@@ -102,14 +96,14 @@ def test_the_running_mean_is_that_of_all_steps_since_it_was_turned_on(name, engi
     trained = Trained(OPTIMIZERS[name], engine)
     after = trained.train(0, START)
     assert trained.state["num_averaged"].get_value() == -1
-    for key, value in values_of(averages(trained.state, "mean")).items():
+    for key, value in values_of(select_averages(trained.state, "mean")).items():
         np.testing.assert_array_equal(value, after[-1][key])  # off: a copy of the parameters
     after = trained.train(START, START + 1)
-    for key, value in values_of(averages(trained.state, "mean")).items():
+    for key, value in values_of(select_averages(trained.state, "mean")).items():
         np.testing.assert_array_equal(value, after[0][key])
     after += trained.train(START + 1, START + 15)
     assert trained.state["num_averaged"].get_value() == 15
-    for key, value in values_of(averages(trained.state, "mean")).items():
+    for key, value in values_of(select_averages(trained.state, "mean")).items():
         np.testing.assert_allclose(value, np.mean([params[key] for params in after], axis=0), rtol=1e-12, atol=1e-14)
 
 

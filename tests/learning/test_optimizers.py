@@ -1,4 +1,4 @@
-"""Clipping, weight decay, averages and optimizers, as functions of gradients only."""
+"""Clipping, weight decay, optimizers and averages, as functions of gradients."""
 
 import aesara
 import aesara.tensor as T
@@ -6,18 +6,9 @@ import numpy as np
 import pytest
 
 from theano_rnn.engine.compiling import compile_function
-from theano_rnn.learning.optimizers import (
-    OPTIMIZERS,
-    RowGradient,
-    adam,
-    add_weight_decay,
-    clip_global_norm,
-    clip_value,
-    exponential_average,
-    global_norm,
-    running_mean,
-    sgd,
-)
+from theano_rnn.learning.averaging import exponential_average, running_mean
+from theano_rnn.learning.gradients import RowGradient, add_weight_decay, clip_global_norm, clip_value, global_norm
+from theano_rnn.learning.optimizers import OPTIMIZERS, adam, sgd
 
 pytestmark = pytest.mark.usefixtures("python_mode")
 
@@ -34,7 +25,7 @@ def symbols(values):
 
 
 def norm_of(values):
-    """L2 norm of all numbers taken as one vector."""
+    """Returns the L2 norm of all arrays, taken as one vector."""
     return np.sqrt(sum((value**2).sum() for value in values.values()))
 
 
@@ -43,7 +34,7 @@ def clipped(values, limit):
 
 
 def optimized(optimizer, gradients, learning_rates, dtype="float64"):
-    """Parameters that began as ones, after one update for each learning rate with the same gradients."""
+    """Returns parameters that start at 1, and the state, after an update with the same gradients per learning rate."""
     params = {name: aesara.shared(np.ones(shape, dtype), name=name) for name, shape in SHAPES.items()}
     rate = T.scalar("learning_rate", dtype)
     arrays = symbols({name: np.asarray(value, dtype) for name, value in gradients.items()})
@@ -100,11 +91,11 @@ def test_clipping_by_value_moves_elements_to_the_limit(dtype):
 
 
 def test_clipping_by_value_adds_up_rows_of_one_id_before(engine):
-    """By the engines, which leave out Aesara's rewrite that is wrong for ids that repeat."""
+    """Compiled by the engines, which exclude a rewrite of Aesara that is wrong for repeated ids."""
     rows = np.array([[3.0, 0.4], [-2.5, 0.4], [0.2, 9.0]])
     gradient = RowGradient(T.as_tensor_variable(rows), T.as_tensor_variable(np.array([2, 2, 0], "int32")), 4)
     after = clip_value({"embedding": gradient}, 0.7)["embedding"]
-    outputs = [after.dense(), after.merged()]
+    outputs = [after.to_dense(), after.merge_repeated()]
     dense, merged = map(np.asarray, compile_function([], outputs, engine=engine, name="clipped")())
     np.testing.assert_allclose(dense, [[0.2, 0.7], [0, 0], [0.5, 0.7], [0, 0]])
     np.testing.assert_allclose(norm_of({"merged": merged}), norm_of({"dense": dense}))

@@ -1,6 +1,6 @@
-"""The same gradients lead to the same parameters and the same state in PyTorch's optimizers and in ours.
+"""The same gradients give the same parameters and the same state in PyTorch's optimizers and ours.
 
-One parameter has a gradient of rows with repeated ids; PyTorch gets the matrix that it stands for.
+One parameter has a gradient of rows with repeated ids; PyTorch gets it as a matrix.
 """
 
 import aesara
@@ -9,15 +9,9 @@ import numpy as np
 import pytest
 
 from theano_rnn.engine.compiling import compile_function
-from theano_rnn.learning.optimizers import (
-    OPTIMIZERS,
-    RowGradient,
-    add_weight_decay,
-    averages,
-    clip_value,
-    exponential_average,
-    start_averaging,
-)
+from theano_rnn.learning.averaging import exponential_average, select_averages, start_averaging
+from theano_rnn.learning.gradients import RowGradient, add_weight_decay, clip_value
+from theano_rnn.learning.optimizers import OPTIMIZERS
 
 torch = pytest.importorskip("torch")
 
@@ -40,7 +34,7 @@ PEERS = {
 
 
 def steps(num_steps=STEPS):
-    """(rows, ids, gradient of W, learning rate) of each step; some rows are never named, some late."""
+    """Yields (rows, ids, gradient of W, learning rate) for each step; some rows never occur, some occur late."""
     rng = np.random.default_rng(3)
     for step in range(num_steps):
         ids = rng.integers(1, NUM_ROWS - (step < 10), size=NUM_IDS, dtype="int32")
@@ -89,7 +83,7 @@ class Theirs:
 
 @pytest.fixture
 def double_by_default():
-    """ASGD keeps the weight of the newest parameters in the default dtype."""
+    """ASGD stores the weight of the newest parameters in the default dtype."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
@@ -138,7 +132,7 @@ def test_fifty_steps_of_adamw_agree_with_other_weight_decay(weight_decay, engine
 
 @pytest.mark.parametrize("name", ["sgd", "adagrad"])
 def test_steps_agree_with_gradients_clipped_by_value(name, engine):
-    """Also where several rows of one id are each within the limit and their sum is not."""
+    """Includes rows of one id that are each within the limit although their sum is not."""
     limit = 0.7
     ours = Ours(name, engine, before=lambda params, gradients: clip_value(gradients, limit))
     theirs = Theirs(PEERS[name][0])
@@ -162,13 +156,13 @@ def test_exponential_averages_agree(engine):
         ours.step(*inputs)
         theirs.step(*inputs)
         average_of(list(expected.values()), [p.detach() for p in theirs.params.values()], None)
-    for key, average in averages(ours.state, "ema").items():
+    for key, average in select_averages(ours.state, "ema").items():
         assert_equal(average.get_value(), expected[key], key)
 
 
 @pytest.mark.parametrize("start", [0, 20])
 def test_averaged_gradient_descent_agrees(start, engine, double_by_default):
-    """PyTorch's mean leaves out the parameters of step t0 + 1, ours none: its t0 is one step before ours begins."""
+    """PyTorch's mean leaves out the parameters of step t0 + 1, ours does not: so t0 is one step before our start."""
     ours = Ours("asgd", engine)
     theirs = Theirs(torch.optim.ASGD, lambd=0.0, alpha=0.0, t0=start - 1)
     for step, (rows, ids, g, _) in enumerate(steps()):
@@ -178,4 +172,4 @@ def test_averaged_gradient_descent_agrees(start, engine, double_by_default):
         theirs.step(rows, ids, g, 1.0)
     for key, parameter in theirs.params.items():
         assert_equal(ours.params[key].get_value(), parameter, key)
-        assert_equal(averages(ours.state, "mean")[key].get_value(), theirs.state(key)["ax"], key)
+        assert_equal(select_averages(ours.state, "mean")[key].get_value(), theirs.state(key)["ax"], key)

@@ -1,11 +1,11 @@
-"""The gradient of looked-up rows: with repeated ids, on every engine, it is the matrix it stands for."""
+"""Gradients of looked-up rows, with repeated ids, equal the matrix that they stand for, on every engine."""
 
 import aesara.tensor as T
 import numpy as np
 import pytest
 
 from theano_rnn.engine.compiling import compile_function
-from theano_rnn.learning.optimizers import RowGradient, global_norm
+from theano_rnn.learning.gradients import RowGradient, global_norm
 
 NUM_ROWS, COLUMNS = 6, 2
 ROWS = np.random.default_rng(0).normal(size=(7, COLUMNS))
@@ -21,13 +21,13 @@ def dense(rows, ids):
 
 @pytest.mark.parametrize("ids", IDS.values(), ids=IDS)
 def test_its_norm_and_matrix_are_those_of_the_rows_added_up(ids, engine):
-    """Aesara reads what it has just written as if no index came twice."""
+    """Aesara's rewrite reads values that it has just written as if no index were repeated."""
     rows, symbols = ROWS[: len(ids)], (T.dmatrix("rows"), T.ivector("ids"))
     gradient = RowGradient(*symbols, NUM_ROWS)
     other = np.ones(3)
-    outputs = [gradient.dense(), gradient.merged(), global_norm({"embedding": gradient,
+    outputs = [gradient.to_dense(), gradient.merge_repeated(), global_norm({"embedding": gradient,
                                                                  "b": T.as_tensor_variable(other)}),
-               gradient.scaled(T.constant(2.0)).dense()]  # fmt: skip
+               gradient.scale(T.constant(2.0)).to_dense()]  # fmt: skip
     matrix, merged, norm, doubled = compile_function(symbols, outputs, engine=engine)(rows, np.array(ids, "int32"))
     expected = dense(rows, ids)
     np.testing.assert_allclose(matrix, expected)

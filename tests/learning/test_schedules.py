@@ -1,11 +1,11 @@
-"""Learning rates over a budget of steps, and the criterion for averaging, are their formulas."""
+"""Learning rate schedules and the criterion for averaging follow their formulas."""
 
 import math
 
 import numpy as np
 import pytest
 
-from theano_rnn.learning.schedules import SCHEDULES, constant, cosine, is_triggered, linear, one_cycle, steps
+from theano_rnn.learning.schedules import SCHEDULES, constant, cosine, linear, one_cycle, should_start_averaging, steps
 
 TOTAL = 40
 
@@ -48,7 +48,7 @@ def test_steps_multiply_at_their_shares():
 
 
 def test_a_share_falls_on_the_nearest_step():
-    """0.1 times 30 is a little more than 3."""
+    """0.1 times 30 is slightly more than 3."""
     assert course(steps, 30, milestones=(0.1,), factor=0.5).index(0.5) == 3
     assert course(constant, 30, warmup=0.1).index(1.0) == 2
 
@@ -80,8 +80,8 @@ def test_one_cycle_begins_peaks_and_ends_where_it_says():
     [
         ({"step": -1}, "step must not be negative, got -1"),
         ({"total_steps": 0}, "total_steps must be at least 1, got 0"),
-        ({"warmup": -0.1}, "warmup must be a share from 0 to 1, got -0.1"),
-        ({"warmup": 1.5}, "warmup must be a share from 0 to 1, got 1.5"),
+        ({"warmup": -0.1}, "warmup must be a fraction from 0 to 1, got -0.1"),
+        ({"warmup": 1.5}, "warmup must be a fraction from 0 to 1, got 1.5"),
     ],
 )
 def test_what_is_no_step_budget_or_share_is_refused(name, values, message):
@@ -90,7 +90,7 @@ def test_what_is_no_step_budget_or_share_is_refused(name, values, message):
 
 
 def first_trigger_of_awd_lstm(losses, n):
-    """As in the authors' main.py: the list holds the losses before this one, which is appended after the decision."""
+    """As in the authors' main.py: the list holds the earlier losses; this one is appended after the decision."""
     earlier = []
     for epoch, loss in enumerate(losses):
         if len(earlier) > n and loss > min(earlier[:-n]):
@@ -104,22 +104,22 @@ def test_averaging_is_triggered_when_awd_lstm_does(n):
     rng, found = np.random.default_rng(0), set()
     for _ in range(200):
         losses = [float(x) for x in 5 - 0.1 * np.arange(20).clip(max=10) + rng.normal(0, 0.15, 20)]
-        ours = next((e for e in range(20) if is_triggered(losses[: e + 1], n)), None)
+        ours = next((e for e in range(20) if should_start_averaging(losses[: e + 1], n)), None)
         assert ours == first_trigger_of_awd_lstm(losses, n)
         found.add(ours)
     assert len(found) > 3
 
 
 def test_with_n_of_0_any_loss_above_the_best_triggers():
-    assert is_triggered([3.0, 4.0], n=0)
-    assert not is_triggered([4.0, 3.0], n=0)
+    assert should_start_averaging([3.0, 4.0], n=0)
+    assert not should_start_averaging([4.0, 3.0], n=0)
 
 
 @pytest.mark.parametrize("losses", [[], [1.0], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0] * 20])
 def test_few_or_equal_losses_do_not_trigger(losses):
-    assert not is_triggered(losses)
+    assert not should_start_averaging(losses)
 
 
 def test_a_negative_n_is_refused():
     with pytest.raises(ValueError, match="n must not be negative, got -1"):
-        is_triggered([1.0], n=-1)
+        should_start_averaging([1.0], n=-1)

@@ -1,4 +1,4 @@
-"""PyTorch's schedulers give the same learning rates at every step of a budget."""
+"""PyTorch's schedulers give the same learning rates at every step."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ TOTAL, BASE = 40, 0.3
 
 
 def rates(scheduler, num_steps=TOTAL, **options):
-    """Learning rates of a PyTorch scheduler, by the number of updates already made."""
+    """Returns the learning rates of a PyTorch scheduler, by the number of updates so far."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=BASE)
     schedule = scheduler(optimizer, **options)
     found = []
@@ -24,7 +24,7 @@ def rates(scheduler, num_steps=TOTAL, **options):
 
 
 def warmed_up(rest, num_steps, **options):
-    """A PyTorch scheduler after a linear warm-up of a number of steps."""
+    """Returns a PyTorch scheduler after a linear warm-up."""
     kinds = torch.optim.lr_scheduler
 
     def scheduler(optimizer):

@@ -1,4 +1,4 @@
-"""The adaptive soft-max: its distribution, exact losses and gradients whatever clusters a batch needs; whole runs."""
+"""The adaptive softmax: its distribution, exact losses and gradients for any clusters in a batch, and whole runs."""
 
 import functools
 import json
@@ -17,7 +17,7 @@ from theano_rnn.learning.checkpoint import assign, load, save, values_of
 from theano_rnn.learning.evaluation import Evaluation
 from theano_rnn.model import RNNLM, gradients
 from theano_rnn.nn import adaptive_head
-from theano_rnn.nn.adaptive_head import SHARES, AdaptiveHead, num_slots
+from theano_rnn.nn.adaptive_head import SLOT_FRACTIONS, AdaptiveHead, num_slots
 from theano_rnn.settings.base import UserError, to_mapping
 from theano_rnn.settings.network import ModelConfig, default_cutoffs
 from theano_rnn.settings.training import RegularizationConfig, TrainingConfig, from_checkpoint, resolved_head
@@ -44,7 +44,7 @@ def config_of(**changes):
 
 @functools.cache
 def built(engine, dtype="float64", *, tied=False):
-    """A model with large parameters, its functions and these parameters; `train` is gradient descent."""
+    """Returns a model with large parameters, its functions and these parameters; `train` is gradient descent."""
     rng = np.random.default_rng(2)
     model = RNNLM(config_of(dtype=dtype, tie_weights=tied), rng=rng)
     functions = model.compile("train", "predict", "loss", engine=engine)
@@ -71,7 +71,7 @@ def adaptive(case):
 
 
 def batch(kind, dtype="float64", *, num_masked=0):
-    """Tokens, targets of some clusters, the mask and a state; the last `num_masked` columns end early."""
+    """Returns tokens, targets in some clusters, the mask and a state; the last `num_masked` sequences end early."""
     rng = np.random.default_rng(1)
     tokens = rng.integers(VOCAB + 2, size=(TIME, BATCH), dtype="int32")
     targets = rng.integers(*WORDS[kind], size=(TIME, BATCH), dtype="int32")
@@ -149,7 +149,7 @@ def test_a_fresh_model_finds_all_words_equally_likely(adaptive):
 
 
 def updates(model, functions, params, inputs):
-    """The gradients, by a step of gradient descent with learning rate 1, which is undone."""
+    """Returns the gradients, from a step of gradient descent with learning rate 1, which is then undone."""
     functions.train(*inputs, 1.0)
     after = values_of(model.params)
     assign(model.params, params)
@@ -191,7 +191,7 @@ def test_empty_slots_change_nothing(adaptive, monkeypatch):
 
 
 def test_a_target_that_is_no_word_is_not_scored_as_one(adaptive, engine):
-    """As of the soft-max: C raises, XLA cannot and gives nan."""
+    """As with the softmax head, C raises an error; XLA cannot, and returns nan."""
     _, functions, _ = adaptive
     tokens, targets, mask, state = batch("every cluster")
     targets[1, 2] = VOCAB
@@ -204,7 +204,7 @@ def test_a_target_that_is_no_word_is_not_scored_as_one(adaptive, engine):
 
 
 def test_losses_and_gradients_are_those_of_pytorch():
-    """PyTorch's tails have no biases: ours are zero, as in a fresh model."""
+    """PyTorch's clusters have no biases; ours are zero, as in a new model."""
     torch = pytest.importorskip("torch")
     import aesara.tensor as T
 
@@ -261,7 +261,7 @@ def test_every_target_of_a_cluster_that_is_not_masked_has_one_slot(shape, share)
         used = is_used == 1
         assert (begin + words[used] == flat[rows[used]]).all() and (words < end - begin).all()
         assert not rows[~used].any() and not words[~used].any()
-        assert array.shape[1] in {-(-targets.size * sixteenths // 16) for sixteenths in SHARES}
+        assert array.shape[1] in {-(-targets.size * sixteenths // 16) for sixteenths in SLOT_FRACTIONS}
         taken.extend(rows[used])
     assert sorted(taken) == np.flatnonzero((flat >= cutoffs[0]) & (mask.ravel() == 1)).tolist()
 
@@ -278,7 +278,7 @@ def test_slots_depend_on_the_batch_alone():
 def test_there_are_always_slots_enough_and_few_numbers_of_them():
     for num_rows in [*range(1, 200), 700, 10240]:
         sizes = {num_slots(needed, num_rows) for needed in range(num_rows + 1)}
-        assert len(sizes) <= len(SHARES) and max(sizes) == num_rows
+        assert len(sizes) <= len(SLOT_FRACTIONS) and max(sizes) == num_rows
         assert all(needed <= num_slots(needed, num_rows) for needed in range(num_rows + 1))
 
 
@@ -303,8 +303,8 @@ def test_a_tiny_vocabulary_works(vocab_size):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"vocab_size": 1, "cutoffs": ()}, "head adaptive needs a vocabulary of at least 2 columns, got 1"),
-        ({"cutoffs": (15, 6)}, "cutoffs must increase, from 1 to 39 at most, got 15 6"),
+        ({"vocab_size": 1, "cutoffs": ()}, "head adaptive needs a vocabulary of at least 2 words, got 1"),
+        ({"cutoffs": (15, 6)}, "cutoffs must increase and be from 1 to 39, got 15 6"),
         ({"cutoffs": (6, 6)}, "cutoffs must increase"),
         ({"cutoffs": (0, 6)}, "cutoffs must increase"),
         ({"cutoffs": (6, 40)}, "cutoffs must increase"),
@@ -340,7 +340,7 @@ def test_a_run_resumed_in_the_middle_ends_with_the_same_bytes():
 
     def go_on(run, stop_at=None):
         source = Stream(ids, batch_size=20, bptt_steps=5, start_id=1, pad_id=VOCAB)
-        fit(run, train, lambda epoch: source, lambda: Evaluation(3.0, 1), config, watcher=Stopping(stop_at))
+        fit(run, train, lambda epoch: source, lambda: Evaluation({"loss": 3.0}, 1), config, callback=Stopping(stop_at))
         return {name: array.tobytes() for name, array in values_of(model.params | model.optimizer_state).items()}
 
     run = Run(model, Progress(learning_rate=0.01), beginning[0])
@@ -363,7 +363,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def run(folder, monkeypatch, capsys):
-    """A command's status, standard output and standard error."""
+    """Runs a command. Returns its status, standard output and standard error."""
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     monkeypatch.chdir(folder)
 
@@ -405,8 +405,8 @@ def test_the_commands_train_score_and_generate(run, folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--cutoffs", "9", "3"], "--cutoffs must increase, from 1 to 9999 at most, got 9 3"),
-        (["--cutoffs", "5", "9999"], "--cutoffs must increase, from 1 to"),  # of the words that the text has
+        (["--cutoffs", "9", "3"], "--cutoffs must increase and be from 1 to 9999, got 9 3"),
+        (["--cutoffs", "5", "9999"], "--cutoffs must increase and be from 1 to"),  # of the words that the text has
         (["--cutoffs", "5.5"], "argument --cutoffs: invalid int value: '5.5'"),
         (["--head", "softmax", "--cutoffs", "5"], "--cutoffs needs head adaptive"),
         (["--label-smoothing", "0.1"], "--label-smoothing cannot be used with head adaptive"),
@@ -422,13 +422,13 @@ def test_what_does_not_go_together_is_one_line_and_status_2(run, folder, argumen
 def test_several_devices_are_refused_in_one_line(run, monkeypatch):
     from theano_rnn.cli import machine
 
-    monkeypatch.setattr(machine, "counted_devices", lambda config: 2)
+    monkeypatch.setattr(machine, "count_devices", lambda config: 2)
     status, _, err = run(*ADAPTIVE, "--num-devices", "2")
     assert (status, err.count("\n")) == (2, 1) and "--num-devices must be 1 with head adaptive" in err
 
 
 def test_a_checkpoint_from_before_there_was_a_choice_has_a_softmax(folder):
-    """Also on the way back to a run: what it does not say is what was the only way then."""
+    """A missing setting means the only choice that existed then, also when a run resumes."""
     settings = to_mapping(config_of(head="softmax", cutoffs=()))
     del settings["head"], settings["cutoffs"], settings["tie_weights"]
     config = from_checkpoint(ModelConfig, settings)

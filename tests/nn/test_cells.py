@@ -1,4 +1,4 @@
-"""One time step of every cell, how cells begin, and a cell added to them."""
+"""One time step of every cell, the initial parameters of cells, and adding a new cell."""
 
 import aesara
 import aesara.tensor as T
@@ -15,11 +15,11 @@ BATCH, EMBEDDING, HIDDEN = 3, 5, 6
 
 
 class ForgetOnlyCell(Cell):
-    """A cell that the package does not have, the forget gate alone (van der Westhuizen & Lasenby 2018).
+    """A cell with only a forget gate (van der Westhuizen & Lasenby 2018), which the package does not have.
 
-    f_t = sigmoid(x_t W_xh + h_tm1 W_hh + b_h)      the first half of the columns
-    g_t = tanh(x_t W_xh + h_tm1 W_hh + b_h)         the second
-    h_t = f_t * h_tm1 + (1 - f_t) * g_t
+        f_t = sigmoid(x_t W_xf + h_tm1 W_hf + b_f)
+        g_t = tanh(x_t W_xg + h_tm1 W_hg + b_g)
+        h_t = f_t * h_tm1 + (1 - f_t) * g_t
     """
 
     blocks = 2
@@ -164,7 +164,7 @@ def test_orthogonal_recurrent_matrices_are_so_block_by_block(kind):
 
 
 def test_the_default_draws_what_it_always_drew():
-    """W_xh, then W_hh, each at once: figures of training runs depend on it."""
+    """W_xh, then W_hh, each in one draw: the published figures of training runs depend on it."""
     rng = np.random.default_rng(0)
     for name, rows in (("W_xh", EMBEDDING), ("W_hh", HIDDEN)):
         bound = rows**-0.5
@@ -192,7 +192,7 @@ def test_unknown_names_are_refused():
 
 
 def test_a_cell_is_added_by_its_class_and_a_name(monkeypatch):
-    """The rest of what a cell must do, test_cells_unrolled.py asks of this one as of those of the package."""
+    """test_cells_unrolled.py tests the rest of what a cell must do."""
     monkeypatch.setitem(CELLS, "forget_only", ForgetOnlyCell)
     cell = make_cell("forget_only", EMBEDDING, HIDDEN, rng=np.random.default_rng(0), dtype="float64")
     assert type(cell) is ForgetOnlyCell

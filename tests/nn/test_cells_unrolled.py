@@ -1,4 +1,4 @@
-"""Every cell unrolled in both directions, on both engines: plain loops, finite differences, PyTorch."""
+"""Every cell unrolled in both directions, on both engines, against plain loops, finite differences and PyTorch."""
 
 import functools
 from functools import partial
@@ -56,7 +56,7 @@ def test_outputs_and_final_states_are_those_of_plain_loops(kind, shape, engine):
 
 @every_kind
 def test_gradients_are_central_differences_of_plain_loops(kind, engine):
-    """Of every parameter, the inputs and the states; steps are masked in all places."""
+    """For every parameter, the inputs and the states, with masked steps everywhere."""
     both = layer(kind, engine)
     x, mask, states, weights, state_weights = both.inputs()
     mask, params, states = scattered(mask), both.params(), states.copy()
@@ -85,7 +85,7 @@ def test_gradients_are_central_differences_of_plain_loops(kind, engine):
 
 @pytest.mark.parametrize(("kind", "engine", "num_layers"), STACKS)
 def test_pytorch_gives_the_same_outputs_states_and_gradients(kind, engine, num_layers):
-    """Of layers upon layers: each reads what the one below gave, and hands down the gradient of what it read."""
+    """With stacked layers: each reads the outputs of the layer below and passes their gradient down."""
     torch = pytest.importorskip("torch")
     from torch_layers import torch_gradients, torch_layers
 
@@ -134,7 +134,7 @@ def test_pytorch_gives_the_same_outputs_states_and_gradients(kind, engine, num_l
 
 @every_kind
 def test_a_gradient_computes_no_product_and_no_gate_again(kind, engine):
-    """Its products pass the gradient on, one for each of the step's; those of parameters are taken outside the scan."""
+    """In the scan, one product for each of the step's; the products of parameter gradients are outside."""
     function = layer(kind, engine).function
     graphs = scan_graphs(function)
     assert {name.startswith("grad_of") for name, _ in graphs} == {False, True}

@@ -7,7 +7,9 @@ import pytest
 from theano_rnn.engine.compiling import compile_function
 from theano_rnn.model import RNNLM, gradients
 from theano_rnn.nn.encoder import Encoder
+from theano_rnn.nn.regularization import Dropout
 from theano_rnn.settings.network import ModelConfig
+from theano_rnn.settings.training import RegularizationConfig
 
 TIME, BATCH, INPUT, HIDDEN = 5, 3, 4, 6
 CASES = [("jax", "tanh", 1), ("jax", "relu", 1), ("jax", "lstm", 2), ("jax", "gru", 3), ("c", "tanh", 1)]
@@ -28,6 +30,18 @@ def inputs(made):
     return rng.normal(size=(TIME, BATCH, INPUT)), mask, state, rng.normal(size=(TIME, BATCH, 2 * HIDDEN))
 
 
+class Watched(Dropout):
+    """Drops nothing, and notes which parameters the layers ask for."""
+
+    def __init__(self, used):
+        super().__init__(RegularizationConfig(), None)
+        self.used = used
+
+    def recurrent(self, name, param):
+        self.used.append((name, param))
+        return param
+
+
 @pytest.mark.parametrize(("engine", "kind", "num_layers"), CASES)
 def test_pytorch_gives_the_same_outputs_final_states_and_gradients(engine, kind, num_layers, request):
     torch = pytest.importorskip("torch")
@@ -40,7 +54,7 @@ def test_pytorch_gives_the_same_outputs_final_states_and_gradients(engine, kind,
     x, mask, state, weights = inputs(made)
     symbols = [T.dtensor3(), T.dmatrix(), *(T.dmatrix() for _ in state)]
     used = []
-    h, final = made.run(symbols[0], symbols[1], symbols[2:], recurrent=lambda name, p: used.append((name, p)) or p)
+    h, final = made.run(symbols[0], symbols[1], symbols[2:], dropout=Watched(used))
     assert dict(used) == made.params
     loss = T.sum(h * symbols[1].dimshuffle(0, 1, "x") * weights)
     slopes = gradients(loss, made.params | {"x": symbols[0]})

@@ -1,4 +1,4 @@
-"""Initial parameters."""
+"""Initial values of parameters."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_the_shorter_axis_of_an_orthogonal_matrix_is_orthonormal(shape):
 
 
 def test_orthogonal_matrices_are_all_equally_likely():
-    """QR alone gives a diagonal that is mostly of one sign; a number of a uniform one has mean 0 and variance 1/n."""
+    """QR alone gives a diagonal with mostly one sign; elements should have mean 0 and variance 1/n."""
     rng = np.random.default_rng(1)
     drawn = np.array([orthogonal((3, 3), rng=rng) for _ in range(4000)])
     assert np.abs(drawn.mean(axis=0)).max() < 0.04

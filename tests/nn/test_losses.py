@@ -1,4 +1,4 @@
-"""The soft-max cross-entropy: in C and in Python, against plain NumPy in double precision, at its limits."""
+"""The softmax cross-entropy in C and in Python, compared with NumPy in double precision, up to its limits."""
 
 import functools
 
@@ -27,7 +27,7 @@ def graph(dtype):
 
 @functools.cache
 def compiled(engine, dtype):
-    """(scores, bias, targets, weights) -> [nll, log_normalizer, d_scores, d_bias], in C or by `perform`."""
+    """Compile (scores, bias, targets, weights) -> [nll, log_normalizer, d_scores, d_bias], in C or with `perform`."""
     if engine == "c":
         return compile_function(*graph(dtype), name="cross_entropy")
     with aesara.config.change_flags(mode="FAST_COMPILE", cxx=""):
@@ -58,7 +58,7 @@ def arguments(columns, dtype, *, scale=3.0, seed=0):
 
 
 def expected(scores, bias, targets, weights):
-    """The four results in double precision, as the equations in `theano_rnn.nn.losses` say."""
+    """Returns the four results in double precision, by the equations in `theano_rnn.nn.losses`."""
     logits = scores.astype("float64") + bias.astype("float64")
     top = logits.max(axis=1, keepdims=True)
     log_normalizer = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
@@ -71,7 +71,7 @@ def expected(scores, bias, targets, weights):
 
 
 def error_bound(scores, bias, dtype):
-    """A few roundings of the largest logit: nll and log-normalizer are sums and differences of logits and of logs."""
+    """Returns a few roundings of the largest logit: both losses are sums and differences of logits and logarithms."""
     return 4 * np.finfo(dtype).eps * (1 + np.abs(scores).max() + np.abs(bias).max() + np.log(scores.shape[1]))
 
 
@@ -91,7 +91,7 @@ def test_results_are_those_of_double_precision(function, columns, scale, dtype):
 
 
 def test_exponential_is_right_to_two_units_in_the_last_place(in_c, dtype):
-    """Two columns, the first score 0 and far above: then the second's gradient is exp(x) / (1 + exp(x))."""
+    """Of two columns, the first score is 0 and far above; the second's gradient is then exp(x) / (1 + exp(x))."""
     x = -np.linspace(0, 79, 4001).astype(dtype)
     scores = np.stack([0 * x, x], axis=1)
     weights = np.append(np.ones(len(x)), 0).astype(dtype)
@@ -207,7 +207,7 @@ def test_equal_scores_cost_the_log_of_their_number(columns, python_mode):
 
 
 def test_shape_is_known_without_computing(python_mode):
-    """Else asking for a length would compute a large matrix: `infer_shape` of both operations."""
+    """Without `infer_shape` in both operations, asking for a length would compute a large matrix."""
     inputs, outputs = graph("float64")
     function = aesara.function(inputs, [output.shape for output in outputs], mode="FAST_RUN", on_unused_input="ignore")
     operations = {type(node.op) for node in function.maker.fgraph.apply_nodes}
@@ -251,7 +251,7 @@ def test_masked_mean_keeps_single_precision():
 
 @pytest.mark.parametrize("operation", [SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad])
 def test_changed_c_code_is_compiled_anew(operation, monkeypatch):
-    """Aesara looks for a compiled module by this version, not by its code: else an older one would go on running."""
+    """Aesara identifies a compiled module by this version, not by its code. Otherwise it would reuse an older one."""
     before = operation().c_code_cache_version()
     assert before == operation().c_code_cache_version() != ()
     monkeypatch.setattr(losses, "SUPPORT", losses.SUPPORT.replace("-80.0f", "-81.0f"))

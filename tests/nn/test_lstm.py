@@ -1,4 +1,4 @@
-"""The language model made of an LSTM against plain loops, finite differences and PyTorch."""
+"""The LSTM language model, compared with plain loops, finite differences and PyTorch."""
 
 import aesara
 import numpy as np
@@ -13,13 +13,13 @@ SHAPES = [(TIME, BATCH), (1, BATCH), (TIME, 1), (1, 1)]
 
 
 def given(compiled, time=TIME, batch=BATCH, *, seed=0):
-    """tokens, targets, mask and a state of two arrays."""
+    """Returns tokens, targets, mask and a state of two arrays."""
     tokens, targets, mask, h = compiled.inputs(time, batch, seed=seed)
     return tokens, targets, mask, (h, np.random.default_rng(seed + 1).normal(size=h.shape))
 
 
 def gradients(compiled, tokens, targets, mask, state):
-    """By one step of gradient descent with learning rate 1, which is undone."""
+    """Returns gradients, from one step of gradient descent with learning rate 1, which is then undone."""
     before = compiled.params()
     compiled.functions.train(tokens, targets, mask, *state, 1.0)
     after = compiled.params()
@@ -77,8 +77,8 @@ def test_a_training_step_is_that_of_plain_loops(lstm, shape):
 
 def test_step_is_one_step_of_plain_loops(lstm, python_mode):
     tokens, _, _, state = given(lstm)
-    inputs, outputs, _ = lstm.model.graph("step", optimizer="sgd", clip_norm=0)
-    log_p, *new = aesara.function(inputs, outputs)(tokens[0], *state)
+    graph = lstm.model.step()
+    log_p, *new = aesara.function(graph.arguments, graph.results)(tokens[0], *state)
     everywhere = np.ones((1, BATCH))
     expected = reference_lstm.log_probabilities(lstm.params(), tokens[:1], everywhere, state)[0]
     np.testing.assert_allclose(log_p, expected, atol=1e-10)
@@ -87,7 +87,7 @@ def test_step_is_one_step_of_plain_loops(lstm, python_mode):
 
 
 def test_the_loops_have_the_gradient_of_their_loss():
-    """So that what the model is compared with is right by itself."""
+    """This validates the reference that the model is compared with."""
     rng = np.random.default_rng(7)
     layer = {"layer0.W_xh": (2, 8), "layer0.W_hh": (2, 8), "layer0.b_h": (8,)}
     shapes = {"embedding": (3, 2), **layer, "W_hy": (2, 3), "b_y": (3,)}
@@ -116,7 +116,7 @@ def test_gradient_is_that_of_central_differences(lstm):
 
 
 def test_gradient_through_forty_steps_is_that_of_handwritten_backpropagation(lstm):
-    """Also of a state that is remembered: the forget gates are nearly open."""
+    """Includes a state that is remembered: the forget gates are nearly open."""
     tokens, targets, _, state = given(lstm, 40)
     mask = (np.arange(40)[:, None] < [40, 33, 12]).astype("float64")
     bias = lstm.params()["layer0.b_h"]
@@ -159,7 +159,7 @@ def test_padding_changes_neither_loss_nor_gradients_nor_state(lstm):
 
 @pytest.mark.parametrize("time", [1, 4, 12])
 def test_pytorch_gives_the_same_predictions_states_and_gradients(lstm, time):
-    """torch.nn.LSTM's programmers we never met."""
+    """torch.nn.LSTM is an independent implementation."""
     torch = pytest.importorskip("torch")
     from torch_layers import torch_gradients, torch_layers
 

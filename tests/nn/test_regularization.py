@@ -1,6 +1,6 @@
-"""Training with every kind of regularization: the loss of a plain NumPy loop with the masks that the definition gives.
+"""Training with every kind of regularization, compared with a NumPy loop with the same masks.
 
-The loop is the model of two residual layers with tied weights, so it stands for these, too.
+The loop's model has two residual layers and tied weights, so it tests these too.
 """
 
 import functools
@@ -39,7 +39,7 @@ PAIRS = [(engine, kind) for engine in ENGINES for kind in KINDS if engine != "c"
 
 
 class Masks:
-    """The masks of one step, by the definition; sites count from 1 in the order of use."""
+    """The masks of one step, by their definition; sites count from 1 in order of use."""
 
     def __init__(self, step):
         self.step, self.site = step, 0
@@ -54,7 +54,7 @@ class Masks:
 
 
 def losses(params, config, inputs, step, *, tied):
-    """The mean loss that is reported, and the one that is minimized, by plain loops."""
+    """Returns the mean loss that is reported and the one that is minimized, by plain loops."""
     tokens, targets, mask, *state = inputs
     masks = Masks(step)
     rates = {part: config.dropout if getattr(config, f"{part}_dropout") is None else getattr(config, f"{part}_dropout")
@@ -127,7 +127,7 @@ def test_the_loss_is_that_of_plain_loops_with_the_same_masks(engine, kind):
 
 
 def check_slopes(model, functions, params, kind, names, *, tied):
-    """The updates of `names` are the central differences of what is minimized, in a random direction."""
+    """Check that the updates of `names` are central differences of the minimized loss in a random direction."""
     inputs, config, rng = batch(), RegularizationConfig(**KINDS[kind]), np.random.default_rng(5)
     begin(model, params, 2)
     functions.train(*inputs, RATE)
@@ -148,7 +148,7 @@ def test_the_update_follows_the_slope_of_what_is_minimized(engine, kind):
 
 
 def test_an_embedding_of_many_rows_is_updated_by_rows_all_the_same(engine):
-    """As of a large vocabulary, not tied, with inputs and words dropped."""
+    """A large vocabulary, untied, with dropped inputs and words."""
     model, functions, params = built("all", engine, tied=False, vocab_size=400)
     check_slopes(model, functions, params, "all", ["embedding", "W_hy"], tied=False)
     changed = (model.params["embedding"].get_value() != params["embedding"]).any(axis=1)

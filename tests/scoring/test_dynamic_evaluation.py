@@ -1,4 +1,4 @@
-"""Steps of dynamic evaluation against the equation, and on a model against steps by hand."""
+"""Steps of dynamic evaluation against the equation; steps of a model against steps computed in NumPy."""
 
 import aesara
 import aesara.tensor as T
@@ -16,7 +16,7 @@ SQUARES = {name: RNG.uniform(0, 4, size=value.shape) for name, value in START.it
 
 
 def stepped(rule):
-    """Parameters after three steps, and the rule's variables."""
+    """Returns the parameters after three steps, and the rule's state."""
     params = {name: aesara.shared(value, name=name) for name, value in START.items()}
     g = {name: T.TensorType("float64", value.ndim * (False,))() for name, value in START.items()}
     rate = T.dscalar()
@@ -52,7 +52,7 @@ def test_squares_are_added_up_and_parameters_stay(python_mode):
 
 
 def test_a_model_takes_the_steps(engine):
-    """The loss is the one before the step; the gradients those of plain training."""
+    """The loss is that before the step; the gradients are those of normal training."""
     plain = compiled_once("tanh", engine).reset()
     inputs, start = plain.inputs(), plain.params()
     model = compiled_once("tanh", engine, "train", update=DynamicRule(DECAY))

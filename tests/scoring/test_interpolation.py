@@ -1,4 +1,4 @@
-"""Mixtures against adding probabilities by hand; fitted weights against trying them all."""
+"""Mixtures against adding probabilities directly; fitted weights against a grid search."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def even_loss(tokens, targets, mask, *state):
 
 @pytest.fixture
 def members(engine):
-    """A tanh model, one without a state that knows nothing, and an LSTM, which has two states."""
+    """Returns a tanh model, a uniform model without a state, and an LSTM, which has two states."""
     even = Scorer(even_loss, lambda batch_size: (), VOCABULARY, 1, "float64")
     return [scorer("tanh", engine), even, scorer("lstm", engine, "loss")]
 
@@ -41,7 +41,7 @@ def test_a_mixture_adds_probabilities(members):
     expected = -np.log((np.array(WEIGHTS)[:, None] * np.exp(-losses)).sum(axis=0))
     np.testing.assert_allclose(token_losses(mixture, stream()), expected, rtol=1e-5)
     measured = evaluate(mixture.loss, stream(), mixture.initial_state)
-    assert measured.tokens == len(IDS)
+    assert measured.num_targets == len(IDS)
     assert measured.total == pytest.approx(expected.sum(), rel=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""The cache against its equation, token after token; probabilities that add up to one; states of a model."""
+"""The neural cache against its equation, token by token; the sum of its probabilities; states of a model."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ LOSSES = -np.log(RNG.uniform(0.05, 0.9, size=(12, 2)))
 
 
 def by_the_equation(word, h, states, words, p_model):
-    """The probability of a word after `words`, each after a state of `states`."""
+    """Returns the probability of a word after `words`, where `states` are the states before each of them."""
     if not len(words):
         return p_model
     weights = [np.exp(THETA * np.dot(h, state)) for state in states[-SIZE:]]
@@ -33,14 +33,14 @@ def cached(windows, mask=None):
 @pytest.mark.parametrize("windows", [[], [1], [3, 4, 9], list(range(1, 12))])
 def test_every_token_has_the_probability_of_the_equation(windows):
     found = cached(windows)
-    for t, column in np.ndindex(*TARGETS.shape):
-        expected = by_the_equation(TARGETS[t, column], H[t, column], H[:t, column], TARGETS[:t, column],
-                                   np.exp(-LOSSES[t, column]))  # fmt: skip
-        assert found[t, column] == pytest.approx(-np.log(expected), rel=1e-12)
+    for t, row in np.ndindex(*TARGETS.shape):
+        expected = by_the_equation(TARGETS[t, row], H[t, row], H[:t, row], TARGETS[:t, row],
+                                   np.exp(-LOSSES[t, row]))  # fmt: skip
+        assert found[t, row] == pytest.approx(-np.log(expected), rel=1e-12)
 
 
 def test_probabilities_of_all_words_add_up_to_one():
-    """Whatever the last word is: the same past, each word in turn after it."""
+    """Sums over all words that may follow the same past."""
     p_model = RNG.dirichlet(np.ones(VOCAB))
     total = 0.0
     for word in range(VOCAB):

@@ -1,4 +1,4 @@
-"""Scores by each engine, of sentences and of a text as one stream, against a plain loop over single tokens."""
+"""Scores of sentences and of a text as one stream, on each engine, against a plain loop over single tokens."""
 
 import math
 
@@ -8,7 +8,8 @@ import reference
 from conftest import ENGINES, HIDDEN, Compiled, compiled_once
 
 from theano_rnn.learning.batching import Stream
-from theano_rnn.learning.evaluation import Evaluation, evaluate, perplexity
+from theano_rnn.learning.evaluation import Evaluation, evaluate
+from theano_rnn.learning.measures import perplexity
 from theano_rnn.scoring.sentences import score_sentences
 from theano_rnn.text.vocabulary import Vocabulary
 
@@ -23,7 +24,7 @@ def sentences():
 
 
 def model_of(engine, dtype):
-    """Both kinds have the same parameters, but for rounding."""
+    """Returns a model; the parameters for both dtypes are equal except for rounding."""
     if dtype == "float64":
         return compiled_once("tanh", engine).reset()
     return compiled_once("tanh", engine, dtype=dtype)
@@ -39,7 +40,7 @@ def scored(model, given, dtype):
 
 
 def by_plain_loop(params, ids, start_id):
-    """The log-probability of each id in nats, from a zero state, in float64."""
+    """Returns the log-probability of each id in nats, from a zero state, in float64."""
     params = {name: value.astype("float64") for name, value in params.items()}
     ids = np.array(ids)[:, None]  # (time, batch)
     tokens = np.concatenate([[[start_id]], ids[:-1]])
@@ -73,13 +74,13 @@ def test_sentences_read_ahead_in_other_numbers_score_the_same(engine, monkeypatc
 
 
 @pytest.mark.parametrize("dtype", PRECISION)
-def test_a_stream_is_its_columns_each_from_end_to_end(engine, dtype):
+def test_a_stream_is_its_rows_each_from_end_to_end(engine, dtype):
     model, ids = model_of(engine, dtype), np.random.default_rng(5).integers(7, size=30, dtype="int32")
     stream = Stream(ids, batch_size=2, bptt_steps=4, start_id=1, pad_id=VOCABULARY.pad_id, dtype=dtype)
     measured = evaluate(model.functions.loss, stream, model.model.initial_state)
     params = model.params()
     expected = -by_plain_loop(params, ids[:15], 1).sum() - by_plain_loop(params, ids[15:], ids[14]).sum()
-    assert measured.tokens == 30
+    assert measured.num_targets == 30
     assert measured.total == pytest.approx(expected, abs=30 * PRECISION[dtype])
     assert measured.loss == measured.total / 30
 
@@ -92,7 +93,7 @@ def test_both_engines_give_the_same_scores(dtype):
     assert (ours != theirs).any()  # else one of them was compared with itself
 
 
-def test_an_evaluation_ends_where_it_is_told_to():
+def test_an_evaluation_stops_if_on_batch_returns_true():
     ids, seen = np.zeros(30, "int32"), []
     stream = Stream(ids, batch_size=2, bptt_steps=4, start_id=1, pad_id=VOCABULARY.pad_id)
 
@@ -105,5 +106,5 @@ def test_an_evaluation_ends_where_it_is_told_to():
 
 
 def test_no_tokens_have_no_loss_and_a_large_loss_an_infinite_perplexity():
-    assert math.isnan(Evaluation(0.0, 0).loss)
+    assert math.isnan(Evaluation({"loss": 0.0}, 0).loss)
     assert perplexity(1000.0) == math.inf

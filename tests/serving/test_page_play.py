@@ -1,4 +1,4 @@
-"""The page of serve in a real browser: what one sees, by mouse and by keyboard, and that no text can break out."""
+"""The page of serve in a real browser: display, mouse and keyboard, and escaping of texts."""
 
 import contextlib
 
@@ -10,7 +10,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 from web_client import Client
 
-from theano_rnn.serving.web import application
+from theano_rnn.serving.web import create_application
 
 pytestmark = needs_chromium
 
@@ -25,23 +25,23 @@ def browser():
 
 @pytest.fixture(scope="module")
 def client():
-    _, columns, player = opened()
-    client = Client(application(player, columns))
+    _, batcher, served = opened()
+    client = Client(create_application(served, batcher))
     yield client
     client.close()
 
 
 @pytest.fixture(scope="module")
 def client_of_characters():
-    """It outlives the pages, which ask again a moment after every change."""
-    _, columns, player = opened(unit="char")
-    client = Client(application(player, columns))
+    """A client that outlives the pages, which send requests some time after every change."""
+    _, batcher, served = opened(unit="char")
+    client = Client(create_application(served, batcher))
     yield client
     client.close()
 
 
 class Page:
-    """The page in a window, with all that went wrong in it and all requests that left this server."""
+    """The page in a window. Collects its errors and its requests to other servers."""
 
     def __init__(self, browser, address, **options):
         self.window = browser.new_page(**{"viewport": {"width": 1200, "height": 800}, **options})
@@ -61,7 +61,7 @@ class Page:
         return self.window.wait_for_selector(selector)
 
     def type(self, text, num_tokens):
-        """Give the text area a text and wait until it is shown as read."""
+        """Put a text into the text area and wait until its tokens are shown."""
         self.window.fill("#text", text)
         self.wait(f"#read:not(.stale) #token-{num_tokens - 1}")
         assert self.window.locator("#read .token").count() == num_tokens
@@ -112,14 +112,14 @@ def test_typed_text_is_shown_with_the_colour_of_its_surprisal(page):
     assert "8 tokens" in totals and f"{-answer['total']:.1f} nats" in totals and "vocabulary: Zorblax" in totals
 
 
-def test_a_token_is_told_of_by_mouse_and_by_keyboard(page):
+def test_a_token_is_selected_by_mouse_and_by_keyboard(page):
     page, pieces = page(), scored(TEXT)["pieces"]
     page.type(TEXT, 8)
     page.window.hover("#token-1")
     for _ in range(2):
-        told = page.window.inner_text("#token")
-        assert told.startswith("was") and f"surprisal {-pieces[1]['log_probability']:.2f} nats" in told
-        assert all(name in told for name, _ in pieces[1]["guesses"] if name.isalpha())
+        shown = page.window.inner_text("#token")
+        assert shown.startswith("was") and f"surprisal {-pieces[1]['log_probability']:.2f} nats" in shown
+        assert all(name in shown for name, _ in pieces[1]["guesses"] if name.isalpha())
         page.window.focus("#read")
         for key in ("Home", "ArrowRight"):
             page.window.keyboard.press(key)
@@ -206,7 +206,7 @@ def test_a_refusal_is_said_in_one_line_and_goes_away(page):
     page.troubles.clear()  # the browser notes the status 422
 
 
-def test_a_server_that_has_been_stopped_is_said(page):
+def test_a_stopped_server_is_reported(page):
     page = page()
     page.window.route("**/api/score", lambda route: route.abort())
     page.window.fill("#text", "She")

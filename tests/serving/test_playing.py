@@ -1,4 +1,4 @@
-"""A text scored and continued, as plain values: the numbers are the model's, the texts those that were typed."""
+"""Scoring and continuing texts as plain values: the numbers equal the model's, the texts equal the typed ones."""
 
 import math
 
@@ -8,18 +8,18 @@ from play_models import completed, opened, scored
 
 from theano_rnn.serving.playing import LIMITS, warm_up
 from theano_rnn.settings.base import UserError
-from theano_rnn.view.inspection import read_along
+from theano_rnn.view.inspection import inspect_tokens
 
 TEXT = '  She was happy. "Oh!"  Emma was not\nhappy, Zorblax. '
 
 
 def test_a_text_is_scored_token_by_token():
-    model, _, player = opened()
+    model, _, served = opened()
     answer = scored(TEXT)
     pieces = answer["pieces"]
     assert "".join(piece["text"] for piece in pieces) + answer["rest"] == TEXT
     assert [piece["token"] for piece in pieces][4:9] == ["</s>", "``", "Oh", "!", "''"]
-    alone = read_along(model.function("step"), model.model.initial_state(1), player.typed(TEXT).ids,
+    alone = inspect_tokens(model.function("step"), model.model.initial_state(1), served.tokenize(TEXT).ids,
                        start_id=model.start_id)  # fmt: skip
     found = [piece["log_probability"] for piece in pieces]
     np.testing.assert_allclose(found, alone.log_probabilities, atol=1e-5)
@@ -33,7 +33,7 @@ def test_a_text_is_scored_token_by_token():
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n"])
-def test_of_no_tokens_the_candidates_are_told(text):
+def test_a_text_without_tokens_has_candidates(text):
     answer = scored(text)
     assert (answer["pieces"], answer["rest"], answer["total"], answer["perplexity"]) == ([], text, 0.0, None)
     assert len(answer["candidates"]) == 8
@@ -52,7 +52,7 @@ def test_a_candidate_is_as_likely_as_it_is_once_it_is_there():
             assert candidate["probability"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_end_of_a_sentence_is_typed_as_a_blank_where_that_ends_it():
+def test_the_end_of_a_sentence_is_a_blank_if_a_blank_ends_it():
     def end(text, **options):
         found = [c["text"] for c in scored(text, num_candidates=50, **options)["candidates"] if c["token"] == "</s>"]
         assert len(found) == 1
@@ -77,7 +77,7 @@ def test_after_a_whole_sentence_a_text_goes_on():
     assert all(text.strip() == text for text in completed("She was happy. ", 8, max_tokens=20))
 
 
-def test_a_model_of_single_sentences_begins_anew_with_each():
+def test_a_model_of_single_sentences_is_reset_after_each():
     alone = scored("Oh!", batching="sentences")["pieces"]
     assert scored("She was happy. Oh!", batching="sentences")["pieces"][-2:] == [{**alone[0], "text": " Oh"}, alone[1]]
     assert scored("She was happy. Oh!")["pieces"][-1] != scored("Oh!")["pieces"][-1]
@@ -93,20 +93,20 @@ def test_characters_are_read_and_written_one_by_one():
 
 
 def test_a_text_of_too_many_tokens_is_refused():
-    _, _, player = opened()
-    assert len(player.typed("a " * LIMITS["tokens"]).pieces) == LIMITS["tokens"]
+    _, _, served = opened()
+    assert len(served.tokenize("a " * LIMITS["tokens"]).pieces) == LIMITS["tokens"]
     with pytest.raises(UserError, match=r"at most 2,000 tokens, got 2,001"):
-        player.typed("a " * (LIMITS["tokens"] + 1))
+        served.tokenize("a " * (LIMITS["tokens"] + 1))
 
 
-def test_what_is_said_of_a_model_is_its_own():
-    model, _, player = opened()
-    about = player.about()
+def test_the_description_of_a_model_is_correct():
+    model, _, served = opened()
+    about = served.about()
     assert (about["unit"], about["cell"], about["vocab_size"]) == ("word", "lstm", len(model.vocabulary))
     assert about["parameters"] == sum(value.size for value in model.checkpoint.best.values())
 
 
-def test_a_model_whose_outputs_are_no_numbers_is_refused():
+def test_a_model_whose_outputs_are_not_finite_is_refused():
     def broken(tokens, state):
         return [np.full((len(tokens), 3), np.nan), state]
 

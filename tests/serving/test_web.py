@@ -1,4 +1,4 @@
-"""The web application with a tiny model: its answers, every limit and refusal, and that nothing breaks it."""
+"""The web application with a tiny model: correct answers, all limits and errors, and malformed requests."""
 
 import asyncio
 import json
@@ -13,8 +13,8 @@ pytest.importorskip("uvicorn")
 from web_client import Client
 
 from theano_rnn.serving.playing import LIMITS
-from theano_rnn.serving.request_batching import Busy
-from theano_rnn.serving.web import COMPLETE, SCORE, application
+from theano_rnn.serving.request_batching import QueueFullError
+from theano_rnn.serving.web import COMPLETE, SCORE, create_application
 from theano_rnn.view.pages import security_policy
 
 TEXT = 'She was happy. "Oh!" Emma was not <b>, Zorblax. '
@@ -22,28 +22,28 @@ TEXT = 'She was happy. "Oh!" Emma was not <b>, Zorblax. '
 
 @pytest.fixture(scope="module")
 def client():
-    _, columns, player = opened()
-    client = Client(application(player, columns))
+    _, batcher, served = opened()
+    client = Client(create_application(served, batcher))
     yield client
     client.close()
 
 
 @pytest.fixture
 def client_with():
-    """A function that gives a client of an application with other columns."""
+    """Returns a function that makes a client of an application with the given batcher."""
     clients = []
 
-    def made(columns):
-        clients.append(Client(application(opened()[2], columns)))
+    def make(batcher):
+        clients.append(Client(create_application(opened()[2], batcher)))
         return clients[-1]
 
-    yield made
+    yield make
     for client in clients:
         client.close()
 
 
 def refused(answer, status):
-    """The one line of a refusal."""
+    """Check an error response. Returns its one-line message."""
     assert answer.status == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     (key, line), = answer.json().items()
@@ -59,8 +59,8 @@ def test_the_page_is_there_and_keeps_to_its_policy(client):
 
 
 def test_the_model_is_described(client):
-    _, _, player = opened()
-    assert client.get("/api/model").json() == json.loads(json.dumps(player.about()))
+    _, _, served = opened()
+    assert client.get("/api/model").json() == json.loads(json.dumps(served.about()))
 
 
 def test_a_score_is_that_of_the_model(client):
@@ -157,7 +157,7 @@ def test_odd_texts_are_answered(client, text):
 
 
 def malformed(rng):
-    """A body that has been made from a good one by a few random changes, of its values or of its bytes."""
+    """Returns a valid body after a few random changes of its values or bytes."""
     values = [None, True, -1, 0, 1e308, 2**63, "", "a", "\ud800", "\0", [], {}, {"text": {}}, "x" * 300, 0.5, "😀. He"]
     names = ["text", "prompt", "top_p", "seed", "temperature", "more"]
     pieces = [b'"', b"\\", b"{", b"\xff", b"\xed\xa0\x80", b"NaN", b"1e999", b"", b",", b"\\u0000", b"[" * 99]
@@ -200,37 +200,37 @@ def test_many_at_a_time_get_the_numbers_that_each_gets_alone(client):
         assert one == other if isinstance(one[0], str) else one == pytest.approx(other, abs=2e-5)
 
 
-# What goes wrong behind it
+# Failures behind the application
 
 
-class FakeColumns:
-    """Columns that are too busy, or never done."""
+class FakeBatcher:
+    """A batcher that raises an error, or never finishes a request."""
 
     def __init__(self, error=None):
         self.error, self.futures = error, []
 
-    def submit_all(self, columns):
+    def submit_all(self, requests):
         if self.error:
             raise self.error
-        self.futures += [Future() for _ in columns]
-        return self.futures[-len(columns) :]
+        self.futures += [Future() for _ in requests]
+        return self.futures[-len(requests) :]
 
 
 def test_a_busy_server_says_when_to_come_again(client_with):
-    answer = client_with(FakeColumns(Busy("too many"))).post(SCORE, {"text": "a"})
-    assert "too much to do" in refused(answer, 503)
+    answer = client_with(FakeBatcher(QueueFullError("too many"))).post(SCORE, {"text": "a"})
+    assert "too many requests are waiting" in refused(answer, 503)
     assert answer.headers["retry-after"] == "1"
 
 
-def test_a_bug_is_one_line_to_the_client_and_none_of_it_is_told(client_with):
-    answer = client_with(FakeColumns(ZeroDivisionError("secret"))).post(SCORE, {"text": "a"})
+def test_a_bug_is_one_line_without_details_for_the_client(client_with):
+    answer = client_with(FakeBatcher(ZeroDivisionError("secret"))).post(SCORE, {"text": "a"})
     assert refused(answer, 500) == "internal error"
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_client_that_goes_away_ends_its_columns():
-    columns = FakeColumns()
-    app = application(opened()[2], columns)
+def test_a_disconnecting_client_cancels_its_requests():
+    batcher = FakeBatcher()
+    app = create_application(opened()[2], batcher)
     body = json.dumps({"prompt": "She", "num_samples": 4}).encode()
     messages = iter([{"type": "http.request", "body": body, "more_body": False}, {"type": "http.disconnect"}])
 
@@ -244,4 +244,4 @@ def test_a_client_that_goes_away_ends_its_columns():
     scope = {"type": "http", "method": "POST", "path": COMPLETE, "raw_path": COMPLETE.encode(), "query_string": b"",
              "scheme": "http", "http_version": "1.1", "headers": headers}  # fmt: skip
     asyncio.run(app(scope, receive, send))
-    assert len(columns.futures) == 4 and all(future.cancelled() for future in columns.futures)
+    assert len(batcher.futures) == 4 and all(future.cancelled() for future in batcher.futures)

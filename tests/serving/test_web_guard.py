@@ -1,4 +1,4 @@
-"""The guard around a fake application: what it lets through, and how much of a body it holds."""
+"""The guard around a fake application: which requests it passes on, and how much of a body it reads."""
 
 import asyncio
 import json
@@ -6,13 +6,13 @@ import json
 import pytest
 
 from theano_rnn.serving import web_guard
-from theano_rnn.serving.web_guard import MOST_BYTES, MOST_DISCARDED, Guard
+from theano_rnn.serving.web_guard import MAX_BODY_BYTES, MAX_DISCARDED_BYTES, Guard
 
 JSON = {"content-type": "application/json"}
 
 
 class Exchange:
-    """One request to a guarded application that answers with the length of the body; `chunks` are its body."""
+    """One request to a guarded application, with the body in `chunks`, and its response."""
 
     def __init__(self, method="POST", headers=None, chunks=(b"{}",), seconds=0.0, **options):
         self.method, self.chunks, self.seconds, self.options = method, iter(chunks), seconds, options
@@ -56,7 +56,7 @@ class Exchange:
 def test_a_body_is_handed_on_whole_once_it_is_there():
     exchange = Exchange(chunks=[b"ab", b"", b"c"])
     assert exchange.run() == 200 and exchange.body == b"abc"
-    assert Exchange(chunks=[b"a" * MOST_BYTES]).run() == 200
+    assert Exchange(chunks=[b"a" * MAX_BODY_BYTES]).run() == 200
 
 
 @pytest.mark.parametrize("status", [200, 403])
@@ -75,10 +75,10 @@ def test_a_long_body_is_discarded_as_it_comes_and_an_endless_one_is_left():
     assert exchange.run() == 413 and exchange.num_read == 65 * 1024
     assert exchange.error == "the body must have at most 65,536 bytes"
     endless = Exchange(chunks=iter(lambda: kilobyte, None))
-    assert endless.run() == 413 and endless.num_read <= MOST_DISCARDED + 1024
+    assert endless.run() == 413 and endless.num_read <= MAX_DISCARDED_BYTES + 1024
 
 
-@pytest.mark.parametrize("length", [str(MOST_DISCARDED + 1), "9" * 400])
+@pytest.mark.parametrize("length", [str(MAX_DISCARDED_BYTES + 1), "9" * 400])
 def test_a_body_that_is_said_to_be_long_is_not_waited_for(length):
     exchange = Exchange(headers={"content-length": length}, chunks=[b"x"])
     assert exchange.run() == 413 and exchange.num_read == 0
@@ -134,7 +134,7 @@ def test_a_post_must_be_json_from_a_page_of_this_server(headers, status):
 def test_other_names_are_answered_where_they_are_this_servers():
     assert Exchange("GET", {"host": "box:80"}, hosts=["box"]).run() == 200
     for host, status in (("192.168.1.9:80", 200), ("[fe80::1]", 200), ("example.org", 421)):
-        assert Exchange("GET", {"host": host}, is_any_address=True).run() == status
+        assert Exchange("GET", {"host": host}, allow_any_ip=True).run() == status
 
 
 def test_a_post_to_another_path_is_left_to_the_application_without_its_body():

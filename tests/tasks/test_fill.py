@@ -11,7 +11,8 @@ from theano_rnn.settings.base import UserError
 from theano_rnn.settings.network import ModelConfig
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.settings.training import RegularizationConfig
-from theano_rnn.tasks.fill import Cloze, batches, examples, fill, read_blanks
+from theano_rnn.tasks.blanks import batches, examples, fill, read_blanks
+from theano_rnn.tasks.cloze import Cloze
 from theano_rnn.text.vocabulary import Vocabulary
 
 TIME, BATCH, VOCAB, EMBEDDING, HIDDEN = 6, 3, 9, 4, 5
@@ -22,7 +23,7 @@ every_shape = pytest.mark.parametrize(("engine", "cell", "num_layers"), SHAPES)
 
 def model_of(cell, num_layers, **settings):
     config = ModelConfig(
-        task="fill", cell=cell, num_layers=num_layers, embedding_size=EMBEDDING, vocab_size=VOCAB, dtype="float64",
+        cell=cell, num_layers=num_layers, embedding_size=EMBEDDING, vocab_size=VOCAB, dtype="float64",
         **{"hidden_size": HIDDEN, "tie_weights": False} | settings,
     )  # fmt: skip
     model = Cloze(config, rng=np.random.default_rng(3))
@@ -78,7 +79,7 @@ def test_a_word_changes_nothing_where_it_stands_and_every_other_prediction(engin
 
 @pytest.mark.skipif("jax" not in ENGINES, reason="needs jax")
 def test_that_test_finds_a_model_that_looks_at_the_word(monkeypatch):
-    monkeypatch.setattr("theano_rnn.tasks.fill.following", lambda targets, mask, end_id: targets)
+    monkeypatch.setattr("theano_rnn.tasks.cloze.following", lambda targets, mask, end_id: targets)
     model = model_of("tanh", 1)
     assert (np.diag(changes(model.compile("predict", engine="jax").predict, model)) > 1e-7).all()
 

@@ -1,4 +1,4 @@
-"""What is remembered, and that it never does harm."""
+"""The cache of tokenized files: what it stores, and that its faults never do harm."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from theano_rnn.text import corpus_cache
-from theano_rnn.text.corpus_cache import IdFile, cache_bytes, cache_folder, load, scratch_folders, store
+from theano_rnn.text.corpus_cache import IdFile, cache_folder, load, max_cache_bytes, store, temporary_folders
 
 IDS, TYPES = np.array([1, 2, 0, 1, 0], np.int32), ["</s>", "a", "b"]
 
@@ -89,8 +89,8 @@ def test_what_a_crash_left_is_removed_after_a_day(folder):
 def test_nothing_is_kept_without_room(folder, monkeypatch, megabytes):
     monkeypatch.setenv("THEANO_RNN_CACHE_MB", megabytes)
     store("key", IDS, TYPES)
-    assert (cache_bytes(), cache_folder(), load("key"), folder.exists()) == (0, None, None, False)
-    assert scratch_folders() == [Path(tempfile.gettempdir())]
+    assert (max_cache_bytes(), cache_folder(), load("key"), folder.exists()) == (0, None, None, False)
+    assert temporary_folders() == [Path(tempfile.gettempdir())]
 
 
 def test_a_folder_that_cannot_be_made_does_no_harm(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Text put back together."""
+"""Detokenizing: NLTK's tokens joined to the text that they came from."""
 
 import pytest
 

@@ -1,10 +1,10 @@
-"""Text as it is typed: nothing of it is lost, and sentences end where a reader of the whole text would end them."""
+"""Incremental tokenizing: no text is lost, and sentences end where they end in the complete text."""
 
 import numpy as np
 import pytest
 
 from theano_rnn.settings.text import TextConfig
-from theano_rnn.text.incremental_tokenizing import appended, typed_pieces
+from theano_rnn.text.incremental_tokenizing import text_to_append, tokenize_incomplete_text
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.words import sentence_splitter, word_tokenizer
 
@@ -26,9 +26,9 @@ def vocabulary(config):
 
 
 def read(text, **config):
-    """Texts of the pieces, | for the end of a sentence, and what is left."""
+    """Returns the texts of the pieces, with | for the end of a sentence, and the white space after them."""
     words = vocabulary(TextConfig(**config))
-    pieces, rest = typed_pieces(text, words, words.eos_id)
+    pieces, rest = tokenize_incomplete_text(text, words, words.eos_id)
     return [piece.text or "|" * (piece.id == words.eos_id) for piece in pieces], rest
 
 
@@ -43,7 +43,7 @@ def random_texts(count):
 def test_pieces_and_what_follows_them_are_the_text(config):
     words = vocabulary(config)
     for text in [*NASTY, *random_texts(300)]:
-        pieces, rest = typed_pieces(text, words, words.eos_id)
+        pieces, rest = tokenize_incomplete_text(text, words, words.eos_id)
         assert "".join(piece.text for piece in pieces) + rest == text
         assert not rest.strip()
         assert all(0 <= piece.id < len(words) for piece in pieces)
@@ -54,7 +54,7 @@ def test_tokens_are_those_that_sentences_have():
     words = vocabulary(TextConfig())
     sentences = [word_tokenizer(words.text)(sentence) for sentence in sentence_splitter(words.text)(text)]
     expected = [token for sentence in sentences for token in [*sentence, "</s>"]][:-1]
-    assert [piece.token for piece in typed_pieces(text, words, words.eos_id)[0]] == expected
+    assert [piece.token for piece in tokenize_incomplete_text(text, words, words.eos_id)[0]] == expected
 
 
 def test_an_abbreviation_keeps_its_full_stop_before_the_next_word_is_there():
@@ -88,7 +88,7 @@ def test_with_sentences_by_lines_a_line_break_ends_one():
 
 def test_of_characters_a_line_break_is_what_ends_a_line():
     words = Vocabulary(("a", "b"), TextConfig(unit="char"))
-    pieces, _ = typed_pieces("a\nc", words, words.eos_id)
+    pieces, _ = tokenize_incomplete_text("a\nc", words, words.eos_id)
     assert [(piece.text, piece.id) for piece in pieces] == [("a", 2), ("\n", words.eos_id), ("c", words.unk_id)]
 
 
@@ -107,9 +107,9 @@ def test_of_characters_a_line_break_is_what_ends_a_line():
 )
 def test_what_is_added_has_a_blank_before_it_where_one_is_needed(new, text, added):
     words = vocabulary(TextConfig())
-    tokens = [piece.token for piece in typed_pieces(text, words, words.eos_id)[0]]
-    assert appended(new, text, tokens, words.text) == added
+    tokens = [piece.token for piece in tokenize_incomplete_text(text, words, words.eos_id)[0]]
+    assert text_to_append(new, text, tokens, words.text) == added
 
 
 def test_characters_are_added_as_they_are():
-    assert appended(list(" a"), "b ", ["b", " "], TextConfig(unit="char")) == " a"
+    assert text_to_append(list(" a"), "b ", ["b", " "], TextConfig(unit="char")) == " a"

@@ -1,4 +1,4 @@
-"""Units and sentences."""
+"""Splitting text into chunks and sentences: sentences do not depend on the size of the chunks."""
 
 import random
 import re
@@ -6,7 +6,7 @@ import re
 import pytest
 
 from theano_rnn.settings.text import TextConfig
-from theano_rnn.text.reading import UNIT_CHARACTERS, Unit, cut, read_sentences, sentences_of, units
+from theano_rnn.text.reading import CHUNK_CHARACTERS, Chunk, chunk_end, chunks, read_sentences, split_chunk
 from theano_rnn.text.words import sentence_splitter
 
 PUNKT, LINE = TextConfig(), TextConfig(sentences="line")
@@ -14,9 +14,9 @@ PUNKT, LINE = TextConfig(), TextConfig(sentences="line")
 
 def sentences(blocks, config, size):
     found, begun = [], []
-    for unit in units(iter(blocks), config, size):
-        assert len(unit.text) <= size
-        for sentence, is_whole in sentences_of(unit, config, sentence_splitter(config)):
+    for chunk in chunks(iter(blocks), config, size):
+        assert len(chunk.text) <= size
+        for sentence, is_whole in split_chunk(chunk, config, sentence_splitter(config)):
             begun += [sentence] if sentence else []
             if is_whole:
                 found.append(begun)
@@ -52,7 +52,7 @@ def test_blocks_make_no_difference(seed):
     blocks = [text[start:end] for start, end in zip([0, *at], [*at, len(text)])]
     for config in (PUNKT, LINE):
         for size in (4, 9, 1000):
-            assert list(units(iter(blocks), config, size)) == list(units(iter([text]), config, size))
+            assert list(chunks(iter(blocks), config, size)) == list(chunks(iter([text]), config, size))
 
 
 def test_a_word_longer_than_a_unit_is_cut():
@@ -65,16 +65,16 @@ def test_blanks_without_end_are_no_sentence():
 
 
 def test_a_sentence_cut_before_its_end_still_ends():
-    unit = Unit("\n\nB.", is_continued=True, is_open=False)
-    assert list(sentences_of(unit, PUNKT, sentence_splitter(PUNKT))) == [("", True), ("B.", True)]
+    chunk = Chunk("\n\nB.", starts_mid_sentence=True, ends_mid_sentence=False)
+    assert list(split_chunk(chunk, PUNKT, sentence_splitter(PUNKT))) == [("", True), ("B.", True)]
 
 
 def test_no_text_has_no_units():
-    assert list(units(iter([]), PUNKT)) == []
+    assert list(chunks(iter([]), PUNKT)) == []
 
 
 def test_a_paragraph_may_end_with_a_line_of_blanks():
-    assert cut("ab\n \ncd", 0, 7, by_line=False) == (5, False)
+    assert chunk_end("ab\n \ncd", 0, 7, by_line=False) == (5, False)
 
 
 @pytest.mark.parametrize(
@@ -97,5 +97,5 @@ def test_a_sentence_over_several_units_is_read_whole(tmp_path):
 
 
 def test_a_sentence_that_fills_a_unit_ends_before_the_next(tmp_path):
-    (tmp_path / "a.txt").write_text("x" * UNIT_CHARACTERS + "\n\nNo.")
-    assert list(read_sentences(tmp_path / "a.txt", PUNKT)) == ["x" * UNIT_CHARACTERS, "No."]
+    (tmp_path / "a.txt").write_text("x" * CHUNK_CHARACTERS + "\n\nNo.")
+    assert list(read_sentences(tmp_path / "a.txt", PUNKT)) == ["x" * CHUNK_CHARACTERS, "No."]

@@ -1,4 +1,4 @@
-"""Files to ids."""
+"""Tokenizing files: the ids, compared with a simple implementation; the cache, progress and errors."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ import pytest
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text import sources, tokenizing
-from theano_rnn.text.tokenizing import default_workers, tokenize_file
+from theano_rnn.text.tokenizing import default_num_workers, tokenize_file
 from theano_rnn.text.words import sentence_splitter, word_tokenizer
 
 STORY = 'Mr. A. said:\n"No."  He left.\n\n \nB!\r\n\r\nThe end </s> <unk>' + "\n\nAnd so on." * 30
@@ -33,7 +33,7 @@ def story(tmp_path):
 
 
 def reference(text, config):
-    """The tokens, None for the end of a sentence, the plain way."""
+    """Returns the tokens by a simple implementation, with None at the end of each sentence."""
     text = text.replace("\r\n", "\n")
     if config.unit == "char":
         return list(text.lower() if config.lowercase else text)
@@ -61,16 +61,16 @@ def test_files_are_tokenized_as_the_plain_way_does(story, config):
 @pytest.mark.parametrize("config", [CONFIGS[0], CONFIGS[4]], ids=str)
 def test_neither_workers_nor_blocks_show(story, config, monkeypatch):
     monkeypatch.setenv("THEANO_RNN_CACHE_MB", "0")
-    first = tokenize_file(story, config, workers=0)
+    first = tokenize_file(story, config, num_workers=0)
     monkeypatch.setattr(sources, "BLOCK_BYTES", 7)
-    second = tokenize_file(story, config, workers=2)
+    second = tokenize_file(story, config, num_workers=2)
     assert first.types == second.types
     assert first.ids.tolist() == second.ids.tolist()
 
 
 def test_a_second_start_reads_what_is_known(story, monkeypatch):
     first = tokenize_file(story, TextConfig())
-    monkeypatch.setattr(tokenizing, "tokenized_units", None)
+    monkeypatch.setattr(tokenizing, "tokenize_chunks", None)
     again = tokenize_file(story, TextConfig())
     assert (again.ids.tolist(), again.types) == (first.ids.tolist(), first.types)
 
@@ -93,7 +93,7 @@ def test_a_damaged_entry_is_made_again(story, folder):
 def test_progress_ends_with_all_bytes(story, config, monkeypatch):
     monkeypatch.setattr(sources, "BLOCK_BYTES", 16)
     calls = []
-    tokenize_file(story, config, workers=0, progress=lambda done, total: calls.append((done, total)))
+    tokenize_file(story, config, num_workers=0, progress=lambda done, total: calls.append((done, total)))
     size = story.stat().st_size
     assert calls[-1] == (size, size)
     assert calls == sorted(calls)
@@ -106,18 +106,18 @@ def test_a_file_that_changes_is_an_error(story):
             file.write("more")
         os.utime(story, ns=(1, 1))
 
-    with pytest.raises(UserError, match="changed while it was read"):
+    with pytest.raises(UserError, match="changed while it was being read"):
         tokenize_file(story, TextConfig(), progress=write_more)
 
 
 def test_small_files_need_no_workers(monkeypatch):
-    assert default_workers(1000) == 0
-    assert 1 <= default_workers(1 << 24) <= tokenizing.MAX_WORKERS
+    assert default_num_workers(1000) == 0
+    assert 1 <= default_num_workers(1 << 24) <= tokenizing.MAX_WORKERS
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    assert default_workers(1 << 24) == tokenizing.MAX_WORKERS
+    assert default_num_workers(1 << 24) == tokenizing.MAX_WORKERS
     monkeypatch.setattr(sys, "executable", None)
-    assert default_workers(1 << 24) == 0
+    assert default_num_workers(1 << 24) == 0
 
 
 def test_one_endless_line_is_one_sentence(tmp_path):

@@ -1,4 +1,4 @@
-"""Properties of words and ids."""
+"""The vocabulary: order of words, special ids, encoding and errors."""
 
 import json
 import random
@@ -89,7 +89,7 @@ def test_a_size_without_room_for_a_word_is_an_error():
 
 @pytest.mark.parametrize("sentences", [[], [["a"]], [[UNK, UNK]]])
 def test_a_vocabulary_without_words_is_an_error(sentences):
-    with pytest.raises(UserError, match="no word occurs at least 2 times"):
+    with pytest.raises(UserError, match="no word occurs at least 2 times, so the vocabulary would be empty"):
         Vocabulary.from_sentences(sentences, min_count=2, text=TextConfig(tokens="whitespace"))
 
 
@@ -101,7 +101,7 @@ def test_words_must_be_there_once(words, message):
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [({}, "list of texts"), ({"words": [1], "text": {}}, "list of texts"), ({"words": ["a"]}, "how its text")],
+    [({}, "list of strings"), ({"words": [1], "text": {}}, "list of strings"), ({"words": ["a"]}, "how its text")],
 )
 def test_other_json_is_refused(values, message):
     with pytest.raises(UserError, match=message):

@@ -1,4 +1,4 @@
-"""A model that goes on with new text, with its words or with more."""
+"""Training a checkpoint on new text, with the same vocabulary or with new words."""
 
 import json
 
@@ -7,11 +7,12 @@ import pytest
 import safetensors.numpy
 from tiny_runs import Commands, log_of, train_in
 
-from theano_rnn.language_model import make_model
+from theano_rnn.learning.parameter_transfer import transferred
+from theano_rnn.model import RNNLM
 from theano_rnn.settings.network import ModelConfig
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.vocabulary import Vocabulary
-from theano_rnn.text.vocabulary_extension import extended, with_new_words
+from theano_rnn.text.vocabulary_extension import extend_vocabulary
 
 MODEL, NEW = "model.safetensors", "new.safetensors"
 HEADS = {
@@ -24,7 +25,7 @@ HEADS = {
 
 def model_of(vocab_size, seed, **options):
     config = ModelConfig(embedding_size=12, hidden_size=16, vocab_size=vocab_size, dtype="float64", **options)
-    return make_model(config, rng=np.random.default_rng(seed))
+    return RNNLM(config, rng=np.random.default_rng(seed))
 
 
 def values(model):
@@ -35,7 +36,8 @@ def values(model):
 def test_old_words_keep_their_numbers_and_new_ones_have_those_of_a_new_model(head):
     old, fresh = values(model_of(20, 1, **HEADS[head])), values(model_of(23, 2, **HEADS[head]))
     old = {name: value + 0.5 if value.ndim == 1 else value for name, value in old.items()}
-    grown = extended(old, fresh)
+    grown, taken, new = transferred(old, fresh, num_new_words=3)
+    assert set(taken) == set(fresh) and not new
     assert {name: v.shape for name, v in grown.items()} == {name: v.shape for name, v in fresh.items()}
     np.testing.assert_array_equal(grown["embedding"][:20], old["embedding"][:20])
     np.testing.assert_array_equal(grown["embedding"][20:23], fresh["embedding"][20:23])
@@ -52,12 +54,12 @@ def test_old_words_keep_their_numbers_and_new_ones_have_those_of_a_new_model(hea
 
 def test_an_unknown_word_that_stands_in_the_text_is_not_added():
     old = Vocabulary(("a",), TextConfig(tokens="whitespace"))
-    assert with_new_words(old, ["<unk>", "b", "a", "c"], np.array([9, 2, 5, 0]), 5).words == ("a", "b")
+    assert extend_vocabulary(old, ["<unk>", "b", "a", "c"], np.array([9, 2, 5, 0]), 5).words == ("a", "b")
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """A folder with a trained model and a new text, four of whose words are new."""
+    """Returns a folder with a trained model and a text that has four new words."""
     folder = tmp_path_factory.mktemp("continuing")
     (folder / "new.txt").write_text("Emma saw a bridge. Jane met the house at Bath. " * 30)
     train_in(folder, "--learning-rate", "0.05", "--seed", "5")
@@ -75,7 +77,7 @@ def train(commands, *arguments):
 
 
 def test_training_begins_where_the_model_was(commands):
-    """A rate near zero changes nothing: the validation loss is the model's own of that text."""
+    """With a learning rate near zero, the validation loss is that of the original model."""
     result = train(commands, "--learning-rate", "1e-9", "--valid", "text.txt", "--dropout", "0")
     assert result.status == 0, result.err
     own = json.loads(commands("score", MODEL, "text.txt", "--stream").out)
@@ -107,7 +109,8 @@ def test_a_continued_run_stopped_and_resumed_is_the_same(commands):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--hidden-size", "9"], "--hidden-size 9 conflicts with model.safetensors, which has 4"),
+        (["--lowercase"], "--lowercase True conflicts with model.safetensors, which has False"),
+        (["--embedding-size", "7", "--hidden-size", "9"], "no parameter of model.safetensors fits this model"),
         (["--unit", "char"], "--unit char conflicts with model.safetensors, which has word"),
         (["--vocab-size", "50"], "--vocab-size cannot be used with --init-from"),
         (["--init-from", "none.safetensors"], "none.safetensors: No such file"),
@@ -117,6 +120,12 @@ def test_what_conflicts_with_the_model_is_refused(commands, arguments, message):
     result = train(commands, *arguments)
     assert (result.status, result.out) == (2, "")
     assert message in result.err and len(result.err.splitlines()) == 1
+
+
+def test_what_does_not_fit_is_new_and_is_said(commands):
+    result = train(commands, "--num-layers", "2", "--no-tie-weights")
+    assert result.status == 0, result.err
+    assert "from model.safetensors: embedding, layer0, b_y; new: layer1, W_hy" in result.out
 
 
 def test_new_words_need_a_model(commands):

@@ -1,4 +1,4 @@
-"""Sentences and tokens; NLTK itself is the reference."""
+"""Sentences and tokens, compared with those of NLTK itself."""
 
 import random
 import re
@@ -11,7 +11,7 @@ import pytest
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text import words
-from theano_rnn.text.words import abbreviations, detokenize, sentence_splitter, splitter_signature, word_tokenizer
+from theano_rnn.text.words import abbreviations, detokenize, sentence_splitter, tokenization_fingerprint, word_tokenizer
 
 NOVEL = Path(__file__).parents[2] / "data" / "austen" / "northanger_abbey.txt"
 PIECES = [
@@ -82,7 +82,7 @@ def novel_sentences():
 
 @pytest.fixture
 def rules_tried_always(monkeypatch):
-    monkeypatch.setattr(words, "RULE_NEEDS", {})
+    monkeypatch.setattr(words, "RULE_TRIGGERS", {})
     words.fast_nltk_tokenizer.cache_clear()
     yield
     words.fast_nltk_tokenizer.cache_clear()
@@ -119,7 +119,7 @@ def test_a_rule_that_is_not_known_is_always_tried():
 
 
 def test_rules_without_a_clock_are_taken_as_they_are():
-    assert words.untimed(re.compile("a"))("b", "aha") == "bhb"
+    assert words.substitution_without_timeout(re.compile("a"))("b", "aha") == "bhb"
 
 
 def test_a_novel_comes_back_as_it_was_written(novel_sentences):
@@ -181,7 +181,7 @@ def test_characters_are_tokens():
 
 @pytest.fixture
 def own_resource(tmp_path, monkeypatch):
-    """A root of NLTK data with a punkt_tab that knows one abbreviation."""
+    """Creates an NLTK data folder; its punkt_tab resource, whose folder is returned, has one abbreviation."""
     import nltk.data
 
     folder = tmp_path / "tokenizers" / "punkt_tab" / "english"
@@ -198,10 +198,10 @@ def own_resource(tmp_path, monkeypatch):
 def test_an_own_punkt_tab_resource_decides(own_resource):
     config = TextConfig(sentences="punkt_tab")
     assert sentence_splitter(config)("A zyx. He. Mr. He.") == ["A zyx. He.", "Mr.", "He."]
-    before = splitter_signature(config)
+    before = tokenization_fingerprint(config)
     (own_resource / "abbrev_types.txt").write_text("mr\n")
     assert sentence_splitter(config)("A zyx. He. Mr. He.") == ["A zyx.", "He.", "Mr. He."]
-    assert splitter_signature(config) != before
+    assert tokenization_fingerprint(config) != before
 
 
 def test_a_missing_punkt_tab_resource_is_an_error_with_a_recipe(tmp_path, monkeypatch):
@@ -227,7 +227,7 @@ def test_an_incomplete_resource_is_an_error_with_a_recipe(own_resource):
 
 def test_signatures_differ_where_sentences_may():
     configs = [TextConfig(), TextConfig(sentences="line"), TextConfig(unit="char")]
-    assert len({splitter_signature(config) for config in configs}) == 3
+    assert len({tokenization_fingerprint(config) for config in configs}) == 3
 
 
 def test_importing_has_no_effects_and_brings_no_heavy_modules():

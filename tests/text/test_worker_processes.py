@@ -1,4 +1,4 @@
-"""Several processes: the same result, and a clean end whatever happens."""
+"""Worker processes: they give the result of one process, and always end with the program."""
 
 import io
 import json
@@ -16,17 +16,17 @@ import pytest
 from theano_rnn.settings.base import UserError, to_mapping
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text import worker_processes
-from theano_rnn.text.reading import Unit
-from theano_rnn.text.worker_processes import UnitTokenizer, Worker, receive, send, serve, tokenized_units
+from theano_rnn.text.reading import Chunk
+from theano_rnn.text.worker_processes import ChunkTokenizer, Worker, receive, run_worker, send, tokenize_chunks
 
 ROOT = Path(__file__).parents[2]
 TEXT = TextConfig()
-UNITS = [Unit(f'"Unit {number}," said é. And 𝔸 so on.', False, number % 2 == 0) for number in range(9)]
+CHUNKS = [Chunk(f'"Unit {number}," said é. And 𝔸 so on.', False, number % 2 == 0) for number in range(9)]
 
 
 @pytest.fixture
 def crew(monkeypatch):
-    """The workers that were started."""
+    """Returns the list of workers that were started."""
     started = []
 
     class Recorded(Worker):
@@ -43,9 +43,9 @@ def listed(tokens):
 
 
 def test_processes_give_the_same_in_the_same_order(crew):
-    expected = listed(map(UnitTokenizer(TEXT), UNITS))
-    assert listed(tokenized_units(iter(UNITS), TEXT, 0)) == expected
-    assert listed(tokenized_units(iter(UNITS), TEXT, 2)) == expected
+    expected = listed(map(ChunkTokenizer(TEXT), CHUNKS))
+    assert listed(tokenize_chunks(iter(CHUNKS), TEXT, 0)) == expected
+    assert listed(tokenize_chunks(iter(CHUNKS), TEXT, 2)) == expected
     assert [worker.process.poll() for worker in crew] == [-signal.SIGKILL] * 2
 
 
@@ -55,9 +55,9 @@ def test_no_more_is_read_than_is_worked_on(crew):
     def counted():
         for number in range(100):
             read.append(number)
-            yield UNITS[0]
+            yield CHUNKS[0]
 
-    work = tokenized_units(counted(), TEXT, 1)
+    work = tokenize_chunks(counted(), TEXT, 1)
     next(work)
     assert len(read) == 2
     work.close()
@@ -65,7 +65,7 @@ def test_no_more_is_read_than_is_worked_on(crew):
 
 
 def test_a_killed_process_is_an_error_not_a_wait(crew):
-    work = tokenized_units(iter(UNITS * 20), TEXT, 2)
+    work = tokenize_chunks(iter(CHUNKS * 20), TEXT, 2)
     next(work)
     crew[0].process.kill()
     with pytest.raises(RuntimeError, match="has ended unexpectedly"):
@@ -75,12 +75,12 @@ def test_a_killed_process_is_an_error_not_a_wait(crew):
 
 def test_an_interrupt_leaves_no_process(crew):
     def interrupted():
-        yield UNITS[0]
-        yield UNITS[1]
+        yield CHUNKS[0]
+        yield CHUNKS[1]
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(tokenized_units(interrupted(), TEXT, 1))
+        list(tokenize_chunks(interrupted(), TEXT, 1))
     assert crew[0].process.poll() is not None
 
 
@@ -88,7 +88,7 @@ def test_a_users_mistake_arrives_as_such(tmp_path, monkeypatch):
     monkeypatch.setenv("NLTK_DATA", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(UserError, match="sentences=punkt_tab cannot be used"):
-        list(tokenized_units(iter(UNITS), TextConfig(sentences="punkt_tab"), 1))
+        list(tokenize_chunks(iter(CHUNKS), TextConfig(sentences="punkt_tab"), 1))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -96,7 +96,7 @@ def test_workers_end_with_a_program_that_is_killed():
     code = (
         "import time\nfrom theano_rnn.text.worker_processes import *\n"
         "crew = [Worker(TextConfig()) for _ in range(2)]\n"
-        "crew[0](Unit('A.', False, False))\n"
+        "crew[0](Chunk('A.', False, False))\n"
         "print(*(worker.process.pid for worker in crew), flush=True)\ntime.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT) as program:
@@ -117,11 +117,11 @@ def is_running(pid):
 
 
 def test_a_program_without_a_guard_can_use_workers(tmp_path):
-    """Nothing of the main module is run again, as `multiprocessing` would do."""
+    """The main module is not imported again, which `multiprocessing` would do."""
     (tmp_path / "text.txt").write_text("One. Two.\n\n" * 20)
     code = (
-        "print('once')\nimport sys\nfrom theano_rnn.preprocessing import *\nfrom theano_rnn.settings.text import *\n"
-        "print(tokenize_file(sys.argv[1], TextConfig(), workers=1).ids.size)\n"
+        "print('once')\nimport sys\nfrom theano_rnn.text.tokenizing import *\nfrom theano_rnn.settings.text import *\n"
+        "print(tokenize_file(sys.argv[1], TextConfig(), num_workers=1).ids.size)\n"
     )
     (tmp_path / "program.py").write_text(code)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "THEANO_RNN_CACHE": str(tmp_path / "cache")}
@@ -145,16 +145,16 @@ def served(monkeypatch, requests, config=TEXT, answers=None):
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stream))
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=answers))
     monkeypatch.setattr(sys, "argv", ["-c", "[]", json.dumps(to_mapping(config))])
-    serve()
+    run_worker()
     monkeypatch.undo()
     return answers
 
 
 def test_a_worker_answers_until_there_are_no_more_units(monkeypatch):
-    answers = served(monkeypatch, UNITS[:2])
+    answers = served(monkeypatch, CHUNKS[:2])
     answers.seek(0)
-    for unit in UNITS[:2]:
-        expected = UnitTokenizer(TEXT)(unit)
+    for chunk in CHUNKS[:2]:
+        expected = ChunkTokenizer(TEXT)(chunk)
         assert receive(answers) == b"ids"
         assert np.frombuffer(receive(answers), np.int32).tolist() == expected.ids.tolist()
         assert json.loads(receive(answers)) == expected.types
@@ -165,8 +165,8 @@ def test_a_worker_passes_a_mistake_on(monkeypatch):
     def refuse(_):
         raise UserError("no such resource")
 
-    monkeypatch.setattr(worker_processes, "UnitTokenizer", refuse)
-    answers = served(monkeypatch, UNITS[:1])
+    monkeypatch.setattr(worker_processes, "ChunkTokenizer", refuse)
+    answers = served(monkeypatch, CHUNKS[:1])
     answers.seek(0)
     assert [receive(answers) for _ in range(3)] == [b"error", b"", b"no such resource"]
 
@@ -176,4 +176,4 @@ def test_a_worker_ends_when_nobody_reads(monkeypatch):
         def write(self, _):
             raise BrokenPipeError
 
-    served(monkeypatch, UNITS[:2], answers=Closed())
+    served(monkeypatch, CHUNKS[:2], answers=Closed())

@@ -1,4 +1,4 @@
-"""How far back a loss reaches: against a numerical estimate, and what untrained models must show."""
+"""Gradient norms over time lags, against numerical gradients and an explicit formula."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from conftest import ENGINES
 
 from theano_rnn.model import RNNLM
 from theano_rnn.settings.network import ModelConfig
-from theano_rnn.view.gradient_flow import GradientFlow, windows_of
+from theano_rnn.view.gradient_flow import GradientFlow, evenly_spaced_windows
 
 VOCAB, HIDDEN, LAG = 9, 5, 3
 WINDOWS = np.random.default_rng(2).integers(0, VOCAB, (4, 9)).astype(np.int32)
@@ -22,7 +22,7 @@ def model_of(cell, **options):
 
 
 def estimated(model, step, window, lag, epsilon=1e-5):
-    """The norm of d loss / d h by central differences: h is changed between two calls of `step`, lag steps before."""
+    """Returns the norm of d loss / d h by central differences: h is changed between two calls of `step`."""
     *read, target = window
     state = list(model.initial_state(1))
     for token in read[: len(read) - lag]:
@@ -53,7 +53,7 @@ def test_norms_are_those_of_a_numerical_estimate(cell, engine):
 
 
 def test_of_two_layers_both_count():
-    """With an upper layer that looks at nothing, only its own gradient is left, which is easily written down."""
+    """If the upper layer ignores its input, only its own gradient remains, which has a simple formula."""
     model = model_of("tanh", num_layers=2)
     values = {name: parameter.get_value() for name, parameter in model.params.items()}
     flow = GradientFlow(model, engine=ENGINES[-1])
@@ -73,11 +73,11 @@ def test_of_two_layers_both_count():
 
 
 def test_windows_are_spread_over_the_text():
-    windows = windows_of(range(100), length=10, count=4)
+    windows = evenly_spaced_windows(range(100), length=10, count=4)
     assert windows[:, 0].tolist() == [0, 30, 60, 90] and (np.diff(windows) == 1).all()
-    assert len(windows_of(range(12), length=10, count=64)) == 3
+    assert len(evenly_spaced_windows(range(12), length=10, count=64)) == 3
     with pytest.raises(ValueError, match="at least 10 tokens"):
-        windows_of(range(9), length=10, count=4)
+        evenly_spaced_windows(range(9), length=10, count=4)
 
 
 def test_more_lags_than_tokens_are_refused():

@@ -1,4 +1,4 @@
-"""What is found inside a model while it reads, and the tokens' places in their text."""
+"""Inspection of a model against a plain loop, features of tokens, and spans of tokens in their text."""
 
 import numpy as np
 import pytest
@@ -6,24 +6,31 @@ from play_models import opened
 from tiny_runs import sentences
 
 from theano_rnn.settings.text import TextConfig
-from theano_rnn.text.token_spans import Piece, parts, pieces_of, text_pieces
+from theano_rnn.text.token_spans import Piece, pieces_of_sentences, pieces_of_text, split_by_tokens
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.words import word_tokenizer
-from theano_rnn.view.inspection import capitals, correlations, positions, quotes, read_along, state_names
+from theano_rnn.view.inspection import (
+    correlations,
+    inside_quotes,
+    inspect_tokens,
+    positions,
+    starts_with_capital,
+    state_names,
+)
 
 IDS = [3, 4, 5, 1, 3, 7]
 
 
-def reading(reset_id=None, **options):
+def inspection(reset_id=None, **options):
     model, _, _ = opened()
     step, state = model.function("step"), model.model.initial_state(1)
-    return read_along(step, state, IDS, start_id=model.start_id, reset_id=reset_id, **options)
+    return inspect_tokens(step, state, IDS, start_id=model.start_id, reset_id=reset_id, **options)
 
 
 def test_it_finds_what_a_plain_loop_finds():
     model, _, _ = opened()
     step, state = model.function("step"), model.model.initial_state(1)
-    found, token = reading(), model.start_id
+    found, token = inspection(), model.start_id
     for i, following in enumerate(IDS):
         log_probabilities, *state = step(np.array([token], np.int32), *state)
         row = np.asarray(log_probabilities)[0]
@@ -37,19 +44,20 @@ def test_it_finds_what_a_plain_loop_finds():
     assert state_names(model.model.layers) == ["layer0.h", "layer0.c"]
 
 
-def test_after_the_reset_it_begins_anew():
-    found, plain = reading(reset_id=IDS[3]), reading()
+def test_the_state_is_reset_after_the_reset_id():
+    found, plain = inspection(reset_id=IDS[3]), inspection()
     assert found.log_probabilities[4] == found.log_probabilities[0] != plain.log_probabilities[4]
     assert (found.log_probabilities[:4] == plain.log_probabilities[:4]).all()
     assert all((part[4] == part[0]).all() for part in found.states)
 
 
 def test_every_token_is_reported_and_a_small_vocabulary_has_fewer_guesses():
-    told = []
-    assert reading(num_guesses=99, on_token=told.append).guesses.shape == (6, opened()[0].model.config.vocab_size)
-    assert told == [1, 2, 3, 4, 5, 6]
+    reported = []
+    found = inspection(num_guesses=99, on_token=reported.append)
+    assert found.guesses.shape == (6, opened()[0].model.config.vocab_size)
+    assert reported == [1, 2, 3, 4, 5, 6]
     with pytest.raises(ValueError, match="at least one id"):
-        read_along(None, [], [], start_id=0)
+        inspect_tokens(None, [], [], start_id=0)
 
 
 def pieces(*tokens, end="</s>"):
@@ -58,14 +66,14 @@ def pieces(*tokens, end="</s>"):
 
 def test_quotes_that_nltk_writes_in_three_ways():
     tokens = pieces("``", "Oh", "''", "said", "--", "''", "No", "\u201d", "\u201c", "Yes")
-    assert quotes(tokens).tolist() == [1, 1, 0, 0, 0, 1, 1, 0, 1, 1]
+    assert inside_quotes(tokens).tolist() == [1, 1, 0, 0, 0, 1, 1, 0, 1, 1]
 
 
 def test_positions_and_capitals():
     text = pieces("Oh", "no", "</s>", "Emma", "was", "</s>")
     assert positions(text, 1).tolist() == [0, 1, 2, 0, 1, 2]
-    assert capitals(text).tolist() == [1, 0, 0, 1, 0, 0]
-    assert capitals([Piece("É", "É", 5), Piece("é", "é", 5), Piece("5", "5", 5)]).tolist() == [1, 0, 0]
+    assert starts_with_capital(text).tolist() == [1, 0, 0, 1, 0, 0]
+    assert starts_with_capital([Piece("É", "É", 5), Piece("é", "é", 5), Piece("5", "5", 5)]).tolist() == [1, 0, 0]
 
 
 def test_correlations_are_those_of_numpy():
@@ -90,22 +98,22 @@ def test_correlations_are_those_of_numpy():
 )
 def test_parts_joined_are_the_text(text, lowercase):
     vocabulary = Vocabulary.from_sentences([["She"]], text=TextConfig(lowercase=lowercase))
-    found = text_pieces(text, vocabulary, vocabulary.eos_id)
+    found = pieces_of_text(text, vocabulary, vocabulary.eos_id)
     assert "".join(piece.text for piece in found) == text.replace("\n", " ")
     assert all(piece.id == vocabulary.token_to_id(piece.token) for piece in found if piece.text)
 
 
 def test_a_token_that_is_not_there_has_no_text():
-    assert parts("a b c", ["a", "nowhere", "c"]) == ["a", "", " b c"]
-    assert parts("", []) == []
+    assert split_by_tokens("a b c", ["a", "nowhere", "c"]) == ["a", "", " b c"]
+    assert split_by_tokens("", []) == []
 
 
 @pytest.mark.parametrize("quote", ['"', "''", "``"])
 def test_quotation_marks_are_found_however_they_are_written(quote):
-    """NLTK makes the same token of two of them; if one is passed over, words after it would be looked for later."""
+    """NLTK writes two of them as the same token. If one were skipped, later words would be searched for too late."""
     sentence = f"He said, {quote}Go'' She said {quote}No''."
     tokens = word_tokenizer(TextConfig())(sentence)
-    found = parts(sentence, tokens)
+    found = split_by_tokens(sentence, tokens)
     assert "".join(found) == sentence and all(found)
     assert [part for part, token in zip(found, tokens) if token == "``"] == [f" {quote}", f" {quote}"]
     assert [part.strip() for part, token in zip(found, tokens) if token == "Go"] == ["Go"]
@@ -113,5 +121,5 @@ def test_quotation_marks_are_found_however_they_are_written(quote):
 
 def test_sentences_are_followed_by_their_end():
     vocabulary = Vocabulary.from_sentences([line.split() for line in sentences(8)])
-    found = list(pieces_of(["Emma saw.", "Jane"], vocabulary, end_id=vocabulary.eos_id))
+    found = list(pieces_of_sentences(["Emma saw.", "Jane"], vocabulary, end_id=vocabulary.eos_id))
     assert [piece.text for piece in found] == ["Emma", " saw", ".", "", "Jane", ""]

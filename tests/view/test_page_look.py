@@ -1,4 +1,4 @@
-"""The page of look in a real browser: colours, units, keyboard; no text can break out, nothing is fetched."""
+"""The page of look in a real browser: colours, units and keyboard; texts are escaped, nothing is fetched."""
 
 import re
 
@@ -7,9 +7,9 @@ import pytest
 from browser import NASTY, alpha, chromium, needs_chromium
 from play_models import opened
 
-from theano_rnn.text.incremental_tokenizing import typed_pieces
+from theano_rnn.text.incremental_tokenizing import tokenize_incomplete_text
 from theano_rnn.text.token_spans import Piece
-from theano_rnn.view.inspection import read_along, state_names
+from theano_rnn.view.inspection import inspect_tokens, state_names
 from theano_rnn.view.look_page import look_page
 
 pytestmark = needs_chromium
@@ -24,13 +24,13 @@ def browser():
 
 
 class Look:
-    """The page of a text in a window, and what went wrong there or was asked for."""
+    """The page of a text in a window. Collects its errors and requests."""
 
     def __init__(self, browser, folder, text, unit="word", silent=(), renamed=None, **options):
         model, _, _ = opened(unit=unit)
-        self.pieces, _ = typed_pieces(text, model.vocabulary, model.end_id)
+        self.pieces, _ = tokenize_incomplete_text(text, model.vocabulary, model.end_id)
         ids = [piece.id for piece in self.pieces]
-        self.found = read_along(model.function("step"), model.model.initial_state(1), ids, start_id=model.start_id)
+        self.found = inspect_tokens(model.function("step"), model.model.initial_state(1), ids, start_id=model.start_id)
         self.found.states[0][:, list(silent)] = 0
         for i, token in (renamed or {}).items():
             self.pieces[i] = Piece("", token, model.vocabulary.unk_id)
@@ -59,14 +59,14 @@ class Look:
 
 @pytest.fixture
 def look(browser, tmp_path):
-    made = []
+    pages = []
 
     def opened(text, **options):
-        made.append(Look(browser, tmp_path, text, **options))
-        return made[-1]
+        pages.append(Look(browser, tmp_path, text, **options))
+        return pages[-1]
 
     yield opened
-    for each in made:
+    for each in pages:
         assert each.troubles == []
         each.window.close()
 
@@ -83,11 +83,11 @@ def test_tokens_have_the_colour_of_their_surprisal(look):
     assert page.window.inner_text("#totals").startswith(f"{len(page.pieces)} tokens, ")
 
 
-def test_a_token_is_told_of_by_mouse_and_by_keyboard(look):
+def test_a_token_is_selected_by_mouse_and_by_keyboard(look):
     page = look(TEXT)
     page.window.hover("#token-6")
-    told = page.window.inner_text("#token")
-    assert told.startswith("was\n") and f"surprisal {-page.found.log_probabilities[6]:.2f} nats" in told
+    shown = page.window.inner_text("#token")
+    assert shown.startswith("was\n") and f"surprisal {-page.found.log_probabilities[6]:.2f} nats" in shown
     assert page.window.locator("#token .guess").count() == 5
     page.window.focus("#read")
     page.press("Home", "ArrowRight", "ArrowRight")
@@ -124,7 +124,7 @@ def test_units_colour_the_text_with_their_sign(look):
     )
     assert [colour.startswith("rgba(20, 90, 225") for colour in page.colours()] == [x < 0 for x in np.round(wanted, 3)]
     page.window.hover("#token-2")
-    assert f"layer0.c 3 after it: {wanted[2]:.2f}" in page.window.inner_text("#token").replace("-0.00", "0.00")
+    assert f"layer0.c 3 after this token: {wanted[2]:.2f}" in page.window.inner_text("#token").replace("-0.00", "0.00")
     button = page.window.locator("#ranked button").first
     button.click()
     assert button.get_attribute("aria-pressed") == "true" and button.inner_text().split("\n")[0] in (

@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from theano_rnn.learning.measures import CHARACTER_LOSS, PERPLEXITY
 from theano_rnn.view.plots import as_png, gradient_flow, learning_curves
 
 
@@ -12,7 +13,7 @@ def log(valid, train):
     return [{"valid_loss": v, "train_loss": t} for v, t in zip(valid, train)]
 
 
-@pytest.mark.parametrize("unit", ["word", "char"])
+@pytest.mark.parametrize("measure", [PERPLEXITY, CHARACTER_LOSS])
 @pytest.mark.parametrize(
     "logs",
     [
@@ -22,10 +23,10 @@ def log(valid, train):
     ],
     ids=lambda logs: next(iter(logs)),
 )
-def test_the_best_validation_of_every_run_is_in_the_picture(unit, logs):
-    figure = learning_curves(logs, unit, [(2.0, "others")])
+def test_the_best_validation_of_every_run_is_in_the_picture(measure, logs):
+    figure = learning_curves(logs, measure, [(2.0, "others")])
     low, high = figure.axes[0].get_ylim()
-    shown = np.exp if unit == "word" else float
+    shown = np.exp if measure is PERPLEXITY else float
     for records in logs.values():
         assert low < min(shown(record["valid_loss"]) for record in records) < high
         assert low < min(shown(record["train_loss"]) for record in records)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from theano_rnn.learning.measures import Measure
 
 LINE_SECONDS = 5.0
 
@@ -105,47 +106,58 @@ def compiling_progress(engine: str) -> tuple[Callable[[int], None], Callable[[],
 
 
 class TrainingDisplay:
-    """Loss, perplexity, speed and time left while a model trains."""
+    """Loss, speed and time left while a model trains.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    measures
+        The task's; those that follow from the loss are shown too.
+    target_name
+        What the loss is a mean of, in the plural.
+    """
+
+    def __init__(self, measures: Sequence[Measure], target_name: str) -> None:
+        self.measures, self.target_name = measures, target_name
         self.bar: Any = None
         self.said = -LINE_SECONDS
-        self.window: list[tuple[float, int]] = []  # (when, tokens so far) of the last steps
-        self.tokens = 0
+        self.window: list[tuple[float, int]] = []  # (time, targets so far) of the last steps
+        self.num_targets = 0
         self.smoothed: float | None = None
         self.rate = 0.0
 
     def begin(self) -> None:
-        """Right before the first update, and before the first after a pause."""
-        self.window = [(time.monotonic(), self.tokens)]
+        """Call before the first update, and before the first one after a pause."""
+        self.window = [(time.monotonic(), self.num_targets)]
 
-    def step(self, progress: Any, loss: float, tokens: int, batches: int, epochs: int) -> None:
-        """After one update."""
+    def step(self, progress: Any, loss: float, num_targets: int, num_batches: int, epochs: int) -> None:
+        """Call after each update."""
         now = time.monotonic()
-        self.tokens += tokens
-        self.window = [*self.window[-50:], (now, self.tokens)]
+        self.num_targets += num_targets
+        self.window = [*self.window[-50:], (now, self.num_targets)]
         self.smoothed = loss if self.smoothed is None else 0.98 * self.smoothed + 0.02 * loss
         if is_terminal():
-            self.draw(progress, batches, epochs)
+            self.draw(progress, num_batches, epochs)
         elif now - self.said >= LINE_SECONDS:
             self.said = now
-            print(f"step {progress.step}, {describe_loss(loss)}, {self.speed():.0f} tokens/s", flush=True)
+            loss_text = describe_loss(loss, self.measures)
+            print(f"step {progress.step}, {loss_text}, {self.speed():.0f} {self.target_name}/s", flush=True)
 
     def speed(self) -> float:
-        """Tokens a second over the last steps."""
+        """Targets a second over the last steps."""
         (began, first), (now, last) = self.window[0], self.window[-1]
         if now > began:
             self.rate = (last - first) / (now - began)
         return self.rate
 
-    def draw(self, progress: Any, batches: int, epochs: int) -> None:
+    def draw(self, progress: Any, num_batches: int, epochs: int) -> None:
         if self.bar is None:
             from tqdm import tqdm
 
-            self.bar = tqdm(desc=f"epoch {progress.epoch + 1}/{epochs}", total=batches, initial=progress.batch - 1,
+            self.bar = tqdm(desc=f"epoch {progress.epoch + 1}/{epochs}", total=num_batches, initial=progress.batch - 1,
                             unit="step", leave=False, dynamic_ncols=True, file=sys.stderr,
                             bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {postfix} [{elapsed}<{remaining}]")  # fmt: skip  # noqa: E501
-        self.bar.set_postfix_str(f"{describe_loss(self.smoothed or 0.0)}, {self.speed():,.0f} tokens/s", refresh=False)
+        loss_text = describe_loss(self.smoothed or 0.0, self.measures)
+        self.bar.set_postfix_str(f"{loss_text}, {self.speed():,.0f} {self.target_name}/s", refresh=False)
         self.bar.update(1)
 
     def close(self) -> None:
@@ -154,11 +166,28 @@ class TrainingDisplay:
             self.bar = None
 
 
-def describe_loss(loss: float) -> str:
-    """``loss 8.91, perplexity 7405``: nats per token, and its exponential."""
-    perplexity = math.exp(min(loss, 700.0))
+def describe_loss(loss: float, measures: Sequence[Measure]) -> str:
+    """A loss in nats, and the measures that follow from it: ``loss 8.91, perplexity 7405``."""
+    derived = {measure.name: measure.of_loss(min(loss, 700.0)) for measure in measures if measure.of_loss}
+    is_large = any(value >= 100 for value in derived.values())
+    values = (f"{name} {value:.{0 if is_large else 2}f}" for name, value in derived.items())
+    return ", ".join([f"loss {loss:.{2 if is_large else 3}f}", *values])
+
+
+def describe_epoch(record: Mapping[str, Any], measures: Sequence[Measure], target_name: str) -> str:
+    """The record of an epoch in one line."""
+    measured = ", ".join(measure.shown(record[f"valid_{measure.name}"]) for measure in measures)
+    speed = f"{record[f'{target_name}_per_second']:,.0f} {target_name}/s"
     return (
-        f"loss {loss:.2f}, perplexity {perplexity:.0f}"
-        if perplexity >= 100
-        else f"loss {loss:.3f}, perplexity {perplexity:.2f}"
+        f"epoch {record['epoch']}: train {record['train_loss']:.4f}, validation {measured}, learning rate "
+        f"{record['learning_rate']:g}, {speed}, {record['seconds']:.0f} s"
     )
+
+
+def describe_best(value: float | None, selected: Measure, measures: Sequence[Measure]) -> str:
+    """The best validation value, a loss as the measure that follows from it; empty if nothing was validated."""
+    if value is None:
+        return ""
+    derived = [measure for measure in measures if measure.of_loss and selected.name == "loss"]
+    shown = [measure.shown(measure.of_loss(value)) for measure in derived[:1] if measure.of_loss]
+    return f", validation {(shown or [selected.shown(value)])[0]}"

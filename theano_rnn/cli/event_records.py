@@ -1,4 +1,4 @@
-"""What TensorBoard is told of a run: losses, perplexities, the learning rate, norms of gradients and parameters."""
+"""A run's records for TensorBoard: its measures, the learning rate, norms of gradients and parameters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from theano_rnn.learning.evaluation import perplexity
+from theano_rnn.learning.measures import Measure
 from theano_rnn.view.events import EventFile, put_aside
 
 EVERY = 20  # updates between two records
@@ -33,12 +33,16 @@ class EventRecords:
         None: nothing is written, as by all processes of several but the first.
     names
         Of the parameters, in the order of the norms.
+    measures
+        The task's.
     say
         Called with a line.
     """
 
-    def __init__(self, file: EventFile | None, names: Sequence[str], *, say: Callable[[str], None]) -> None:
-        self.file, self.names, self.say = file, list(names), say
+    def __init__(
+        self, file: EventFile | None, names: Sequence[str], measures: Sequence[Measure], *, say: Callable[[str], None]
+    ) -> None:
+        self.file, self.names, self.measures, self.say = file, list(names), measures, say
         self.norms: Any = None
         self.learning_rate = 0.0
 
@@ -48,15 +52,15 @@ class EventRecords:
         table = "\n".join(["| setting | value |", "|---|---|", *rows])
         self.write(lambda file: file.text(step, "settings", table))
 
-    def watched(self, train: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-        """`train`, compiled `with_norms`, as one without; its norms and learning rate are kept for `on_step`."""
+    def recording(self, train: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+        """Wrap a ``train`` that was compiled `with_norms`: norms and learning rate are kept here, for `on_step`."""
 
-        def keeping(*arguments: Any) -> list[Any]:
-            *outputs, self.norms = train(*arguments)
+        def recorded(*arguments: Any) -> list[Any]:
+            loss, self.norms, *state = train(*arguments)
             self.learning_rate = float(arguments[-1])
-            return outputs
+            return [loss, *state]
 
-        return keeping
+        return recorded
 
     def on_step(self, step: int, loss: float) -> None:
         """After an update; one of twenty is recorded, the first too."""
@@ -66,19 +70,24 @@ class EventRecords:
         norms = {f"norm/gradient/{name}": norm for name, norm in zip(self.names, gradients)}
         norms |= {f"norm/parameter/{name}": norm for name, norm in zip(self.names, parameters)}
         numbers = {
-            "loss/training": loss, "perplexity/training": perplexity(loss), "learning_rate": self.learning_rate,
+            **self.of_loss("training", loss), "learning_rate": self.learning_rate,
             "norm/gradient": np.linalg.norm(gradients), "norm/parameter": np.linalg.norm(parameters), **norms,
         }  # fmt: skip
         self.write(lambda file: file.numbers(step, numbers))
 
     def on_record(self, record: Mapping[str, Any]) -> None:
         """After an epoch, and at the end of a run."""
-        names = {"train_loss": "epoch", "valid_loss": "validation", "test_loss": "test"}
-        values = {names[key]: record[key] for key in names if key in record}
-        numbers = {f"loss/{name}": loss for name, loss in values.items()}
-        numbers |= {f"perplexity/{name}": perplexity(loss) for name, loss in values.items()}
+        numbers = self.of_loss("epoch", record["train_loss"]) if "train_loss" in record else {}
+        for part, title in (("valid", "validation"), ("test", "test")):
+            keys = {measure.name: f"{part}_{measure.name}" for measure in self.measures}
+            numbers |= {f"{name}/{title}": record[key] for name, key in keys.items() if key in record}
         if numbers:
             self.write(lambda file: file.numbers(record["step"], numbers))
+
+    def of_loss(self, title: str, loss: float) -> dict[str, float]:
+        """A loss, and the measures that follow from it."""
+        derived = {f"{measure.name}/{title}": measure.of_loss(loss) for measure in self.measures if measure.of_loss}
+        return {f"loss/{title}": loss, **derived}
 
     def write(self, action: Callable[[EventFile], None]) -> None:
         """An action with the file, if there still is one."""

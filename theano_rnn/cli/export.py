@@ -1,4 +1,4 @@
-"""``export``: a trained model as a file for PyTorch, or as ONNX."""
+"""``export``: write a trained model for PyTorch or as ONNX."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from theano_rnn.cli.files import beside, check_output
 from theano_rnn.cli.options import Parser
-from theano_rnn.engine.aesara_flags import without_compiler
+from theano_rnn.engine.aesara_flags import disable_c_compiler
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.settings.training import RunConfig
 
@@ -17,45 +17,49 @@ ENDINGS = {"pytorch": ".pytorch.safetensors", "onnx": ".onnx"}
 def build(prog: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
-        description="Write the best parameters of a model of the next token for other software. pytorch: the "
-        "state_dict of nn.Embedding, nn.RNN, nn.GRU or nn.LSTM, and nn.Linear, in a safetensors file, with settings "
-        "and vocabulary in its metadata; import reads it back. onnx: a graph from token ids and states to "
-        "log-probabilities and new states. What has no counterpart there is refused by name.",
+        description="Write the best parameters of a language model for other software. --format pytorch writes a "
+        "safetensors file with the state_dict of nn.Embedding, nn.RNN, nn.GRU or nn.LSTM, and nn.Linear; settings and "
+        "vocabulary are in its metadata, and the command import reads it back. --format onnx writes a graph from token "
+        "ids and states to log-probabilities and new states. If the format cannot express the model, an error names "
+        "the missing part.",
         epilog=f"examples:\n  {prog} runs/model.safetensors\n"
         f"  python examples/score_in_pytorch.py runs/model.pytorch.safetensors ptb.valid.txt\n"
         f"  {prog} runs/model.safetensors --format onnx --output model.onnx\n"
-        "The default model has an adaptive soft-max, which PyTorch's modules lack: for PyTorch train one with --head "
-        "softmax; --format onnx takes it.",
+        "The default model has an adaptive softmax, which --format onnx can export and --format pytorch cannot. For "
+        "PyTorch, train with --head softmax.",
     )
     parser.add_argument("checkpoint", nargs="?", default=RunConfig.checkpoint, metavar="CHECKPOINT",
                         help="a trained model (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--format", choices=list(ENDINGS), default="pytorch", help="what to write it as "
+    parser.add_argument("--format", choices=list(ENDINGS), default="pytorch", help="format to write "
                         "(default: %(default)s)")  # fmt: skip
-    parser.add_argument("--output", metavar="FILE", help="where to write it (default: beside the checkpoint, "
+    parser.add_argument("--output", metavar="FILE", help="file to write (default: next to the checkpoint, "
                         f"{' or '.join(ENDINGS.values())})")  # fmt: skip
-    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
     return parser
 
 
 def run(args: argparse.Namespace, root: Path | None) -> int:
     output = Path(args.output) if args.output else beside(args.checkpoint, ENDINGS[args.format])
     check_output(output, [args.checkpoint], is_forced=args.force)
-    without_compiler()
+    disable_c_compiler()
     from theano_rnn.language_model import LanguageModel
     from theano_rnn.learning.checkpoint import write_atomically
 
-    model = LanguageModel(args.checkpoint, engine="c")  # which is never asked to compile
+    model = LanguageModel(args.checkpoint, engine="c")  # nothing is compiled
     if args.format == "onnx":
-        from theano_rnn.exchange.onnx_export import exported
+        from theano_rnn.exchange.onnx_export import export_onnx
+
+        data = export_onnx(model)
     else:
-        from theano_rnn.exchange.state_dict_files import exported
-    data = exported(model)
+        from theano_rnn.exchange.state_dict_files import export_state_dict
+
+        data = export_state_dict(model)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, data)
     config, text = model.model.config, model.vocabulary.text
-    then = f"docs/exchange.md shows how to use it with {'onnxruntime' if args.format == 'onnx' else 'PyTorch'}"
+    next_step = f"docs/exchange.md shows how to use it with {'onnxruntime' if args.format == 'onnx' else 'PyTorch'}"
     if args.format == "pytorch" and text == TextConfig(sentences="line", tokens="whitespace"):
-        then = f"next: python examples/score_in_pytorch.py {output} TEXT"
+        next_step = f"next: python examples/score_in_pytorch.py {output} TEXT"
     print(f"wrote {output}: {config.num_layers} x {config.cell} of {config.hidden_size}, {config.vocab_size:,} "
-          f"{'words' if text.unit == 'word' else 'characters'}; {then}")  # fmt: skip
+          f"{'words' if text.unit == 'word' else 'characters'}; {next_step}")  # fmt: skip
     return 0

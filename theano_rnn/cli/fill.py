@@ -1,4 +1,4 @@
-"""``fill``: the likeliest words for the blanks of sentences."""
+"""``fill``: predict the missing words of sentences."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from theano_rnn.settings.machine import MachineConfig
 def build(prog: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
-        description="Fill in the missing words: every line has a blank, ___, or several. For each blank "
-        "the likeliest words, one a line: probability TAB word; an empty line after each blank.",
+        description="Predict missing words. Each input line has one or more blanks, written ___. Prints the likeliest "
+        "words for each blank, one per line: probability TAB word, with an empty line after each blank.",
         epilog=f'examples:\n  echo "It is a truth ___ acknowledged." | {prog} runs/fill.safetensors\n'
         f"  {prog} runs/fill.safetensors questions.txt --num-words 1\n"
-        "the model comes from: train.py --task fill --checkpoint runs/fill.safetensors",
+        "train the model with: train.py --task fill --checkpoint runs/fill.safetensors",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a model trained with --task fill")
     parser.add_argument("file", nargs="?", default="-", metavar="FILE",
                         help="lines of text with blanks (default: standard input)")  # fmt: skip
     parser.add_argument("--num-words", type=int, default=5, metavar="N",
-                        help="how many words for each blank (default: %(default)s)")  # fmt: skip
+                        help="number of words to print for each blank (default: %(default)s)")  # fmt: skip
     add_flags(parser, "this machine", MachineConfig)
     return parser
 
@@ -34,12 +34,12 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     if args.num_words < 1:
         raise UserError(f"--num-words must be at least 1, got {args.num_words}")
     machine = prepare_machine(sections_from(vars(args), {"machine": MachineConfig})["machine"])
-    from theano_rnn.cli.model_loading import opened
-    from theano_rnn.preprocessing import read_sentences
-    from theano_rnn.tasks.fill import fill, read_blanks
+    from theano_rnn.cli.model_loading import open_model
+    from theano_rnn.tasks.blanks import fill, read_blanks
+    from theano_rnn.text.reading import read_sentences
 
-    trained = opened(args.checkpoint, machine, task="fill")
-    vocabulary, model = trained.vocabulary, trained.model
+    trained = open_model(args.checkpoint, machine, task="fill")
+    vocabulary, model = trained.checkpoint.vocabulary, trained.model
     predict = None
     for line in read_sentences(args.file, dataclasses.replace(vocabulary.text, sentences="line")):
         for tokens, places in read_blanks(line, vocabulary.text):

@@ -1,4 +1,4 @@
-"""``generate``: sentences from a checkpoint, on standard output; all else on standard error."""
+"""``generate``: write text with a trained model. Samples go to standard output, messages to standard error."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ if TYPE_CHECKING:
 def build(prog: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
-        description="Write text with a trained model: one sample a line. Samples of a character model keep their line "
-        "breaks and are separated by an empty line.",
+        description="Write text with a trained model, one sample per line. Samples of a character model keep their "
+        "line breaks and are separated by an empty line.",
         epilog=f'examples:\n  {prog}\n  {prog} runs/model.safetensors --num-samples 3 --prompt "She was"\n'
         f"  {prog} --temperature 0.7 --top-p 0.95       less surprising text\n"
-        f"  {prog} --live                               words as they come\n"
+        f"  {prog} --live                               print words as they are generated\n"
         f'  {prog} --beam-size 8 --prompt "It is a truth" --num-samples 5\n'
-        f"                                              the likeliest texts, the score of each before it",
+        f"                                              the likeliest texts, each after its score",
     )
     parser.add_argument("checkpoint", nargs="?", default=RunConfig.checkpoint, metavar="CHECKPOINT",
                         help="a trained model (default: %(default)s)")  # fmt: skip
     parser.add_argument("--num-samples", type=int, default=None, metavar="N",
-                        help="how many (default: 10; 1 with --live or --interactive)")  # fmt: skip
-    parser.add_argument("--prompt", default=None, metavar="TEXT", help="how every sample begins")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="same seed, same text (default: %(default)s)")
-    parser.add_argument("--live", action="store_true", help="show each sample as it is written, one after the other")
-    parser.add_argument("--interactive", action="store_true", help="read prompts from standard input, one a line")
-    add_flags(parser, "what is written", GenerationConfig)
+                        help="number of samples (default: 10; 1 with --live or --interactive)")  # fmt: skip
+    parser.add_argument("--prompt", default=None, metavar="TEXT", help="text that every sample starts with")
+    parser.add_argument("--seed", type=int, default=1, metavar="N",
+                        help="random seed; the same seed gives the same text "
+                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--live", action="store_true", help="print each sample while it is being generated")
+    parser.add_argument("--interactive", action="store_true", help="read prompts from standard input, one per line")
+    add_flags(parser, "sampling and search", GenerationConfig)
     add_flags(parser, "this machine", MachineConfig)
     return parser
 
@@ -54,32 +56,32 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     sections = sections_from(vars(args), {"machine": MachineConfig, "generation": GenerationConfig})
     config = sections["generation"]
     if config.beam_size and args.live:
-        raise UserError("--live cannot be used with --beam-size: a text is known when the search has ended")
+        raise UserError("--live cannot be used with --beam-size, because a beam search knows its texts only at the end")
     machine = prepare_machine(sections["machine"])
-    from theano_rnn.cli.model_loading import opened
+    from theano_rnn.cli.model_loading import open_language_model
 
-    trained = opened(args.checkpoint, machine)
+    trained = open_language_model(args.checkpoint, machine)
     num_samples = args.num_samples or (1 if args.live or args.interactive else 10)
     generator = trained.generator(config)
-    prompts = typed_prompts() if args.interactive else iter([args.prompt or ""])
+    prompts = read_prompts() if args.interactive else iter([args.prompt or ""])
     for number, prompt in enumerate(prompts):
-        ids = known_ids(prompt, trained.vocabulary)
-        write(generator, ids, num_samples, seed=args.seed, first=number * num_samples, is_live=args.live)
+        ids = encode_prompt(prompt, trained.vocabulary)
+        print_samples(generator, ids, num_samples, seed=args.seed, first=number * num_samples, is_live=args.live)
     return 0
 
 
-def typed_prompts() -> Iterator[str]:
-    """Lines of standard input until it ends; in a terminal each is asked for."""
-    mark = "> " if sys.stdin.isatty() else ""
+def read_prompts() -> Iterator[str]:
+    """Yield the lines of standard input until it ends, with a prompt sign if it is a terminal."""
+    sign = "> " if sys.stdin.isatty() else ""
     while True:
         try:
-            yield input(mark)
+            yield input(sign)
         except EOFError:
             return
 
 
-def known_ids(prompt: str, vocabulary: Vocabulary) -> list[int]:
-    """The ids of a prompt; what the vocabulary does not know is said."""
+def encode_prompt(prompt: str, vocabulary: Vocabulary) -> list[int]:
+    """Returns the ids of a prompt. Prints which of its words are not in the vocabulary."""
     from theano_rnn.generation.texts import prompt_ids
 
     ids, unknown = prompt_ids(prompt, vocabulary)
@@ -88,10 +90,10 @@ def known_ids(prompt: str, vocabulary: Vocabulary) -> list[int]:
     return ids
 
 
-def write(
+def print_samples(
     generator: TextGenerator, prompt: list[int], num_samples: int, *, seed: int, first: int, is_live: bool
 ) -> None:
-    """What is asked for, on standard output."""
+    """Print samples, or the results of a beam search with their scores, to standard output."""
     separator = "\n\n" if generator.vocabulary.text.unit == "char" else "\n"
     if is_live:
         for number in range(first, first + num_samples):

@@ -1,8 +1,9 @@
-"""``info``: what is in a checkpoint."""
+"""``info``: show the contents of a checkpoint."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from theano_rnn.cli.options import Parser
@@ -10,7 +11,7 @@ from theano_rnn.settings.training import RunConfig
 
 
 def build(prog: str) -> argparse.ArgumentParser:
-    parser = Parser(prog=prog, description="Show what is in a checkpoint: settings, progress, losses, tensors.")
+    parser = Parser(prog=prog, description="Show the contents of a checkpoint: settings, progress, losses, tensors.")
     parser.add_argument("checkpoint", nargs="?", default=RunConfig.checkpoint, metavar="CHECKPOINT",
                         help="a trained model (default: %(default)s)")  # fmt: skip
     return parser
@@ -18,9 +19,10 @@ def build(prog: str) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace, root: Path | None) -> int:
     from theano_rnn.learning.checkpoint import load
+    from theano_rnn.text.vocabulary import Vocabulary
 
     checkpoint = load(args.checkpoint)
-    progress, vocabulary = checkpoint.progress, checkpoint.vocabulary
+    progress = checkpoint.progress
     state = "finished" if progress["is_finished"] else "can be resumed"
     state = state if checkpoint.fingerprint else "imported"
     print(f"{args.checkpoint}: {checkpoint.kind}, {state}")
@@ -29,8 +31,12 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         print("  " + ", ".join(f"{k} {v:.6g}" if isinstance(v, float) else f"{k} {v}" for k, v in record.items()))
     for section, values in checkpoint.settings.items():
         print(f"{section}: " + ", ".join(f"{name} {value}" for name, value in values.items()))
-    commonest = " ".join(repr(word)[1:-1] for word in vocabulary.words[:10])
-    print(f"vocabulary: {len(vocabulary):,} columns; {commonest} ...")
+    for name, fact in checkpoint.facts.items():
+        if isinstance(fact, Vocabulary):
+            commonest = " ".join(repr(word)[1:-1] for word in fact.words[:10])
+            print(f"{name}: {len(fact):,} columns; {commonest} ...")
+        else:
+            print(f"{name}: {json.dumps(fact)[:200]}")
     print(f"parameters: {sum(value.size for value in checkpoint.best.values()):,}")
     for name, value in checkpoint.best.items():
         print(f"  {name:16} {value.dtype} {tuple(value.shape)}")

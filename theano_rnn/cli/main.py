@@ -1,4 +1,4 @@
-"""Entry points: ``theano-rnn COMMAND`` and ``python scripts/COMMAND.py``. Errors become a line and a status."""
+"""Entry points: ``theano-rnn COMMAND`` and ``python scripts/COMMAND.py``. An error is one line and a status."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from theano_rnn.settings.base import UserError
 
 COMMANDS = {
     "train": "train a language model on text, by default on six novels by Jane Austen",
-    "generate": "write sentences with a trained model",
-    "score": "log-probability and perplexity of text under a trained model",
-    "rescore": "rank the hypotheses of n-best lists anew with a trained model",
-    "fill": "fill in the missing words of sentences with a model trained for that",
-    "look": "see what a model makes of a text, and how far back its gradients reach",
-    "serve": "play with a trained model in a browser, or ask it by HTTP",
-    "info": "show what is in a checkpoint",
+    "generate": "write text with a trained model",
+    "score": "compute log-probability and perplexity of text under a trained model",
+    "rescore": "reorder the hypotheses of n-best lists with a trained model",
+    "fill": "predict missing words with a model trained with --task fill",
+    "look": "see a model's predictions and activations, and how far back its gradients reach",
+    "serve": "play with a trained model in a browser, or use it over HTTP",
+    "info": "show the contents of a checkpoint",
     "export": "write a trained model for PyTorch or as ONNX",
-    "import": "make a checkpoint of a PyTorch model",
+    "import": "make a checkpoint from a PyTorch model",
 }
 BAD_INPUT = (UserError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """``theano-rnn``: run a subcommand, return the exit status."""
+def main(argv: Sequence[str] | None = None, *, prog: str = "theano-rnn") -> int:
+    """Run ``theano-rnn COMMAND``. Returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in COMMANDS:
-        return command(arguments[0], arguments[1:], prog=f"theano-rnn {arguments[0]}")
+        return command(arguments[0], arguments[1:], prog=f"{prog} {arguments[0]}")
     listing = "\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items())
     parser = Parser(
-        prog="theano-rnn",
-        usage="theano-rnn COMMAND ...",
-        description="Recurrent language models: text in, a trained model, sentences out.",
-        epilog=f"commands:\n{listing}\n\n'theano-rnn COMMAND --help' says more.",
+        prog=prog,
+        usage=f"{prog} COMMAND ...",
+        description="Train recurrent language models on text, and use them.",
+        epilog=f"commands:\n{listing}\n\nRun '{prog} COMMAND --help' for the options of a command.",
     )
     parser.add_argument("--version", action="version", version=f"theano-rnn {__version__}")
     parser.add_argument("command", choices=list(COMMANDS), help="one of the commands below", metavar="COMMAND")
@@ -51,19 +51,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def script(file: str) -> int:
-    """What ``scripts/NAME.py`` calls with its ``__file__``."""
+    """Run the command of ``scripts/NAME.py``, given its ``__file__``. Returns the exit status."""
     path = Path(file).resolve()
     return command(path.stem, sys.argv[1:], prog=f"python scripts/{path.name}", root=path.parent.parent)
 
 
 def command(name: str, arguments: Sequence[str], *, prog: str, root: Path | None = None) -> int:
-    """Run one command: 0 if all went well, 2 for a user's mistake, 1 for a failure on the way, 128 + n for signals.
+    """Run one command. Returns 0 for success, 2 for a user's mistake, 1 for other failures, 128 + n for signal n.
 
-    A process that others train with and that fails ends at once: JAX would wait for the others first, and they for it.
+    A failing process that trains together with others exits at once, because JAX would first wait for the others, which
+    wait for this one.
     """
     status = 1
     try:
-        status = status_of(name, arguments, prog=prog, root=root)
+        status = run_command(name, arguments, prog=prog, root=root)
     except Exception:
         if machine.has_joined:
             traceback.print_exc()
@@ -77,8 +78,8 @@ def command(name: str, arguments: Sequence[str], *, prog: str, root: Path | None
     return status
 
 
-def status_of(name: str, arguments: Sequence[str], *, prog: str, root: Path | None) -> int:
-    """Run one command; errors that are no bugs become a line and a status."""
+def run_command(name: str, arguments: Sequence[str], *, prog: str, root: Path | None) -> int:
+    """Run one command. Returns the exit status; prints errors that are not bugs as one line."""
     try:
         module = importlib.import_module(f"theano_rnn.cli.{name}")
         status: int = module.run(module.build(prog).parse_args(arguments), root)
@@ -87,7 +88,7 @@ def status_of(name: str, arguments: Sequence[str], *, prog: str, root: Path | No
     except SystemExit as stop:
         return int(stop.code or 0)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python reports an error at exit
         return 0
     except BAD_INPUT as error:
         return fail(prog, describe(error), 2)
@@ -97,20 +98,21 @@ def status_of(name: str, arguments: Sequence[str], *, prog: str, root: Path | No
         return fail(prog, describe(error) or "out of memory", 1)
     except RuntimeError as error:
         if type(error).__name__ in ("XlaRuntimeError", "JaxRuntimeError"):
-            what = "another process has ended" if machine.has_joined else "the device failed"
-            return fail(prog, f"{what} ({describe(error)[:200]}): go on from the checkpoint with --resume", 1)
+            what = "another process of this training ended" if machine.has_joined else "the device failed"
+            return fail(prog, f"{what} ({describe(error)[:200]}): resume from the checkpoint with --resume", 1)
         if type(error).__name__ != "DivergedError":
             raise
-        return fail(prog, f"{error}; the last good checkpoint is kept: try a smaller --learning-rate or --clip-norm", 1)
+        return fail(prog, f"{error}. The last good checkpoint is kept: try a smaller --learning-rate or --clip-norm", 1)
 
 
 def describe(error: BaseException) -> str:
-    """One line; of an operating system's error the file and what is wrong with it."""
+    """Returns an error as one line; for an error of the operating system, the file and the reason."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split())
 
 
 def fail(prog: str, message: str, status: int) -> int:
+    """Print an error message. Returns `status`."""
     print(f"{prog}: {message}", file=sys.stderr)
     return status

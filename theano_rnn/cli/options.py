@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from theano_rnn.settings.base import Section, UserError, from_mapping
+
+RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,13 +42,15 @@ def add_flags(
     *,
     only: type[Section] | None = None,
     but: type[Section] | None = None,
-) -> None:
-    """One flag for each setting, its help with the default; a flag that is not given leaves no attribute.
+    known: Collection[str] = (),
+) -> set[str]:
+    """Add one flag for each setting, its help with the default; return the names of the settings.
 
-    `only`, `but`: of the settings those that `section` has from this one, or all others.
+    A flag that is not given leaves no attribute. `only`, `but`: just the settings that `section` inherits from this
+    one, or all others; `known`: names that have flags already.
     """
     group = parser.add_argument_group(title)
-    names = {item.name for item in dataclasses.fields(only or section)}
+    names = {item.name for item in dataclasses.fields(only or section)} - set(known)
     names -= {item.name for item in dataclasses.fields(but)} if but else set()
     for item in settings_of(section):
         if item.name not in names:
@@ -72,28 +76,54 @@ def add_flags(
         elif rules["kind"] in (int, float):
             options["type"] = rules["kind"]
         group.add_argument(flag(item.name), **options)
+    return names
 
 
-def given_settings(args: argparse.Namespace, sections: Mapping[str, type[Section]]) -> dict[str, Any]:
-    """Settings by name that the user gave: of ``--config FILE.toml``, overridden by flags.
+def given_settings(
+    args: argparse.Namespace, sections: Iterable[type[Section]], *, others: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The settings by name that the user gave, in ``--config FILE.toml`` or, overriding it, as flags.
+
+    They are those of `sections` and the `others`.
 
     Raises
     ------
     UserError
-        The file is not TOML, or names something that is no flag.
-    FileNotFoundError
+        ``--config`` names neither a file nor a recipe, the file is not TOML, or one of its names is not a flag.
     """
-    known = {item.name for section in sections.values() for item in settings_of(section)}
+    known = {*others, *(item.name for section in sections for item in settings_of(section))}
     values: dict[str, Any] = {}
     if getattr(args, "config", None):
-        for name, value in read_toml(args.config).items():
+        for name, value in read_toml(settings_file(args.config)).items():
             if name.replace("-", "_") not in known:
                 raise UserError(f"{args.config}: {name!r} is not a setting (see --help)")
             values[name.replace("-", "_")] = value
     return values | {name: value for name, value in vars(args).items() if name in known}
 
 
-def read_toml(path: str) -> dict[str, Any]:
+def recipes() -> dict[str, Path]:
+    """Return the TOML file of each recipe in the package, by the recipe's name."""
+    return {path.stem: path for path in sorted(RECIPES.glob("*.toml"))}
+
+
+def settings_file(name: str) -> Path:
+    """Return the file that ``--config`` means: the file of that name if it exists, else the recipe of that name.
+
+    Raises
+    ------
+    UserError
+        There is neither.
+    """
+    path, recipe = Path(name), recipes().get(name)
+    if path.is_file() or (path.exists() and recipe is None):  # a folder, for example austen/, does not hide a recipe
+        return path
+    if recipe is None:
+        raise UserError(f"--config {name}: no such file or recipe. Give a TOML file, or one of the recipes: "
+                        f"{', '.join(recipes())}")  # fmt: skip
+    return recipe
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
     """A TOML file as a flat mapping; tables may be used to group settings, their names mean nothing."""
     if sys.version_info >= (3, 11):
         import tomllib

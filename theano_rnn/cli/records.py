@@ -9,8 +9,6 @@ from typing import Any
 
 from theano_rnn.learning.checkpoint import write_atomically
 
-CLOCK_FIELDS = ("tokens_per_second", "seconds")
-
 
 def append(path: Path, record: dict[str, Any]) -> None:
     """A line of the log, on disk when this returns."""
@@ -20,8 +18,8 @@ def append(path: Path, record: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def continued_log(path: Path, records: list[dict[str, Any]]) -> str:
-    """The log's lines for `records`: as they stand in the file, else without what the clock said."""
+def continued_log(path: Path, records: list[dict[str, Any]], target_name: str) -> str:
+    """The log's lines for `records`: as they stand in the file, else with null for the times."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     kept = []
     for number, record in enumerate(records):
@@ -30,13 +28,13 @@ def continued_log(path: Path, records: list[dict[str, Any]]) -> str:
         except (IndexError, ValueError):
             written = None
         same = isinstance(written, dict) and all(written.get(name) == value for name, value in record.items())
-        clock = dict.fromkeys(CLOCK_FIELDS) if "epoch" in record else {}  # the last record has no such fields
+        clock = dict.fromkeys((f"{target_name}_per_second", "seconds")) if "epoch" in record else {}  # not in the last
         kept.append(written if same else record | clock)
     return "".join(json.dumps(record) + "\n" for record in kept)
 
 
-def complete_log(path: Path, records: list[dict[str, Any]]) -> None:
-    """Add to the log of a finished run what a process that was killed after its last checkpoint did not write."""
-    lines = continued_log(path, records).encode()
+def complete_log(path: Path, records: list[dict[str, Any]], target_name: str) -> None:
+    """Add to the log of a finished run the lines that a process killed after its last checkpoint did not write."""
+    lines = continued_log(path, records, target_name).encode()
     if path.exists() and path.read_bytes() != lines:
         write_atomically(path, lines)

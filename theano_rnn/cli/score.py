@@ -1,4 +1,4 @@
-"""``score``: log-probabilities and perplexity of text under one checkpoint or several."""
+"""``score``: log-probabilities and perplexity of text under one or more models."""
 
 from __future__ import annotations
 
@@ -24,27 +24,30 @@ if TYPE_CHECKING:
 def build(prog: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
-        description="One line for each sentence of the input: log-probability in nats TAB number of tokens, the end "
-        "of the sentence included, TAB perplexity TAB sentence. Every sentence is scored for itself.",
+        description="Score text with a trained model. Prints one line per sentence: log-probability in nats TAB number "
+        "of tokens (including the end of the sentence) TAB perplexity TAB sentence. Each sentence is scored "
+        "independently of the others.",
         epilog=f'examples:\n  echo "It is a truth." | {prog} runs/model.safetensors\n'
         f"  {prog} runs/model.safetensors book.txt --summary\n"
-        f"  {prog} runs/model.safetensors book.txt --stream    perplexity as it is published, state carried\n"
+        f"  {prog} runs/model.safetensors book.txt --stream    perplexity as in publications\n"
         f"  {prog} a.safetensors book.txt --stream --interpolate b.safetensors --fit-weights held-out.txt\n"
         f"  {prog} runs/model.safetensors book.txt --stream --cache-size 1000",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a trained model")
     parser.add_argument("file", nargs="?", default="-", metavar="FILE",
-                        help="text, .csv with a `body` column, either as .gz (default: standard input)")  # fmt: skip
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--per-token", action="store_true", help="a line for each token: log-probability TAB token; "
-                      "an empty line after each sentence")  # fmt: skip
-    what.add_argument("--summary", action="store_true", help="one JSON object for the whole text instead")
-    what.add_argument("--stream", action="store_true", help="one JSON object for the whole text as one stream: state "
-                      "carried from sentence to sentence, </s> counted")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="a JSON object for each sentence, with --per-token its "
-                        "tokens in it")  # fmt: skip
-    add_flags(parser, "what is counted", ScoringConfig)
-    add_flags(parser, "models that adapt to the text, with --stream", AdaptationConfig)
+                        help="a text file, or a .csv with a column `body`, also as .gz "
+                        "(default: standard input)")  # fmt: skip
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--per-token", action="store_true", help="print one line per token: log-probability TAB token, "
+                        "with an empty line after each sentence")  # fmt: skip
+    output.add_argument("--summary", action="store_true", help="print one JSON object for the whole text, the sum of "
+                        "its sentences")  # fmt: skip
+    output.add_argument("--stream", action="store_true", help="print one JSON object for the whole text, scored as one "
+                        "stream: sentences continue from the state of the previous one, </s> is a token")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print one JSON object per sentence, with its tokens if "
+                        "--per-token is given")  # fmt: skip
+    add_flags(parser, "scoring", ScoringConfig)
+    add_flags(parser, "adapting the model to the text (needs --stream)", AdaptationConfig)
     add_flags(parser, "this machine", MachineConfig)
     return parser
 
@@ -54,38 +57,38 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     sections = sections_from(vars(args), kinds)
     scoring, adaptation = sections["scoring"], sections["adaptation"]
     if adaptation.is_adaptive and not args.stream:
-        raise UserError("--cache-size and --dynamic need --stream: what a model adapts to is the text before")
+        raise UserError("--cache-size and --dynamic need --stream: a model adapts to the text before, so add --stream")
     if args.json and (args.summary or args.stream):
-        raise UserError("--json is for sentences; --summary and --stream are JSON without it")
+        raise UserError("--json is for sentences: leave it out, --summary and --stream print JSON anyway")
     if adaptation.is_adaptive and scoring.interpolate:
         raise UserError("--interpolate cannot be used with --cache-size or --dynamic")
     if adaptation.dynamic != "no" and scoring.exclude_unknown:
         raise UserError("--exclude-unknown cannot be used with --dynamic, which learns from all words")
     machine = prepare_machine(sections["machine"])
-    from theano_rnn.cli.model_loading import mixed, opened
+    from theano_rnn.cli.model_loading import mixed, open_language_model
 
-    model = opened(args.checkpoint, machine, sentences=scoring.sentences)
+    model = open_language_model(args.checkpoint, machine, sentences=scoring.sentences)
     if args.file != "-":
-        with open(args.file, "rb"):  # a wrong name is said before anything is compiled
+        with open(args.file, "rb"):  # report a wrong name before anything is compiled
             pass
     if args.stream:
         print(json.dumps(stream_summary(model, args.file, scoring, adaptation, machine)))
         return 0
-    sentences = read(args.file, model.vocabulary)
+    sentences = read_text(args.file, model.vocabulary)
     scorer, weights = mixed(model, scoring, machine)
     scores = scorer.sentences(sentences)
     if args.summary:
         mixture = {} if weights is None else {"weights": weights}
-        print(json.dumps(summary(scores, model.vocabulary, scoring) | mixture))
+        print(json.dumps(summarize(scores, model.vocabulary, scoring) | mixture))
         return 0
     for score in scores:
-        write(score, model.vocabulary, scoring, per_token=args.per_token, as_json=args.json)
+        print_score(score, model.vocabulary, scoring, per_token=args.per_token, as_json=args.json)
     return 0
 
 
-def read(path: str, vocabulary: Vocabulary) -> Iterator[str]:
-    """The sentences of a text; one that is no text is said at once, before anything is compiled."""
-    from theano_rnn.preprocessing import read_sentences
+def read_text(path: str, vocabulary: Vocabulary) -> Iterator[str]:
+    """Returns the sentences of a text. Reads the first one now, to report bad input before anything is compiled."""
+    from theano_rnn.text.reading import read_sentences
 
     sentences = read_sentences(path, vocabulary.text)
     return itertools.chain([next(sentences)], sentences)
@@ -94,22 +97,22 @@ def read(path: str, vocabulary: Vocabulary) -> Iterator[str]:
 def stream_summary(
     model: LanguageModel, path: str, scoring: ScoringConfig, adaptation: AdaptationConfig, machine: MachineConfig
 ) -> dict[str, Any]:
-    """What a text comes to as one stream."""
+    """Score a text as one stream. Returns its totals as plain values for JSON, with the weights of a mixture."""
     from theano_rnn.cli.console import Bar, tokenizing_progress
     from theano_rnn.cli.model_loading import mixed
     from theano_rnn.scoring.texts import stream_totals
 
-    found: dict[str, Any] = {}
+    mixture: dict[str, Any] = {}
 
     def scorer() -> Scorer:
-        measuring, weights = mixed(model, scoring, machine)
-        found.update({} if weights is None else {"weights": weights})
-        return measuring
+        mixture_scorer, weights = mixed(model, scoring, machine)
+        mixture.update({} if weights is None else {"weights": weights})
+        return mixture_scorer
 
     bars: list[Bar] = []
 
     def on_batch(tokens: int, total: int) -> None:
-        if not bars:  # not before: tokenizing and compiling show themselves
+        if not bars:  # not earlier: tokenizing and compiling have their own progress display
             bars.append(Bar("scoring", unit=" tokens", delay=2.0, unit_scale=True))
         bars[0].to(tokens, total)
 
@@ -123,11 +126,11 @@ def stream_summary(
         close()
         for bar in bars:
             bar.close()
-    return totals.summary(scoring.log_base) | found
+    return totals.summary(scoring.log_base) | mixture
 
 
-def summary(scores: Iterator[SentenceScore], vocabulary: Vocabulary, scoring: ScoringConfig) -> dict[str, Any]:
-    """Sums over all sentences; the loss is per token, ends of sentences counted."""
+def summarize(scores: Iterator[SentenceScore], vocabulary: Vocabulary, scoring: ScoringConfig) -> dict[str, Any]:
+    """Returns totals over all sentences as plain values for JSON; ends of sentences count as tokens."""
     from theano_rnn.scoring.sentences import Totals
 
     totals = Totals()
@@ -142,14 +145,14 @@ def summary(scores: Iterator[SentenceScore], vocabulary: Vocabulary, scoring: Sc
     return totals.summary(scoring.log_base)
 
 
-def write(
+def print_score(
     score: SentenceScore, vocabulary: Vocabulary, scoring: ScoringConfig, *, per_token: bool, as_json: bool
 ) -> None:
-    """A sentence's score on standard output."""
-    from theano_rnn.learning.evaluation import perplexity
-    from theano_rnn.scoring.sentences import unit_of
+    """Print the score of a sentence to standard output."""
+    from theano_rnn.learning.measures import perplexity
+    from theano_rnn.scoring.sentences import nats_per_unit
 
-    unit = unit_of(scoring.log_base)
+    unit = nats_per_unit(scoring.log_base)
     counted = score.without(vocabulary.unk_id) if scoring.exclude_unknown else score
     total, count = counted.total / unit, len(counted.ids)
     tokens = []

@@ -1,4 +1,4 @@
-"""``serve``: a page to play with a model in a browser, and the same as JSON, from this machine."""
+"""``serve``: serve a model on this machine, as a web page to play with and as a JSON interface."""
 
 from __future__ import annotations
 
@@ -20,56 +20,59 @@ from theano_rnn.settings.machine import MachineConfig
 from theano_rnn.settings.training import RunConfig
 
 NEEDED = ("fastapi", "uvicorn")
-CONNECTIONS = 500  # at a time; more get the status 503
-IDLE_SECONDS = 15  # of a connection, before it is closed
-LEAVING_SECONDS = 3  # that requests have to end in when the server stops
+MAX_CONNECTIONS = 500  # at the same time; further ones get status 503
+IDLE_SECONDS = 15  # an idle connection is closed after this time
+SHUTDOWN_SECONDS = 3  # time for running requests to finish when the server stops
 
 
 def build(prog: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
-        description="Play with a trained model in a browser: how likely each word of a text is, what may come next, "
-        "how the text goes on. The same as JSON: /api/model, /api/score, /api/complete; /openapi.json describes it.",
+        description="Play with a trained model in a browser: see the probability of each word of a text and the "
+        "likeliest next words, and complete the text. The JSON interface has the same functions: /api/model, "
+        "/api/score, /api/complete; /openapi.json describes it.",
         epilog=f"examples:\n  {prog}\n  {prog} runs/model.safetensors --open\n  {prog} --port 0      any free port",
     )
     parser.add_argument("checkpoint", nargs="?", default=RunConfig.checkpoint, metavar="CHECKPOINT",
                         help="a trained model (default: %(default)s)")  # fmt: skip
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
-                        help="where to listen; 0.0.0.0: for other machines too (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--port", type=int, default=8000, metavar="N", help="0: any free one (default: %(default)s)")
-    parser.add_argument("--open", action="store_true", help="show the page in a browser")
+                        help="address to listen on; 0.0.0.0 lets other machines in (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--port", type=int, default=8000, metavar="N", help="port to listen on; 0 for any free one "
+                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
     add_flags(parser, "this machine", MachineConfig)
     return parser
 
 
 def run(args: argparse.Namespace, root: Path | None) -> int:
     if not all(map(importlib.util.find_spec, NEEDED)):
-        raise UserError("serve needs FastAPI and uvicorn: pip install 'theano_rnn[serve]'")
+        raise UserError("serve needs FastAPI and uvicorn, which are not installed: run pip install 'theano_rnn[serve]'")
     if not 0 <= args.port <= 65535:
         raise UserError(f"--port must be from 0 to 65535, got {args.port}")
     sections = sections_from(vars(args), {"machine": MachineConfig})
-    with listening(args.host, args.port) as listener:
+    with bind_socket(args.host, args.port) as listener:
         machine = prepare_machine(sections["machine"])
-        from theano_rnn.serving.playing import Player
-        from theano_rnn.serving.request_batching import Columns
-        from theano_rnn.serving.web import application
+        from theano_rnn.serving.playing import ServedModel
+        from theano_rnn.serving.request_batching import RequestBatcher
+        from theano_rnn.serving.web import create_application
 
-        trained = opened_and_warm(args.checkpoint, machine)
-        columns = Columns(trained.function("step"), trained.model.initial_state)
-        app = application(Player(trained, Path(args.checkpoint).name), columns, **own_names(args.host, listener))
+        trained = load_and_warm_up(args.checkpoint, machine)
+        batcher = RequestBatcher(trained.function("step"), trained.model.initial_state)
+        served = ServedModel(trained, Path(args.checkpoint).name)
+        app = create_application(served, batcher, **allowed_hosts(args.host, listener))
         host = f"[{args.host}]" if ":" in args.host else args.host
         serve(app, listener, f"http://{host}:{listener.getsockname()[1]}", is_opened=args.open)
-        columns.close()
+        batcher.close()
     return 0
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """A socket bound to an address, not yet listening, so that nobody waits for an answer.
+def bind_socket(host: str, port: int) -> socket.socket:
+    """Returns a socket bound to an address. It does not listen yet, so that no client waits while the model is loaded.
 
     Raises
     ------
     UserError
-        The address is taken, or not this machine's.
+        The address is in use, or is not an address of this machine.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -82,20 +85,21 @@ def listening(host: str, port: int) -> socket.socket:
             raise
     except (OSError, UnicodeError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise UserError(f"cannot listen on {host} port {port}: {reason} (--port 0 takes any free port)") from None
+        raise UserError(f"cannot listen on {host} port {port}: {reason}. Give another --host or --port; --port 0 "
+                        "takes any free port") from None  # fmt: skip
     return listener
 
 
-def opened_and_warm(path: str, machine: MachineConfig) -> Any:
-    """The model of a checkpoint, its step compiled for all batch sizes; the wait is shown."""
-    from theano_rnn.cli.model_loading import opened
+def load_and_warm_up(path: str, machine: MachineConfig) -> Any:
+    """Load the model of a checkpoint and compile its step for all batch sizes, with a progress display."""
+    from theano_rnn.cli.model_loading import open_language_model
     from theano_rnn.serving.playing import warm_up
 
-    trained = opened(path, machine)
+    trained = open_language_model(path, machine)
     step = trained.function("step")
     progress, close = compiling_progress(machine.engine)
     try:
-        if is_terminal():  # elsewhere the line has been printed
+        if is_terminal():  # otherwise the line has been printed already
             progress(0)
         warm_up(step, trained.model.initial_state, trained.model.config.vocab_size)
     finally:
@@ -103,14 +107,14 @@ def opened_and_warm(path: str, machine: MachineConfig) -> Any:
     return trained
 
 
-def own_names(host: str, listener: socket.socket) -> dict[str, Any]:
-    """What this server is called, as options of `Guard`; one that listens everywhere goes by all its addresses."""
+def allowed_hosts(host: str, listener: socket.socket) -> dict[str, Any]:
+    """Returns the hosts that requests may name, as options of `Guard`. Warns if other machines can connect."""
     from theano_rnn.serving.web_guard import LOCAL_HOSTS
 
     if not ipaddress.ip_address(listener.getsockname()[0]).is_unspecified:
         return {"hosts": [*LOCAL_HOSTS, host]}
-    print("other machines can use this model: there is no password and no encryption", file=sys.stderr)
-    return {"hosts": [*LOCAL_HOSTS, (name := socket.gethostname()), f"{name}.local"], "is_any_address": True}
+    print("warning: other machines can use this model, without a password and without encryption", file=sys.stderr)
+    return {"hosts": [*LOCAL_HOSTS, (name := socket.gethostname()), f"{name}.local"], "allow_any_ip": True}
 
 
 def serve(app: Any, listener: socket.socket, address: str, *, is_opened: bool) -> None:
@@ -122,13 +126,13 @@ def serve(app: Any, listener: socket.socket, address: str, *, is_opened: bool) -
 
     config = uvicorn.Config(
         app, http="h11", loop="asyncio", ws="none", lifespan="off", log_level="error", access_log=False,
-        server_header=False, limit_concurrency=CONNECTIONS, timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=LEAVING_SECONDS,
+        server_header=False, limit_concurrency=MAX_CONNECTIONS, timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )  # fmt: skip
-    signal.signal(signal.SIGTERM, stop)  # uvicorn raises the signal again once it has stopped
+    signal.signal(signal.SIGTERM, stop)  # uvicorn raises the signal again after it has stopped
     try:
         listener.listen(config.backlog)
-        print(f"{address}  (Ctrl-C stops)", flush=True)
+        print(f"{address}  (press Ctrl-C to stop)", flush=True)
         if is_opened:
             import webbrowser
 

@@ -1,12 +1,12 @@
-// A text on the colour of its tokens' surprisal, or of a unit's activation. All texts go in as textContent, never as HTML.
+// Shows a text coloured by surprisal or by a unit's activation. Texts are always set as textContent, never as HTML.
 const reading = JSON.parse(at("reading").textContent);
 const { model, words, pieces, states, ranked } = reading;
-const read = at("read"), MOST_BLOCK = 400; // tokens of a block: what is far away is not laid out
-const activations = Int8Array.from(atob(states.activations), (c) => c.charCodeAt(0)); // unit after unit, 127: the scale
-const firstUnits = [0]; // number of the first unit of each part
+const read = at("read"), MAX_BLOCK = 400; // tokens in a block; blocks that are not visible are not laid out
+const activations = Int8Array.from(atob(states.activations), (c) => c.charCodeAt(0)); // unit by unit; 127 stands for the unit's scale
+const firstUnits = [0]; // number of the first unit of each part of the state
 for (const size of states.sizes) firstUnits.push(firstUnits.at(-1) + size);
 
-let chosen = -1, unit = null; // the token that is told of; number of the unit, null: colour by surprisal
+let chosen = -1, unit = null; // the selected token (-1: none); the selected unit's number (null: colour by surprisal)
 
 const surprisalOf = (i) => pieces.surprisals[i];
 const activationOf = (i) => (activations[unit * pieces.texts.length + i] / 127) * states.scales[unit];
@@ -17,7 +17,7 @@ function activation(value) {
   return value === 0 || Math.abs(value) >= 0.05 ? value.toFixed(2) : String(Number(value.toPrecision(2)));
 }
 
-// Blue below zero, the hue of surprisal above; the fuller the farther from it, up to the unit's largest.
+// Blue for negative and orange for positive activations; full colour at the unit's largest activation.
 function activationColour(share) {
   return `rgb(${share < 0 ? "20 90 225" : "235 98 20"} / ${(0.65 * Math.abs(share)).toFixed(3)})`;
 }
@@ -39,8 +39,8 @@ function showText() {
   let block = null;
   for (const [i, span] of spans.entries()) {
     const blanks = model.unit === "word" ? pieces.texts[i].match(/^\s*/)[0] : "";
-    if (!block || block.childElementCount >= MOST_BLOCK) {
-      block = made("div", "sentence");
+    if (!block || block.childElementCount >= MAX_BLOCK) {
+      block = makeElement("div", "sentence");
       block.setAttribute("role", "presentation");
       if (/\n\s*\n/.test(blanks)) block.classList.add("paragraph");
       blocks.push(block);
@@ -59,7 +59,7 @@ function colour() {
   if (unit === null) legend(at("legend"));
   else {
     const swatches = [-1, -0.5, 0, 0.5, 1].map((share) => {
-      const swatch = made("span", "swatch", activation(share * scale));
+      const swatch = makeElement("span", "swatch", activation(share * scale));
       swatch.style.backgroundColor = activationColour(share);
       return swatch;
     });
@@ -74,7 +74,7 @@ function choose(i, scroll = false) {
   spans[chosen]?.classList.remove("chosen");
   spans[chosen]?.setAttribute("aria-selected", "false");
   chosen = i;
-  tell();
+  showToken();
   if (!spans[i]) return read.removeAttribute("aria-activedescendant");
   spans[i].classList.add("chosen");
   spans[i].setAttribute("aria-selected", "true");
@@ -82,24 +82,24 @@ function choose(i, scroll = false) {
   if (scroll) spans[i].scrollIntoView({ block: "nearest" });
 }
 
-function tell() {
+function showToken() {
   if (!spans[chosen]) {
-    at("token").replaceChildren(made("p", "help", "Nothing is chosen: point at a token of the text."));
+    at("token").replaceChildren(makeElement("p", "help", "No token is selected. Point at one in the text."));
     return;
   }
   const { guesses, probabilities } = pieces, count = guesses.length / spans.length;
   const rows = Array.from({ length: count }, (_, j) => [words[guesses[chosen * count + j]], probabilities[chosen * count + j]]);
   at("token").replaceChildren(
-    made("p", "name", tokenName(words[pieces.tokens[chosen]]), pieces.unknown[chosen] ? " (not in the vocabulary, read as <unk>)" : ""),
-    made("p", "", `probability ${percent(Math.exp(-surprisalOf(chosen)))}, surprisal ${nats(surprisalOf(chosen))}`),
-    ...(unit === null ? [] : [made("p", "activation", `${unitName(unit)} after it: ${activation(activationOf(chosen))}`)]),
-    made("p", "help", "What the model took for likeliest here:"),
+    makeElement("p", "name", tokenName(words[pieces.tokens[chosen]]), pieces.unknown[chosen] ? " (not in the vocabulary, read as <unk>)" : ""),
+    makeElement("p", "", `probability ${percent(Math.exp(-surprisalOf(chosen)))}, surprisal ${nats(surprisalOf(chosen))}`),
+    ...(unit === null ? [] : [makeElement("p", "activation", `${unitName(unit)} after this token: ${activation(activationOf(chosen))}`)]),
+    makeElement("p", "help", "The model's best guesses here:"),
     ...guessRows(rows),
   );
 }
 
 read.addEventListener("keydown", (event) => {
-  const next = moved(event, spans, chosen);
+  const next = indexAfterKey(event, spans, chosen);
   if (next === undefined) return;
   event.preventDefault();
   choose(next, true);
@@ -127,34 +127,34 @@ function chooseUnit(number) {
   }
   for (const button of at("ranked").querySelectorAll("button")) button.setAttribute("aria-pressed", button.unit === number);
   colour();
-  tell();
+  showToken();
 }
 
-function asked() {
+function requestedUnit() {
   const part = Number(at("part").value), most = states.sizes[part] - 1;
   return firstUnits[part] + Math.min(Math.max(Math.trunc(Number(at("unit").value)) || 0, 0), most);
 }
 
 at("part").append(...states.names.map((name, part) => {
-  const option = made("option", "", name);
+  const option = makeElement("option", "", name);
   option.value = part;
   return option;
 }));
 at("unit").max = states.sizes[0] - 1;
-at("part").addEventListener("change", () => chooseUnit(asked()));
-at("unit").addEventListener("change", () => chooseUnit(asked()));
-at("by-unit").addEventListener("change", () => chooseUnit(asked()));
+at("part").addEventListener("change", () => chooseUnit(requestedUnit()));
+at("unit").addEventListener("change", () => chooseUnit(requestedUnit()));
+at("by-unit").addEventListener("change", () => chooseUnit(requestedUnit()));
 at("by-surprisal").addEventListener("change", () => chooseUnit(null));
 
 at("ranked").append(...ranked.map(({ title, units }) => {
   const buttons = units.map(([number, r]) => {
-    const button = made("button", "", unitName(number), made("span", "share", `${r < 0 ? "\u2212" : "+"}${Math.abs(r).toFixed(2)}`));
+    const button = makeElement("button", "", unitName(number), makeElement("span", "share", `${r < 0 ? "\u2212" : "+"}${Math.abs(r).toFixed(2)}`));
     button.type = "button";
     button.unit = number;
     button.addEventListener("click", () => chooseUnit(number));
     return button;
   });
-  return made("div", "", made("h3", "", title), ...(buttons.length ? buttons : [made("p", "help", "This text has none.")]));
+  return makeElement("div", "", makeElement("h3", "", title), ...(buttons.length ? buttons : [makeElement("p", "help", "This feature does not vary in this text.")]));
 }));
 
 at("about").textContent = model.about;

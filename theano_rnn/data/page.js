@@ -1,8 +1,8 @@
-// What the pages have in common: elements, names and figures as they are shown, moving among tokens; beside page.css.
-const NEAR = 400; // tokens, among which that of another line is looked for
+// Shared by all pages: making elements, formatting names and numbers, moving between tokens. Belongs to page.css.
+const NEAR = 400; // number of tokens before and after that are searched for the nearest one in another line
 const at = (id) => document.getElementById(id);
 
-function made(tag, className, ...children) {
+function makeElement(tag, className, ...children) {
   const element = document.createElement(tag);
   element.className = className;
   element.append(...children);
@@ -31,17 +31,17 @@ function perplexity(value) {
   return value >= 1e6 ? value.toExponential(1) : value >= 100 ? Math.round(value).toLocaleString("en") : value.toFixed(1);
 }
 
-// A row for each [token, probability]: its name, the figure, a bar as long.
+// Returns a row for each [token, probability]: its name, its probability, and a bar of this length.
 function guessRows(guesses) {
   return guesses.map(([token, p]) => {
-    const bar = made("div", "bar");
+    const bar = makeElement("div", "bar");
     bar.style.width = `${100 * p}%`;
-    return made("div", "guess", made("span", "", tokenName(token)), made("span", "share", percent(p)), bar);
+    return makeElement("div", "guess", makeElement("span", "", tokenName(token)), makeElement("span", "share", percent(p)), bar);
   });
 }
 
-// The nearest of `spans` in the line above (lines = -1) or below (1) the i-th; itself where there is none.
-function beside(spans, i, lines) {
+// Returns the index of the span nearest to the i-th in the line above (lines = -1) or below (1); i if there is none.
+function nearestInLine(spans, i, lines) {
   const here = spans[i].getBoundingClientRect();
   let best = i, least = Infinity;
   for (let j = Math.max(i - NEAR, 0); j < Math.min(i + NEAR, spans.length); j++) {
@@ -52,11 +52,11 @@ function beside(spans, i, lines) {
   return best;
 }
 
-// Where a key moves the i-th of `spans` that is chosen, -1: nowhere; undefined for a key that does not move.
-function moved(event, spans, i) {
+// Returns the index to which a key moves the selection from the i-th span, -1 for no selection, undefined for other keys.
+function indexAfterKey(event, spans, i) {
   if (event.altKey || event.ctrlKey || event.metaKey || !spans.length) return undefined;
   const last = spans.length - 1;
   return { ArrowLeft: () => Math.max(i - 1, 0), ArrowRight: () => Math.min(i + 1, last), Home: () => 0, End: () => last,
-    ArrowUp: () => (i < 0 ? 0 : beside(spans, i, -1)), ArrowDown: () => (i < 0 ? 0 : beside(spans, i, 1)),
+    ArrowUp: () => (i < 0 ? 0 : nearestInLine(spans, i, -1)), ArrowDown: () => (i < 0 ? 0 : nearestInLine(spans, i, 1)),
     Escape: () => -1 }[event.key]?.();
 }

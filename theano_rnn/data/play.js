@@ -1,17 +1,17 @@
-// A text area, the text as the model read it, and what may come next. All texts go in as textContent, never as HTML.
+// A text area, its text as the model read it, and completions. Texts are always set as textContent, never as HTML.
 const model = JSON.parse(document.getElementById("model").textContent);
 const text = at("text"), read = at("read"), status = at("status");
-const NUM_CANDIDATES = 8, WAIT = 200; // milliseconds after typing
+const NUM_CANDIDATES = 8, WAIT = 200; // milliseconds from typing to a request
 
-let pieces = [], spans = [], chosen = -1; // what is shown, and which of it is looked at
-let scoring = null, completing = null, timer = 0, seed = 0; // requests on their way
+let pieces = [], spans = [], chosen = -1; // the shown tokens, and the selected one (-1: none)
+let scoring = null, completing = null, timer = 0, seed = 0; // pending requests
 
 function say(line, isBad = false) {
   status.textContent = line;
   status.classList.toggle("bad", isBad);
 }
 
-async function asked(path, body, signal) {
+async function postJson(path, body, signal) {
   let response;
   try {
     response = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, signal,
@@ -37,7 +37,7 @@ async function score() {
   if (scoring) scoring.abort();
   const mine = (scoring = new AbortController());
   try {
-    const answer = await asked("/api/score", { text: text.value.toWellFormed?.() ?? text.value,
+    const answer = await postJson("/api/score", { text: text.value.toWellFormed?.() ?? text.value,
       temperature: Number(at("temperature").value), num_candidates: NUM_CANDIDATES }, mine.signal);
     if (mine !== scoring) return;
     say("");
@@ -87,7 +87,7 @@ function choose(i, scroll = false) {
   chosen = i;
   const piece = pieces[i], panel = at("token");
   if (!piece) {
-    panel.replaceChildren(made("p", "help", "Nothing is chosen: point at a token of the text."));
+    panel.replaceChildren(makeElement("p", "help", "No token is selected. Point at one in the text."));
     return;
   }
   spans[i].classList.add("chosen");
@@ -95,15 +95,15 @@ function choose(i, scroll = false) {
   read.setAttribute("aria-activedescendant", spans[i].id);
   if (scroll) spans[i].scrollIntoView({ block: "nearest" });
   panel.replaceChildren(
-    made("p", "name", tokenName(piece.token), piece.is_unknown ? " (not in the vocabulary, read as <unk>)" : ""),
-    made("p", "", `probability ${percent(Math.exp(piece.log_probability))}, surprisal ${nats(-piece.log_probability)}`),
-    made("p", "help", "What the model took for likeliest here:"),
+    makeElement("p", "name", tokenName(piece.token), piece.is_unknown ? " (not in the vocabulary, read as <unk>)" : ""),
+    makeElement("p", "", `probability ${percent(Math.exp(piece.log_probability))}, surprisal ${nats(-piece.log_probability)}`),
+    makeElement("p", "help", "The model's best guesses here:"),
     ...guessRows(piece.guesses),
   );
 }
 
 read.addEventListener("keydown", (event) => {
-  const next = moved(event, spans, chosen);
+  const next = indexAfterKey(event, spans, chosen);
   if (next === undefined) return;
   event.preventDefault();
   choose(next, true);
@@ -118,10 +118,10 @@ for (const kind of ["mouseover", "click"]) {
   });
 }
 
-// What may come next
+// Likely next tokens
 
 const buttons = Array.from({ length: NUM_CANDIDATES }, (_, i) => {
-  const button = made("button", "", made("kbd", "", String(i + 1)), made("span", "word"), made("span", "share"));
+  const button = makeElement("button", "", makeElement("kbd", "", String(i + 1)), makeElement("span", "word"), makeElement("span", "share"));
   button.type = "button";
   button.hidden = true;
   button.addEventListener("click", () => append(button.dataset.text));
@@ -136,7 +136,7 @@ function showCandidates(candidates) {
     if (!candidate) continue;
     button.dataset.text = candidate.text;
     button.disabled = candidate.text === "";
-    button.title = button.disabled ? "Ends the sentence: type a full stop first." : "";
+    button.title = button.disabled ? "This ends the sentence: type a full stop first." : "";
     button.children[1].textContent = tokenName(candidate.token);
     button.children[2].textContent = percent(candidate.probability);
   }
@@ -151,10 +151,10 @@ function append(added) {
   if (!isUndoable) text.setRangeText(added, end, end, "end");
   text.scrollTop = text.scrollHeight;
   changed(false);
-  for (const button of buttons) button.disabled = true; // until they are those of the new text
+  for (const button of buttons) button.disabled = true; // until the candidates of the new text arrive
 }
 
-// How it goes on
+// Completions
 
 function forgetCompletions() {
   if (completing) completing.abort();
@@ -167,10 +167,10 @@ async function complete() {
   forgetCompletions();
   const mine = (completing = new AbortController()), prompt = text.value.toWellFormed?.() ?? text.value;
   at("complete").disabled = true;
-  say("Writing\u2026");
+  say("Generating\u2026");
   seed += 1;
   try {
-    const answer = await asked("/api/complete", { prompt, num_samples: Number(at("samples").value), seed,
+    const answer = await postJson("/api/complete", { prompt, num_samples: Number(at("samples").value), seed,
       max_tokens: Number(at("length").value), temperature: Number(at("temperature").value) }, mine.signal);
     if (mine !== completing) return;
     say("");
@@ -185,7 +185,7 @@ async function complete() {
 function completion(prompt, sample) {
   let before = Array.from(prompt.slice(-80)).slice(-24).join("");
   if (before.length < prompt.length) before = "\u2026" + before.replace(/^\S*\s+(?=\S)/, "");
-  const button = made("button", "", made("span", "before", before), sample);
+  const button = makeElement("button", "", makeElement("span", "before", before), sample);
   button.type = "button";
   button.addEventListener("click", () => {
     text.value = prompt + sample;

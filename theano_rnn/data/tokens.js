@@ -1,14 +1,14 @@
-// Tokens on the colour of their surprisal, minus the logarithm of their probability, in nats; beside tokens.css.
-const MOST_NATS = 12; // and above: the fullest colour
+// Tokens coloured by their surprisal: minus the logarithm of their probability, in nats. Belongs to tokens.css.
+const MAX_NATS = 12; // full colour from here on
 
-// A CSS colour: one hue, the fuller the more surprising; text on it can be read in light and in dark mode.
+// Returns a CSS colour, stronger for a higher surprisal. Text on it is readable in light and dark mode.
 function surprisalColour(nats) {
-  const share = Math.min(Math.max(nats, 0), MOST_NATS) / MOST_NATS;
+  const share = Math.min(Math.max(nats, 0), MAX_NATS) / MAX_NATS;
   return `rgb(235 98 20 / ${(0.6 * share).toFixed(3)})`;
 }
 
-// A span that shows `text` on its colour, and its token where that has no text of its own, as the end of a sentence;
-// null nats leave it without colour.
+// Returns a span with `text` on the colour of its surprisal. A token without text, such as the end of a sentence, is shown
+// by its name. If nats is null, the span has no colour.
 function tokenSpan(text, token, nats) {
   const span = document.createElement("span");
   span.className = "token" + (text === "\n" ? " newline" : text ? "" : token === "</s>" ? " end" : " unseen");
@@ -18,13 +18,13 @@ function tokenSpan(text, token, nats) {
   return span;
 }
 
-// Fills `element` with what the colours mean.
+// Fills `element` with a legend of the colours.
 function legend(element) {
   element.classList.add("legend");
-  const swatches = [0, 2, 4, 6, 8, 10, MOST_NATS].map((nats) => {
+  const swatches = [0, 2, 4, 6, 8, 10, MAX_NATS].map((nats) => {
     const span = document.createElement("span");
     span.className = "swatch";
-    span.textContent = nats === MOST_NATS ? `${nats}+` : String(nats);
+    span.textContent = nats === MAX_NATS ? `${nats}+` : String(nats);
     span.style.backgroundColor = surprisalColour(nats);
     return span;
   });

@@ -1,1 +1,1 @@
-"""Engines: what turns a symbolic graph into something that runs. Nothing else in the package knows how."""
+"""Engines compile a symbolic graph into a function that runs: through C or through XLA. No other folder knows how."""

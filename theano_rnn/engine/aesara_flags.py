@@ -1,14 +1,14 @@
-"""Aesara's traps around importing and compiling, each worked around here and nowhere else.
+"""Workarounds for problems when Aesara is imported or compiles.
 
-`prepare()` runs before the first `import aesara` of this package; it adds a flag and takes nothing from the user,
-whose own ``AESARA_FLAGS`` wins, and one variable for OpenBLAS (`choose_blas_kernels`); under NumPy 2, where no C code
-runs, it also silences a warning about its speed:
+`prepare()` must run before the first `import aesara`. It adds one Aesara flag, ``blas__ldflags``; the user's own
+``AESARA_FLAGS`` win. It also chooses OpenBLAS's kernels (`choose_blas_kernels`). Under NumPy 2, which Aesara's C code
+does not support, it switches the C compiler off and silences a warning about slow matrix products.
 
-- ``blas__ldflags``: without it Aesara 2.9.4 asks NumPy 1.26 for settings that are gone, then imports
-  ``numpy.distutils``, which fails where setuptools is new, and at best ends without BLAS. We link the OpenBLAS inside
-  scipy's wheel (LP64, plain ``sgemm_``). ``--disable-new-dtags`` makes its libgfortran be found beside it.
+``blas__ldflags`` links the OpenBLAS inside scipy's wheel (LP64, plain ``sgemm_``). Without the flag, Aesara 2.9.4 reads
+settings that NumPy 1.26 no longer has, then imports ``numpy.distutils``, which fails with a new setuptools; at best it
+finds no BLAS. ``--disable-new-dtags`` lets the loader find the libgfortran next to that OpenBLAS.
 
-Everything else is set for the time of our own compilations only; `static_shapes` is such a thing.
+All other changes to Aesara, such as `static_shapes`, last only while this package compiles.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from theano_rnn.settings.base import UserError
 
 
 def scipy_blas_flags() -> str:
-    """Linker flags for the OpenBLAS inside scipy's wheel; empty where scipy has none (Aesara then uses NumPy's)."""
+    """Returns linker flags for the OpenBLAS in scipy's wheel; "" if it has none (Aesara then uses NumPy's)."""
     spec = importlib.util.find_spec("scipy")
     if spec is None or not spec.submodule_search_locations:
         return ""
@@ -41,11 +41,11 @@ def scipy_blas_flags() -> str:
 
 
 def prepare() -> None:
-    """Set what Aesara reads when it is imported. No effect once it is, or where the user's flags say otherwise."""
+    """Set what Aesara reads when it is imported. No effect after that, or if the user sets the same flag."""
     if numpy2.is_numpy_2():
         numpy2.prepare()
-        without_compiler()
-        logging.getLogger("aesara.tensor.blas").setLevel(logging.ERROR)  # it warns of slow C code, and there is none
+        disable_c_compiler()
+        logging.getLogger("aesara.tensor.blas").setLevel(logging.ERROR)  # it warns about slow C code; none runs
     else:
         choose_blas_kernels()
     flags = os.environ.get("AESARA_FLAGS", "")
@@ -56,11 +56,11 @@ def prepare() -> None:
 
 
 def choose_blas_kernels() -> None:
-    """Tell OpenBLAS which of its kernels to use, where the user's ``OPENBLAS_CORETYPE`` does not.
+    """Set OpenBLAS's kernels for this processor, unless the user has set ``OPENBLAS_CORETYPE``.
 
-    Aesara needs NumPy 1 and with it an OpenBLAS that is older than many processors: one that it does not know gets
-    the kernels of the year 2004, four times slower. Newer versions go by the instructions that there are; so do we.
-    Without effect once numpy is imported, and where instructions cannot be read (macOS does not need it).
+    Aesara's C code needs NumPy 1, whose OpenBLAS is older than many processors. On a processor that it does not know,
+    it falls back to kernels from 2004, which are four times slower. Newer versions choose by instruction set, as here.
+    No effect after numpy is imported, or if the instruction sets cannot be read (macOS does not need it).
     """
     if "numpy" in sys.modules or "OPENBLAS_CORETYPE" in os.environ:
         return
@@ -72,7 +72,7 @@ def choose_blas_kernels() -> None:
 
 
 def x86_instructions(path: str = "/proc/cpuinfo") -> set[str]:
-    """Names of the instruction sets of an x86 processor, as Linux gives them; empty elsewhere."""
+    """Returns the names of an x86 processor's instruction sets, as Linux lists them; elsewhere none."""
     try:
         with open(path, encoding="ascii", errors="replace") as file:
             return next((set(line.split()) for line in file if line.startswith("flags")), set())
@@ -81,12 +81,12 @@ def x86_instructions(path: str = "/proc/cpuinfo") -> set[str]:
 
 
 def set_threads(count: int) -> None:
-    """Let matrix products use `count` threads. Must come before numpy is imported.
+    """Set the number of threads for matrix products. Call it before numpy is imported.
 
     Raises
     ------
     RuntimeError
-        numpy has been imported: its BLAS has already started its threads.
+        numpy is already imported, so its BLAS has started its threads.
     """
     if "numpy" in sys.modules:
         raise RuntimeError("set_threads must be called before numpy is imported")
@@ -95,17 +95,17 @@ def set_threads(count: int) -> None:
 
 
 def has_jax() -> bool:
-    """Whether JAX is installed."""
+    """Returns whether JAX is installed."""
     return importlib.util.find_spec("jax") is not None
 
 
-def resolved_engine(engine: str) -> str:
-    """The engine that ``auto`` stands for: jax where it is installed, else c, which Python 3.12 does not have.
+def resolve_engine(engine: str) -> str:
+    """Returns "jax" or "c"; "auto" is jax if JAX is installed or Python is 3.12 or newer, which C does not support.
 
     Raises
     ------
     UserError
-        `engine` is jax, and JAX is not installed.
+        The result is jax, but JAX is not installed.
     """
     if engine == "auto":
         engine = "jax" if has_jax() or sys.version_info >= (3, 12) else "c"
@@ -114,10 +114,10 @@ def resolved_engine(engine: str) -> str:
     return engine
 
 
-def without_compiler() -> None:
-    """Keep Aesara from looking for a C++ compiler and using it, which the XLA engine does not need.
+def disable_c_compiler() -> None:
+    """Keep Aesara from searching for a C++ compiler and using it: the XLA engine needs none.
 
-    Without effect once aesara is imported, or where the user's ``AESARA_FLAGS`` name a compiler.
+    No effect after aesara is imported, or if the user's ``AESARA_FLAGS`` set ``cxx``.
     """
     flags = os.environ.get("AESARA_FLAGS", "")
     if "aesara" not in sys.modules and "cxx=" not in flags:
@@ -125,12 +125,12 @@ def without_compiler() -> None:
 
 
 def check_c_engine() -> None:
-    """Raise `UserError` with what to do where the C engine cannot run.
+    """Raise an error that says what to install if the C engine cannot run here.
 
     Raises
     ------
     UserError
-        Python is newer than 3.11, or no C++ compiler is found.
+        Python is newer than 3.11, NumPy is newer than 1, or there is no C++ compiler.
     """
     advice = "use engine jax (pip install 'theano_rnn[jax]')"
     if sys.version_info >= (3, 12):

@@ -1,8 +1,8 @@
-"""Memory that is freed stays with the process.
+"""Keep freed memory in the process, so that each training step reuses it.
 
-XLA allocates the working memory of a call as one block and frees it afterwards. The C library asks the system for so
-large a block each time anew, and the system fills every page with zeros at its first touch: a tenth to a fifth of a
-training step on a CPU. Kept, the pages are there at the next call.
+XLA allocates the working memory of a call as one block and frees it afterwards. The C library requests a block of that
+size from the operating system every time, which fills each page with zeros at its first use. That takes a tenth to a
+fifth of a training step on a CPU.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import ctypes
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # malloc.h
-LARGEST = 2**31 - 1
+INT_MAX = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc's allocator to keep what is freed, for the whole process; whether it could be told.
+    """Make glibc's allocator keep freed memory, for the whole process. Returns whether it accepts the settings.
 
-    For programs that train, before their threads start. What the process holds at its peak it then holds to its end.
-    No effect where the C library is another (macOS, Alpine).
+    For programs that train. Call it before threads start. The process then keeps its peak memory until it ends. No
+    effect with another C library (macOS, Alpine).
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -26,6 +26,6 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return False
-    settings = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: LARGEST, M_ARENA_MAX: 1}  # of several arenas each is too small
+    settings = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: INT_MAX, M_ARENA_MAX: 1}  # each of several arenas is too small
     accepted = [mallopt(name, value) == 1 for name, value in settings.items()]
     return all(accepted)

@@ -1,14 +1,13 @@
-"""The C engine: Aesara's own C linker, with real BLAS, without its wasted work, compiled in a third of the time.
+"""The C engine: Aesara's C linker with a fast BLAS, less redundant work and a third of the compilation time.
 
-What is set, and why (measured: ../BENCHMARKS.md):
+What it changes, and why (../BENCHMARKS.md has the measurements):
 
-- ``allow_gc=False``: keeps buffers between calls; the largest are tens of megabytes.
-- ``local_dot22_to_dot22scalar`` is left out: with it a scaled and an unscaled gradient are two matrix products.
-- Shape arithmetic runs in Python: nearly half of the C modules of a training function only add two lengths.
-- A precompiled header: most of a module's compilation is reading Python's, NumPy's and C++'s headers. It is made with
-  the flags of the modules, else g++ does not use it; other flags have a header of their own.
-- ``-g0``: the debugging information that Aesara asks for takes a quarter of g++'s time.
-- A scan's inner function gets this linker too; Aesara fixes its mode when the graph is built.
+- ``allow_gc=False`` keeps buffers between calls; the largest are tens of megabytes.
+- The rewrite ``local_dot22_to_dot22scalar`` is left out: it computes a scaled and an unscaled gradient as two products.
+- Length arithmetic runs in Python: nearly half of the C modules of a training function would only add two lengths.
+- Headers are precompiled: most of a module's compilation time goes into reading the headers of Python, NumPy and C++.
+- ``-g0`` leaves out the debugging information that Aesara asks for. It takes a quarter of g++'s time.
+- The inner functions of scans use this engine's linker too. Aesara fixes their mode when it builds the graph.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ from aesara.scan.op import Scan
 from aesara.tensor.type import TensorType
 
 from theano_rnn.engine.aesara_flags import check_c_engine
-from theano_rnn.engine.length_arithmetic import python_perform
+from theano_rnn.engine.length_arithmetic import make_perform
 
 CompileProgress = Callable[[int], None]  # called before each run of g++ with the number of runs so far
 
-MODULE_FLAGS = ("-O3", "-fno-math-errno")  # as Aesara compiles a module, before its own and the user's flags
+MODULE_FLAGS = ("-O3", "-fno-math-errno")  # Aesara's flags for a module, before those of its settings
 NO_DEBUGGING = "-g0"
 HEADER = """#include <Python.h>
 #include <iostream>
@@ -54,7 +53,7 @@ HEADER = """#include <Python.h>
 
 
 class CEngineLinker(VMLinker):  # type: ignore[misc]
-    """Aesara's VM linker, told for each operation whether C is worth compiling."""
+    """Aesara's VM linker, without garbage collection; runs length arithmetic in Python instead of compiling it to C."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_gc=False, use_cloop=True, **kwargs)
@@ -65,24 +64,24 @@ class CEngineLinker(VMLinker):  # type: ignore[misc]
     def make_all(self, **kwargs: Any) -> Any:
         for node in self.fgraph.toposort():
             if isinstance(node.op, Scan):
-                node.op = with_our_inner_mode(node.op)
-            elif is_bookkeeping(node):
-                node.op = in_python(node)
+                node.op = scan_with_engine_mode(node.op)
+            elif is_length_arithmetic(node):
+                node.op = python_op(node)
         return super().make_all(**kwargs)
 
 
-def with_our_inner_mode(scan: Scan) -> Scan:
-    """A copy of `scan` whose inner function is compiled as the outer one is."""
+def scan_with_engine_mode(scan: Scan) -> Scan:
+    """Returns a copy of `scan` whose inner function is compiled by this engine."""
     scan = scan.clone()
     scan.mode_instance = Mode(CEngineLinker(), QUERY)
     scan._fn = None
     return scan
 
 
-def in_python(node: Apply) -> Op:
-    """A copy of the operation of `node` that runs in Python: as plain arithmetic, or by its own implementation."""
+def python_op(node: Apply) -> Op:
+    """Returns a copy of the node's operation that runs in Python, as generated arithmetic if possible."""
     op = copy.copy(node.op)
-    make_thunk, perform = op.make_thunk, python_perform(node)
+    make_thunk, perform = op.make_thunk, make_perform(node)
     if perform is not None:
         op.perform = perform
 
@@ -93,31 +92,31 @@ def in_python(node: Apply) -> Op:
     return op
 
 
-def is_bookkeeping(node: Apply) -> bool:
-    """Whether a node only computes with lengths and indices: scalars and short vectors of whole numbers."""
+def is_length_arithmetic(node: Apply) -> bool:
+    """Returns whether a node only computes with lengths and indices: its results are integer or boolean scalars."""
 
-    def is_small(variable: Any) -> bool:
+    def is_integer_scalar(variable: Any) -> bool:
         ndim, dtype = getattr(variable.type, "ndim", 0), getattr(variable.type, "dtype", "")
         return ndim == 0 and (dtype.startswith(("int", "uint", "bool")))
 
     operands = len(node.inputs) + len(node.outputs)
-    return operands < 32 and all(is_small(v) for v in node.outputs)  # NumPy's functions take no more
+    return operands < 32 and all(is_integer_scalar(v) for v in node.outputs)  # NumPy's functions take at most 32
 
 
 QUERY = RewriteDatabaseQuery(
     include=["fast_run"],
     exclude=[
         "local_dot22_to_dot22scalar",
-        "local_adv_sub1_adv_inc_sub1",  # wrong where indices repeat: rows would not be merged for the norm
+        "local_adv_sub1_adv_inc_sub1",  # wrong if indices repeat: the norm would not add up their rows
     ],
 )
 
 
 def precompiled_header_flags() -> str:
-    """Flags that make g++ read a precompiled header from the compile cache; empty where that does not work."""
+    """Returns flags that make g++ use a precompiled header in Aesara's compile cache; "" if it cannot be made."""
     flags = ["-g", *MODULE_FLAGS, *GCC_compiler.compile_args(), NO_DEBUGGING]
-    number = zlib.crc32(" ".join(flags).encode())
-    folder = Path(aesara.config.compiledir) / f"theano_rnn_header_{number:08x}"
+    # g++ ignores a header that was precompiled with other flags
+    folder = Path(aesara.config.compiledir) / f"theano_rnn_header_{zlib.crc32(' '.join(flags).encode()):08x}"
     header = folder / "prefix.h"
     compiled = folder / "prefix.h.gch"
     if not compiled.exists():
@@ -137,15 +136,16 @@ def precompiled_header_flags() -> str:
 
 
 def python_includes() -> list[str]:
-    """Folders of Python's own headers."""
+    """Returns the folders of Python's own C headers."""
     return [sysconfig.get_paths()["include"]]
 
 
 @contextlib.contextmanager
-def watching_compiler(progress: CompileProgress | None) -> Iterator[None]:
-    """Call `progress` whenever Aesara writes a C module, which its log says at a level that is otherwise off.
+def report_compiler_runs(progress: CompileProgress | None) -> Iterator[None]:
+    """Call `progress` with the number of C modules so far whenever Aesara writes one.
 
-    A warning of no use, that a library given as ``-l:NAME`` was not looked for, is not passed on.
+    Aesara reports this only in its log, at a level that is normally off. A pointless warning about libraries given as
+    ``-l:NAME`` is suppressed.
     """
     compiler, blas = logging.getLogger("aesara.link.c.cmodule"), logging.getLogger("aesara.tensor.blas")
     level, effective = compiler.level, compiler.getEffectiveLevel()
@@ -159,24 +159,24 @@ def watching_compiler(progress: CompileProgress | None) -> Iterator[None]:
                 progress(runs)
         return record.levelno >= effective
 
-    def is_of_use(record: logging.LogRecord) -> bool:
+    def is_useful(record: logging.LogRecord) -> bool:
         return not str(record.msg).startswith("We did not find a dynamic library")
 
     compiler.addFilter(count)
-    blas.addFilter(is_of_use)
+    blas.addFilter(is_useful)
     compiler.setLevel(logging.DEBUG)
     try:
         yield
     finally:
         compiler.removeFilter(count)
-        blas.removeFilter(is_of_use)
+        blas.removeFilter(is_useful)
         compiler.setLevel(level)
 
 
 class CFunction:
-    """A compiled function that first takes back what the XLA engine has put onto a device.
+    """A compiled function that first copies shared variables from JAX's devices back into NumPy arrays.
 
-    C reads NumPy arrays and may write into them, so it has copies; XLA copies them in turn when it next runs.
+    C code reads NumPy arrays and may write into them. The XLA engine moves them to its device again when it next runs.
     """
 
     def __init__(self, function: Any) -> None:
@@ -205,13 +205,13 @@ def compile_function(
     Raises
     ------
     UserError
-        No compiler, or a Python on which Aesara's scan does not compile.
+        There is no compiler, or Aesara's C code does not compile with this Python or NumPy.
     """
     check_c_engine()
-    GCC_compiler.compile_args()  # finds this processor's flags, by trial: a header with Python's in it would fail that
+    GCC_compiler.compile_args()  # finds the processor's flags by a trial, which our header would break
     header = precompiled_header_flags()
     flags = " ".join(filter(None, [aesara.config.gcc__cxxflags, NO_DEBUGGING, header]))
-    with aesara.config.change_flags(allow_gc=False, gcc__cxxflags=flags), watching_compiler(progress):
+    with aesara.config.change_flags(allow_gc=False, gcc__cxxflags=flags), report_compiler_runs(progress):
         mode = Mode(CEngineLinker(), QUERY)
         function = aesara.function(inputs, outputs, updates=list(updates), mode=mode, name=name)
     return CFunction(function)

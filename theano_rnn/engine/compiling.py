@@ -1,13 +1,64 @@
-"""Engines: what turns a symbolic graph into something that runs. Nothing else in the package knows how."""
+"""Compile a symbolic graph with one of the engines, C or XLA."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from theano_rnn.engine.parallel import in_batch
 from theano_rnn.engine.static_shapes import cheap_static_shapes
 
-CompileProgress = Callable[[int], None]  # called as the engine's compiler works, with what it has done so far
+CompileProgress = Callable[[int], None]  # called while the engine's compiler works, with the modules compiled so far
+
+
+class Graph(NamedTuple):
+    """A symbolic function: what it takes, returns and changes.
+
+    The compiled function is ``function(*inputs, *state, *others) -> [*totals, *outputs, *new_state]``.
+
+    inputs, outputs
+        Arrays over a batch, (time, batch, ...); or, with `batch_axis` 0, those of one time step, (batch, ...).
+    state, new_state
+        Recurrent states, (batch, ...).
+    others
+        Inputs that are not divided among devices, such as the learning rate.
+    totals
+        Outputs that concern the whole batch, such as its mean loss.
+    updates
+        New values of shared variables.
+    """
+
+    inputs: Sequence[Any]
+    state: Sequence[Any] = ()
+    others: Sequence[Any] = ()
+    totals: Sequence[Any] = ()
+    outputs: Sequence[Any] = ()
+    new_state: Sequence[Any] = ()
+    updates: Mapping[Any, Any] = {}
+    batch_axis: int = 1
+
+    @property
+    def arguments(self) -> list[Any]:
+        """The variables that the compiled function takes."""
+        return [*self.inputs, *self.state, *self.others]
+
+    @property
+    def results(self) -> list[Any]:
+        """The variables whose values the compiled function returns."""
+        return [*self.totals, *self.outputs, *self.new_state]
+
+
+def compile_graph(graph: Graph, *, num_devices: int | None = 1, **options: Any) -> Callable[..., list[Any]]:
+    """Compile `graph`; `options` as of `compile_function`.
+
+    This is the one place that says which axes are divided if several devices share a batch.
+    """
+    for variables, axis in ((graph.inputs, graph.batch_axis), (graph.outputs, graph.batch_axis), (graph.state, 0),
+                            (graph.new_state, 0)):  # fmt: skip
+        for variable in variables:
+            in_batch(variable, axis)
+    updates = list(graph.updates.items())
+    return compile_function(graph.arguments, graph.results, updates, num_devices=num_devices, **options)
 
 
 @cheap_static_shapes()
@@ -22,7 +73,7 @@ def compile_function(
     num_devices: int | None = 1,
     progress: CompileProgress | None = None,
 ) -> Callable[..., Any]:
-    """Compile an Aesara graph with an engine, "c" or "jax".
+    """Compile an Aesara graph with engine "c" or "jax".
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Conversions: for each class of Aesara operations, the function of JAX arrays that computes it.
+"""Conversions of Aesara's operations: functions of JAX arrays that compute the same results.
 
-`convert(op, node)` finds it. An operation of ours, or of a user, may bring its own conversion as a method
-``as_jax(node)``, which returns a function of arrays; `lowering` asks for that first.
+`convert(op, node)` finds the conversion for the class of `op`. Any operation can provide its own conversion as a method
+``as_jax(node)`` that returns a function of arrays; `lowering` tries that first.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ from aesara.tensor.elemwise import CAReduce, DimShuffle, Elemwise
 from aesara.tensor.extra_ops import BroadcastTo, CumOp
 from aesara.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape, Unbroadcast
 
-from theano_rnn.engine.known_values import concrete, concretes, is_concrete
-from theano_rnn.engine.reversal import Reversed, elementwise, made, sliced
+from theano_rnn.engine.known_values import concrete_int, concrete_ints, is_concrete
+from theano_rnn.engine.reversal import Reversed, apply_elementwise, getitem, materialize
 from theano_rnn.settings.base import UserError
 
 Function = Callable[..., Any]
-FEW_ROWS = 16  # times as many columns make rows few
+MIN_COLUMNS_PER_ROW = 16  # of a product; with more, it has few rows
 
 
 @singledispatch
 def convert(op: Any, node: Apply) -> Function:
-    """The conversion of an operation, by its class."""
+    """Returns the conversion of an operation: a function of JAX arrays."""
     raise UserError(
         f"the XLA engine cannot run {op} ({type(op).__name__}): give the operation a method as_jax(node) that returns "
         "a function of JAX arrays, write the graph without it, or use the C engine (engine c)"
     )
 
 
-# One number at a time: any of Aesara's scalar operations, on arrays
+# Elementwise operations: Aesara's scalar operations, applied to arrays
 
 
 def scalar_function(op: Any) -> Function:
-    """The function of arrays that a scalar operation stands for."""
+    """Returns the elementwise function of arrays for a scalar operation."""
     if type(op) in SCALARS:
         return SCALARS[type(op)]
     if isinstance(op, scalar.Cast):
         return lambda x: jnp.asarray(x).astype(op.o_type.dtype)
     if isinstance(op, scalar.Composite):
         inner = FunctionGraph(op.inputs, op.outputs, clone=True)
-        steps = [(node, typed(node.op, node)) for node in inner.toposort()]
+        steps = [(node, scalar_function_for(node.op, node)) for node in inner.toposort()]
 
         def composite(*arguments: Any) -> Any:
             values = dict(zip(inner.inputs, arguments))
@@ -69,18 +69,20 @@ def scalar_function(op: Any) -> Function:
         if hasattr(module, name.split(".")[-1]):
             function: Function = getattr(module, name.split(".")[-1])
             return function
-    raise UserError(f"the XLA engine cannot run the scalar operation {op} ({type(op).__name__}): use the C engine")
+    raise UserError(
+        f"the XLA engine cannot run the scalar operation {op} ({type(op).__name__}): use the C engine (engine c)"
+    )
 
 
-def typed(op: Any, node: Apply) -> Function:
-    """`scalar_function` with results of the dtypes of the node.
+def scalar_function_for(op: Any, node: Apply) -> Function:
+    """Returns `scalar_function(op)` with results of the node's dtypes.
 
-    Numbers are converted before a float is computed, too: JAX alone would divide an int32, or add it to a float32, in
-    float32, where Aesara says float64.
+    Before a float result is computed, the inputs are converted to its dtype: JAX alone would divide an int32, or add it
+    to a float32, in float32, but Aesara specifies float64.
     """
     function, dtypes = scalar_function(op), [v.dtype for v in node.outputs]
     is_float = dtypes[0].startswith("float") and not any(v.dtype.startswith("complex") for v in node.inputs)
-    first = 1 if isinstance(op, scalar.Switch) else 0  # its condition stays as it is
+    first = 1 if isinstance(op, scalar.Switch) else 0  # do not convert its condition
     converts = is_float and not isinstance(op, scalar.Composite)
 
     def compute(*numbers: Any) -> Any:
@@ -94,8 +96,8 @@ def typed(op: Any, node: Apply) -> Function:
     return compute
 
 
-def folded(function: Function) -> Function:
-    """A function of two arrays as one of any number."""
+def variadic(function: Function) -> Function:
+    """Returns a function of any number of arrays that applies a binary `function` from left to right."""
 
     def fold(*arrays: Any) -> Any:
         result = arrays[0]
@@ -107,13 +109,13 @@ def folded(function: Function) -> Function:
 
 
 SCALARS: dict[Any, Function] = {
-    scalar.Add: folded(jnp.add),
-    scalar.Mul: folded(jnp.multiply),
-    scalar.ScalarMaximum: folded(jnp.maximum),
-    scalar.ScalarMinimum: folded(jnp.minimum),
-    scalar.AND: folded(jnp.bitwise_and),
-    scalar.OR: folded(jnp.bitwise_or),
-    scalar.XOR: folded(jnp.bitwise_xor),
+    scalar.Add: variadic(jnp.add),
+    scalar.Mul: variadic(jnp.multiply),
+    scalar.ScalarMaximum: variadic(jnp.maximum),
+    scalar.ScalarMinimum: variadic(jnp.minimum),
+    scalar.AND: variadic(jnp.bitwise_and),
+    scalar.OR: variadic(jnp.bitwise_or),
+    scalar.XOR: variadic(jnp.bitwise_xor),
     scalar.Identity: lambda x: x,
     scalar.Second: lambda x, y: jnp.broadcast_to(y, jnp.broadcast_shapes(jnp.shape(x), jnp.shape(y))),
     scalar.Switch: jnp.where,
@@ -131,13 +133,13 @@ SCALARS: dict[Any, Function] = {
 
 @convert.register
 def _(op: scalar.ScalarOp, node: Apply) -> Function:
-    return typed(op, node)
+    return scalar_function_for(op, node)
 
 
 @convert.register
 def _(op: Elemwise, node: Apply) -> Function:
-    compute = typed(op.scalar_op, node)
-    return lambda *arrays: elementwise(compute, arrays)
+    compute = scalar_function_for(op.scalar_op, node)
+    return lambda *arrays: apply_elementwise(compute, arrays)
 
 
 REDUCTIONS: dict[Any, Function] = {
@@ -153,7 +155,7 @@ REDUCTIONS: dict[Any, Function] = {
 @convert.register
 def _(op: CAReduce, node: Apply) -> Function:
     if type(op.scalar_op) not in REDUCTIONS:
-        raise UserError(f"the XLA engine cannot reduce by {op.scalar_op}: use the C engine")
+        raise UserError(f"the XLA engine cannot reduce by {op.scalar_op}: use the C engine (engine c)")
     reduce, axis, dtype = REDUCTIONS[type(op.scalar_op)], op.axis, node.outputs[0].dtype
     # Aesara sums float32 in float64; XLA sums in a tree, so float32 is precise enough and much faster.
     wide = np.promote_types(node.inputs[0].dtype, dtype)
@@ -165,10 +167,10 @@ def _(op: CAReduce, node: Apply) -> Function:
 
 @convert.register
 def _(op: DimShuffle, node: Apply) -> Function:
-    kept = [axis for axis in op.new_order if axis != "x"]
+    kept_axes = [axis for axis in op.new_order if axis != "x"]
     added = [place for place, axis in enumerate(op.new_order) if axis == "x"]
-    dropped = tuple(axis for axis in range(node.inputs[0].ndim) if axis not in kept)
-    order = [axis - sum(other < axis for other in dropped) for axis in kept]
+    dropped = tuple(axis for axis in range(node.inputs[0].ndim) if axis not in kept_axes)
+    order = [axis - sum(other < axis for other in dropped) for axis in kept_axes]
 
     def dimshuffle(x: Any) -> Any:
         x = jnp.squeeze(x, dropped) if dropped else jnp.asarray(x)
@@ -176,7 +178,9 @@ def _(op: DimShuffle, node: Apply) -> Function:
         return jnp.expand_dims(x, added) if added else x
 
     keeps_time = op.new_order[:1] == (0,)
-    return lambda x: Reversed(dimshuffle(x.array)) if keeps_time and isinstance(x, Reversed) else dimshuffle(made(x))
+    return lambda x: (
+        Reversed(dimshuffle(x.array)) if keeps_time and isinstance(x, Reversed) else dimshuffle(materialize(x))
+    )
 
 
 @convert.register
@@ -191,7 +195,7 @@ def _(op: Shape_i, node: Apply) -> Function:
 
 @convert.register
 def _(op: Reshape, node: Apply) -> Function:
-    return lambda x, new: jnp.reshape(x, concretes(new, "a new shape"))
+    return lambda x, new: jnp.reshape(x, concrete_ints(new, "a new shape"))
 
 
 @convert.register
@@ -207,7 +211,7 @@ def _(op: CheckAndRaise, node: Apply) -> Function:
 @convert.register
 def _(op: SpecifyShape, node: Apply) -> Function:
     def check(x: Any, *sizes: Any) -> Any:
-        expected = tuple(size if size is None else concrete(size, "a stated shape") for size in sizes)
+        expected = tuple(size if size is None else concrete_int(size, "a specified shape") for size in sizes)
         if any(size not in (None, actual) for size, actual in zip(expected, jnp.shape(x))):
             raise ValueError(f"expected an array of shape {expected}, got {jnp.shape(x)}")
         return x
@@ -236,35 +240,35 @@ def _(op: basic.MakeVector, node: Apply) -> Function:
 
 @convert.register
 def _(op: basic.ARange, node: Apply) -> Function:
-    return lambda *ends: np.arange(*(concrete(n, "the ends of a range") for n in ends), dtype=op.dtype)
+    return lambda *ends: np.arange(*(concrete_int(n, "the ends of a range") for n in ends), dtype=op.dtype)
 
 
 @convert.register
 def _(op: basic.Alloc, node: Apply) -> Function:
-    return lambda x, *sizes: jnp.broadcast_to(x, tuple(concrete(n, "a new shape") for n in sizes))
+    return lambda x, *sizes: jnp.broadcast_to(x, tuple(concrete_int(n, "a new shape") for n in sizes))
 
 
 @convert.register
 def _(op: BroadcastTo, node: Apply) -> Function:
-    return lambda x, *sizes: jnp.broadcast_to(x, tuple(concrete(n, "a new shape") for n in sizes))
+    return lambda x, *sizes: jnp.broadcast_to(x, tuple(concrete_int(n, "a new shape") for n in sizes))
 
 
 @convert.register
 def _(op: basic.AllocEmpty, node: Apply) -> Function:
-    return lambda *sizes: jnp.zeros(tuple(concrete(n, "a new shape") for n in sizes), op.dtype)
+    return lambda *sizes: jnp.zeros(tuple(concrete_int(n, "a new shape") for n in sizes), op.dtype)
 
 
 @convert.register
 def _(op: basic.Join, node: Apply) -> Function:
     dtype = node.outputs[0].dtype
-    return lambda axis, *parts: jnp.concatenate([jnp.asarray(p, dtype) for p in parts], concrete(axis, "an axis"))
+    return lambda axis, *parts: jnp.concatenate([jnp.asarray(p, dtype) for p in parts], concrete_int(axis, "an axis"))
 
 
 @convert.register
 def _(op: basic.Split, node: Apply) -> Function:
     def split(x: Any, axis: Any, sizes: Any) -> Any:
-        ends = np.cumsum(concretes(sizes, "sizes of a split"))
-        return list(jnp.split(x, ends[:-1].tolist(), concrete(axis, "an axis")))
+        ends = np.cumsum(concrete_ints(sizes, "the sizes of a split"))
+        return list(jnp.split(x, ends[:-1].tolist(), concrete_int(axis, "an axis")))
 
     return split
 
@@ -272,11 +276,11 @@ def _(op: basic.Split, node: Apply) -> Function:
 # Indices
 
 
-def indices_of(op: Any, arrays: Sequence[Any]) -> Any:
-    """What stands in the square brackets."""
+def build_index(op: Any, arrays: Sequence[Any]) -> Any:
+    """Returns the tuple of indices that the operation applies."""
 
     def end(value: Any) -> int | None:
-        return None if value is None else concrete(value, "the ends of a slice")
+        return None if value is None else concrete_int(value, "the ends of a slice")
 
     found = [
         slice(end(i.start), end(i.stop), end(i.step)) if isinstance(i, slice) else i
@@ -290,15 +294,15 @@ def indices_of(op: Any, arrays: Sequence[Any]) -> Any:
 @convert.register(subtensor.AdvancedSubtensor1)
 def _(op: Any, node: Apply) -> Function:
     def take(x: Any, *arrays: Any) -> Any:
-        index = indices_of(op, arrays)
+        index = build_index(op, arrays)
         if isinstance(op, subtensor.Subtensor) and all(map(is_concrete, arrays)):
             np.broadcast_to(False, np.shape(x) if is_concrete(x) else x.shape)[index]  # may raise IndexError
-            return sliced(jnp.asarray(x) if is_concrete(x) else x, index)
+            return getitem(jnp.asarray(x) if is_concrete(x) else x, index)
         for i in index:
             if str(getattr(i, "dtype", "")) == "bool":
-                concrete(i, "how many numbers a mask picks")
-        # XLA cannot raise an IndexError and would take the nearest row: an index out of range gives nan instead.
-        return jnp.asarray(made(x)).at[index].get(mode="fill")
+                concrete_int(i, "the number of elements that a mask selects")
+        # XLA cannot raise an IndexError and would take the nearest row. Here, an index out of range returns nan.
+        return jnp.asarray(materialize(x)).at[index].get(mode="fill")
 
     return take
 
@@ -308,8 +312,8 @@ def _(op: Any, node: Apply) -> Function:
 @convert.register(subtensor.AdvancedIncSubtensor1)
 def _(op: Any, node: Apply) -> Function:
     def increment(x: Any, y: Any, *arrays: Any) -> Any:
-        x, index = jnp.asarray(x), indices_of(op, arrays)
-        block = contiguous(x.shape, index) if isinstance(op, subtensor.IncSubtensor) else None
+        x, index = jnp.asarray(x), build_index(op, arrays)
+        block = contiguous_block(x.shape, index) if isinstance(op, subtensor.IncSubtensor) else None
         if block is None:
             return x.at[index].set(y) if op.set_instead_of_inc else x.at[index].add(y)
         starts, sizes, shape = block
@@ -321,10 +325,10 @@ def _(op: Any, node: Apply) -> Function:
     return increment
 
 
-def contiguous(shape: Sequence[int], index: Sequence[Any]) -> tuple[list[int], list[int], tuple[int, ...]] | None:
-    """Where the block that `index` takes begins, its size, and its shape as taken; None for what is no block.
+def contiguous_block(shape: Sequence[int], index: Sequence[Any]) -> tuple[list[int], list[int], tuple[int, ...]] | None:
+    """Returns the start and sizes of the block that `index` selects, and the selection's shape; None if it is no block.
 
-    A block is written without XLA's scatter, which is slower and, followed by a reversal, makes JAX 0.12 abort.
+    A block is written without XLA's scatter, which is slower and makes JAX 0.12 abort if a reversal follows.
     """
     if not all(is_concrete(i) for i in index):
         return None
@@ -344,30 +348,30 @@ def contiguous(shape: Sequence[int], index: Sequence[Any]) -> tuple[list[int], l
 @convert.register(math.Dot)
 def _(op: Any, node: Apply) -> Function:
     dtype = node.outputs[0].dtype
-    if node.inputs[0].ndim == node.inputs[1].ndim == 1:  # on a CPU XLA adds up a dot one by one: slow, and four
-        return lambda x, y: jnp.sum(jnp.asarray(x, dtype) * y, dtype=dtype)  # digits right
+    if node.inputs[0].ndim == node.inputs[1].ndim == 1:  # XLA on a CPU sums a dot product sequentially: slow,
+        return lambda x, y: jnp.sum(jnp.asarray(x, dtype) * y, dtype=dtype)  # and only four digits are right
     if node.outputs[0].ndim == 2 and is_transposed(node.inputs[1]):
         return lambda x, y: dot_with_transposed(jnp.asarray(x, dtype), jnp.asarray(y, dtype))
     return lambda x, y: jnp.dot(jnp.asarray(x, dtype), jnp.asarray(y, dtype))
 
 
 def is_transposed(matrix: Any) -> bool:
-    """Whether a variable is another's transpose."""
+    """Returns whether a variable is the transpose of another."""
     return matrix.owner is not None and getattr(matrix.owner.op, "new_order", None) == (1, 0)
 
 
 def dot_with_transposed(x: Any, y: Any) -> Any:
-    """x y, where y is W transposed: for a few rows x as (W x^T)^T, else XLA would copy all of W at every call.
+    """Returns x y for y = W^T; if x has few rows, computed as (W x^T)^T, because XLA would copy W at every call.
 
-    That copy takes longer than the product (../BENCHMARKS.md): it is what tied weights meet in generation.
+    The copy takes longer than the product (../BENCHMARKS.md). Text generation with tied weights computes such products.
     """
     (rows, size), columns = x.shape, y.shape[1]
-    if rows >= size or FEW_ROWS * rows > columns:
+    if rows >= size or MIN_COLUMNS_PER_ROW * rows > columns:
         return jnp.dot(x, y)
     return jax.lax.optimization_barrier(jnp.dot(y.T, x.T)).T
 
 
-# What the C engine makes of products: met in scans within scans, whose graphs Aesara rewrites in place.
+# Products as the C engine rewrites them. They occur in nested scans, whose graphs Aesara rewrites in place.
 
 
 @convert.register
@@ -399,7 +403,7 @@ def _(op: Any, node: Apply) -> Function:
 @convert.register
 def _(op: math.Argmax, node: Apply) -> Function:
     dtype = node.outputs[0].dtype
-    return lambda x: largest(x, op.axis)[1].astype(dtype)
+    return lambda x: max_with_index(x, op.axis)[1].astype(dtype)
 
 
 @convert.register
@@ -407,17 +411,17 @@ def _(op: math.MaxAndArgmax, node: Apply) -> Function:
     dtype = node.outputs[1].dtype
 
     def max_and_argmax(x: Any) -> Any:
-        top, place = largest(x, op.axis)
+        top, place = max_with_index(x, op.axis)
         return [top, place.astype(dtype)]
 
     return max_and_argmax
 
 
-def largest(x: Any, axes: Sequence[int] | None) -> tuple[Any, Any]:
-    """The largest number over some axes, and its place where they are taken as one."""
+def max_with_index(x: Any, axes: Sequence[int] | None) -> tuple[Any, Any]:
+    """Returns the maximum over `axes`, and its index in these axes flattened into one."""
     axes = tuple(range(x.ndim)) if axes is None else tuple(axes)
-    kept = [axis for axis in range(x.ndim) if axis not in axes]
-    flat = jnp.transpose(x, (*kept, *axes)).reshape(*(x.shape[axis] for axis in kept), -1)
+    kept_axes = [axis for axis in range(x.ndim) if axis not in axes]
+    flat = jnp.transpose(x, (*kept_axes, *axes)).reshape(*(x.shape[axis] for axis in kept_axes), -1)
     return flat.max(-1), flat.argmax(-1)
 
 
@@ -451,8 +455,8 @@ def _(op: IfElse, node: Apply) -> Function:
         for a, b in zip(yes, no):
             if jnp.shape(a) != jnp.shape(b):
                 raise UserError(
-                    "the XLA engine computes both results of an ifelse, which must be of one shape, "
-                    f"got {jnp.shape(a)} and {jnp.shape(b)}"
+                    "the XLA engine computes both branches of an ifelse, which must have the same shape, "
+                    f"got {jnp.shape(a)} and {jnp.shape(b)}: use the C engine (engine c)"
                 )
         return [jnp.where(condition, a, b) for a, b in zip(yes, no)]
 

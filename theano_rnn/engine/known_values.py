@@ -1,4 +1,4 @@
-"""Values that are known while JAX traces a function, as all do that follow from shapes alone."""
+"""Concrete values: those that are known while JAX traces a function, such as everything computed from shapes alone."""
 
 from __future__ import annotations
 
@@ -12,19 +12,28 @@ from theano_rnn.settings.base import UserError
 
 
 def is_concrete(value: Any) -> bool:
-    """Whether a value is known while tracing."""
+    """Returns whether a value is known while tracing."""
     return not isinstance(value, (jax.Array, Reversed))
 
 
-def concrete(value: Any, what: str) -> int:
-    """An int that must be known while tracing."""
+def concrete_int(value: Any, description: str) -> int:
+    """Returns `value` as an int.
+
+    Raises
+    ------
+    UserError
+        The value is not known while tracing; `description` names it in the message.
+    """
     if not is_concrete(value):
-        raise UserError(f"the XLA engine needs {what} to follow from shapes alone, not from values in arrays")
+        raise UserError(
+            f"the XLA engine must know {description} from the shapes of arrays, but here it depends on their values: "
+            "compute it from shapes, or use the C engine (engine c)"
+        )
     return int(value)
 
 
-def concretes(values: Any, what: str) -> list[int]:
-    """A vector of ints that must be known while tracing."""
+def concrete_ints(values: Any, description: str) -> list[int]:
+    """Returns a vector as ints; raises `UserError` as `concrete_int` does."""
     if not is_concrete(values):
-        concrete(values, what)
+        concrete_int(values, description)
     return [int(value) for value in np.ravel(values)]

@@ -1,16 +1,16 @@
-"""Aesara's scan as JAX's scan.
+"""Lower Aesara's scan to JAX's scan.
 
-Aesara keeps every output of a scan in a buffer of its outer graph; JAX's scan carries what the next step reads and
-stacks what every step gives. By Aesara's kinds of outputs:
+Aesara stores every output of a scan in a buffer of the outer graph. JAX's scan carries the values that the next step
+reads and stacks the results of all steps. Aesara's kinds of outputs become:
 
-- nit-sot (nothing is read back): stacked.
-- sit-sot (the value of the step before): carried and stacked.
-- mit-sot (several steps back): a window of the last values is carried.
-- mit-mot (several read, several written, of a buffer that begins with values from outside; only gradients of scans
-  have them): where step t reads places t and t + 1 and writes t + 1, as the gradient of a sit-sot does, the value is
-  carried and what was in the buffer is a sequence; else the whole buffer is carried.
+- nit-sot (no step reads it): stacked.
+- sit-sot (read by the next step): carried and stacked.
+- mit-sot (several earlier steps are read): a window of the last values is carried.
+- mit-mot (several places of a buffer with initial values are read and written; only gradients of scans use it): if step
+  t reads places t and t + 1 and writes t + 1, as the gradient of a sit-sot does, the value is carried and the buffer's
+  initial values are a sequence. Otherwise the whole buffer is carried.
 
-A buffer that is only wanted from some step on comes out shorter, so it holds the last steps only.
+If only the last steps of a buffer are used, Aesara makes it shorter, and it holds only those steps.
 """
 
 from __future__ import annotations
@@ -29,81 +29,89 @@ from aesara.graph.fg import FunctionGraph
 from aesara.tensor.basic import Alloc
 from aesara.tensor.elemwise import DimShuffle
 
-from theano_rnn.engine.known_values import concrete
-from theano_rnn.engine.reversal import Reversed, made, reverse, sliced
+from theano_rnn.engine.known_values import concrete_int
+from theano_rnn.engine.reversal import Reversed, getitem, materialize, reverse
 from theano_rnn.engine.rewriting import QUERY
 from theano_rnn.settings.base import UserError
 
 
 class MitMot:
-    """How one mit-mot buffer goes through JAX's scan: `start` and `rows` before, `read` and `write` in a step."""
+    """How JAX's scan carries one mit-mot buffer."""
 
     def __init__(self, taps_in: Sequence[int], taps_out: Sequence[int]) -> None:
         self.offset = -min(*taps_in, *taps_out, 0)
         self.taps_in, self.taps_out = taps_in, taps_out
         self.is_carried = sorted(taps_in) == [0, 1] and list(taps_out) == [1] and not self.offset
 
-    def start(self, buffer: Any) -> Any:
+    def initial_carry(self, buffer: Any) -> Any:
+        """Returns the carried value before the first step."""
         return buffer[0] if self.is_carried else buffer
 
-    def rows(self, buffer: Any, num_steps: int) -> Any:
-        """What every step takes from the buffer as it began; nothing where the buffer is carried."""
+    def scanned_rows(self, buffer: Any, num_steps: int) -> Any:
+        """Returns the buffer's initial values, one for each step; () if the whole buffer is carried."""
         return buffer[1 : num_steps + 1] if self.is_carried else ()
 
     def read(self, carried: Any, row: Any, t: Any) -> list[Any]:
+        """Returns the values that step `t` reads."""
         if self.is_carried:
             return [carried if tap == 0 else row for tap in self.taps_in]
         return [carried[t + tap + self.offset] for tap in self.taps_in]
 
     def write(self, carried: Any, values: Sequence[Any], t: Any) -> tuple[Any, Any]:
-        """What is carried on, and what is stacked."""
+        """Returns the new carried value and the value to stack, after step `t`."""
         if self.is_carried:
             return values[0], values[0]
         for tap, value in zip(self.taps_out, values):
             carried = carried.at[t + tap + self.offset].set(value)
         return carried, ()
 
-    def result(self, buffer: Any, carried: Any, stacked: Any, num_steps: int) -> Any:
-        """The buffer after the last step."""
+    def final_buffer(self, buffer: Any, carried: Any, stacked: Any, num_steps: int) -> Any:
+        """Returns the buffer after the last step."""
         if not self.is_carried:
             return carried
         return jnp.concatenate([buffer[:1], stacked, buffer[num_steps + 1 :]])
 
 
-def lowered_scan(
+def lower_scan(
     node: Apply, graph: Any, scans: dict[str, Any], lower: Callable[[Any, dict[str, Any]], Callable[..., Any]]
 ) -> Callable[..., Any]:
-    """The function of arrays that computes a Scan.
+    """Returns a function of JAX arrays that computes a Scan node.
 
-    `lower` turns the graph of one step into a function; that graph, rewritten, is put into `scans` under a new name.
+    `lower` turns the graph of one step into a function. That inner graph, after rewriting, is stored in `scans` under a
+    unique name.
+
+    Raises
+    ------
+    UserError
+        The scan ends on a condition, which JAX's scan cannot do.
     """
     op, info = node.op, node.op.info
     if info.as_while:
         raise UserError(f"the XLA engine does not support scans that end on a condition ({op.name or op}): "
                         "use the C engine (engine c)")  # fmt: skip
-    inner_graph = rewritten_inner(op)
-    scans[free_name(op.name or "scan", scans)] = inner_graph
+    inner_graph = rewrite_inner_graph(op)
+    scans[unique_name(op.name or "scan", scans)] = inner_graph
     inner = lower(inner_graph, scans)
     mit_mots = [MitMot(*taps) for taps in zip(info.mit_mot_in_slices, info.mit_mot_out_slices)]
     is_read = [bool(inner_graph.clients[v]) for v in op.inner_seqs(inner_graph.inputs)]
     is_constant = [is_constant_in_time(v) for v in op.outer_seqs(node.inputs)]
     nit_sots = list(op.inner_nitsot_outs(inner_graph.outputs))
-    passed_on = [sequence_passed_on(v, inner_graph, info.n_seqs) for v in nit_sots]
+    passthrough = [find_passthrough(v, inner_graph, info.n_seqs) for v in nit_sots]
     is_used = [bool(graph.clients[v]) or v in graph.outputs for v in op.outer_nitsot_outs(node.outputs)]
-    first = [nit_sots.index(v) for v in nit_sots]  # the gradient of a scan may give the same result several times
-    stacked_once = sorted({i for i, u, p in zip(first, is_used, passed_on) if u and p is None})
+    first_place = [nit_sots.index(v) for v in nit_sots]  # a scan's gradient may repeat a result
+    stacked_once = sorted({i for i, u, p in zip(first_place, is_used, passthrough) if u and p is None})
 
     def scan(*outer: Any) -> list[Any]:
-        num_steps = concrete(outer[0], "the number of steps of a scan")
-        given = [sliced(s, (slice(num_steps),)) for s in op.outer_seqs(outer)]
-        sequences = [s if r else None for s, r in zip(given, is_read)]
+        num_steps = concrete_int(outer[0], "the number of steps of a scan")
+        outer_sequences = [getitem(s, (slice(num_steps),)) for s in op.outer_seqs(outer)]
+        sequences = [s if r else None for s, r in zip(outer_sequences, is_read)]
         directed = [isinstance(s, Reversed) for s, same in zip(sequences, is_constant) if s is not None and not same]
-        from_end = bool(directed) and all(directed)
-        ordered = reverse if from_end else made  # JAX's order of steps, and back
-        sequences = [s if s is None or same else made(ordered(s)) for s, same in zip(sequences, is_constant)]
-        outer = tuple(map(made, outer))
+        runs_backwards = bool(directed) and all(directed)
+        reorder = reverse if runs_backwards else materialize  # between Aesara's order of steps and JAX's
+        sequences = [s if s is None or same else materialize(reorder(s)) for s, same in zip(sequences, is_constant)]
+        outer = tuple(map(materialize, outer))
         buffers = op.outer_mitmot(outer)
-        fixed = op.outer_non_seqs(outer)
+        non_sequences = op.outer_non_seqs(outer)
         windows = [b[: -min(taps)] for b, taps in zip(op.outer_mitsot(outer), info.mit_sot_in_slices)]
         states = [b[0] for b in op.outer_sitsot(outer)]
         shared = list(op.outer_shared(outer))
@@ -113,7 +121,7 @@ def lowered_scan(
             rows, elements = x
             read = [v for m, c, row in zip(mit_mots, carried, rows) for v in m.read(c, row, t)]
             recent = [w[tap - min(taps)] for w, taps in zip(windows, info.mit_sot_in_slices) for tap in taps]
-            out = inner(*elements, *read, *recent, *states, *shared, *fixed)
+            out = inner(*elements, *read, *recent, *states, *shared, *non_sequences)
             flat = list(op.inner_mitmot_outs(out))
             written = []
             for m, c in zip(mit_mots, carried):
@@ -124,41 +132,41 @@ def lowered_scan(
             carry = (t + 1, [c for c, _ in written], windows, states, list(op.inner_shared_outs(out)))
             return carry, ([s for _, s in written], new, states, results)
 
-        rows = [m.rows(b, num_steps) for m, b in zip(mit_mots, buffers)]
-        rows = jax.tree.map(lambda row: made(ordered(row)), rows)
-        start = (np.int32(0), [m.start(b) for m, b in zip(mit_mots, buffers)], windows, states, shared)
+        rows = [m.scanned_rows(b, num_steps) for m, b in zip(mit_mots, buffers)]
+        rows = jax.tree.map(lambda row: materialize(reorder(row)), rows)
+        start = (np.int32(0), [m.initial_carry(b) for m, b in zip(mit_mots, buffers)], windows, states, shared)
         start = jax.tree.map(jnp.asarray, start)
         (_, carried, _, _, shared), (stacked, new, traces, results) = jax.lax.scan(
-            step, start, (rows, sequences), length=num_steps, reverse=from_end
+            step, start, (rows, sequences), length=num_steps, reverse=runs_backwards
         )
-        stacked, new, traces = jax.tree.map(lambda trace: made(ordered(trace)), (stacked, new, traces))
-        results = dict(zip(stacked_once, map(ordered, results)))
-        filled = [m.result(b, c, s, num_steps) for m, b, c, s in zip(mit_mots, buffers, carried, stacked)]
-        kept = [last(w, v, b.shape[0]) for w, v, b in zip(windows, new, op.outer_mitsot(outer))]
-        kept += [last(s[None], v, b.shape[0]) for s, v, b in zip(states, traces, op.outer_sitsot(outer))]
-        for used, order, i, size in zip(is_used, passed_on, first, op.outer_nitsot(outer)):
+        stacked, new, traces = jax.tree.map(lambda trace: materialize(reorder(trace)), (stacked, new, traces))
+        results = dict(zip(stacked_once, map(reorder, results)))
+        final = [m.final_buffer(b, c, s, num_steps) for m, b, c, s in zip(mit_mots, buffers, carried, stacked)]
+        kept_steps = [last_rows(w, v, b.shape[0]) for w, v, b in zip(windows, new, op.outer_mitsot(outer))]
+        kept_steps += [last_rows(s[None], v, b.shape[0]) for s, v, b in zip(states, traces, op.outer_sitsot(outer))]
+        for used, order, i, size in zip(is_used, passthrough, first_place, op.outer_nitsot(outer)):
             if not used:
-                kept.append(jnp.zeros(0))
+                kept_steps.append(jnp.zeros(0))
                 continue
-            trace = results[i] if order is None else transposed(given[order[0]], order[1])
-            kept.append(last(None, trace, concrete(size, "the length of an output")))
-        return [*filled, *kept, *shared]
+            trace = results[i] if order is None else transpose(outer_sequences[order[0]], order[1])
+            kept_steps.append(last_rows(None, trace, concrete_int(size, "the length of an output")))
+        return [*final, *kept_steps, *shared]
 
     return scan
 
 
-def free_name(name: str, taken: Collection[str]) -> str:
-    """`name`, or with the first number that makes it new.
+def unique_name(name: str, taken: Collection[str]) -> str:
+    """Returns `name`, with a number appended if it is taken.
 
-    >>> [free_name("unroll", taken) for taken in ([], ["unroll"], ["unroll", "unroll 2"])]
+    >>> [unique_name("unroll", taken) for taken in ([], ["unroll"], ["unroll", "unroll 2"])]
     ['unroll', 'unroll 2', 'unroll 3']
     """
     numbered = (f"{name} {number}" for number in itertools.count(2))
     return next(new for new in itertools.chain([name], numbered) if new not in taken)
 
 
-def sequence_passed_on(output: Any, inner: FunctionGraph, num_sequences: int) -> tuple[int, tuple[int, ...]] | None:
-    """Which sequence an output only hands on with its axes in another order, and that order; None for others."""
+def find_passthrough(output: Any, inner: FunctionGraph, num_sequences: int) -> tuple[int, tuple[int, ...]] | None:
+    """Returns a sequence's index and an axis order if an output is that sequence with permuted axes, else None."""
     order = tuple(range(output.ndim))
     if output.owner is not None and isinstance(output.owner.op, DimShuffle):
         order, output = output.owner.op.new_order, output.owner.inputs[0]
@@ -168,29 +176,29 @@ def sequence_passed_on(output: Any, inner: FunctionGraph, num_sequences: int) ->
     return sequences.index(output), (0, *(axis + 1 for axis in order))
 
 
-def transposed(value: Any, order: tuple[int, ...]) -> Any:
-    """`value` with its axes in another order, the first one where it was."""
+def transpose(value: Any, order: tuple[int, ...]) -> Any:
+    """Returns `value` with its axes permuted; the first axis, which may be `Reversed`, stays first."""
     return Reversed(jnp.transpose(value.array, order)) if isinstance(value, Reversed) else jnp.transpose(value, order)
 
 
 def is_constant_in_time(sequence: Any) -> bool:
-    """Whether every step sees the same of a sequence, which then has no direction."""
+    """Returns whether a sequence has the same value at every step, so that its direction does not matter."""
     if sequence.owner is None or not isinstance(sequence.owner.op, Alloc):
         return False
     value = sequence.owner.inputs[0]
     return bool(value.ndim < sequence.ndim or value.type.shape[0] == 1)
 
 
-def last(before: Any, trace: Any, size: int) -> Any:
-    """The last `size` rows of what was there before the first step and of all steps."""
+def last_rows(before: Any, trace: Any, size: int) -> Any:
+    """Returns the last `size` rows of the initial values `before`, followed by the rows of all steps."""
     rows = trace.shape[0]
     if size <= rows or before is None:
-        return sliced(trace, (slice(rows - size, None),))
+        return getitem(trace, (slice(rows - size, None),))
     return jnp.concatenate([before, trace])[-size:]
 
 
-def rewritten_inner(op: Any) -> FunctionGraph:
-    """The graph of one step after the engine's rewrites."""
+def rewrite_inner_graph(op: Any) -> FunctionGraph:
+    """Returns the graph of one step after the engine's rewrites."""
     graph = FunctionGraph(copy.copy(op.inner_inputs), copy.copy(op.inner_outputs), clone=True)
     Mode("py", QUERY).optimizer.rewrite(graph)
     return graph

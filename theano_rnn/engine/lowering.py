@@ -1,8 +1,9 @@
-"""Lowering: an Aesara graph becomes a function of JAX arrays.
+"""Lowering: turn an Aesara graph into a function of JAX arrays.
 
-JAX traces the function with arrays whose shapes are known. So whatever depends on shapes alone, such as lengths, slices
-and ranges, is computed by NumPy while tracing, by the operation's own Python implementation; everything else by the
-operation's conversion: its own method ``as_jax(node)``, `lowered_scan`, or the entry of `conversions` for its class.
+JAX traces the function with arrays whose shapes are known. Whatever depends on shapes alone, such as lengths, slices
+and ranges, is computed by NumPy while tracing, with the operation's own Python implementation. Everything else is
+computed by the operation's conversion to JAX: its method ``as_jax(node)``, `lower_scan`, or the entry for its class in
+`conversions`.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from aesara.tensor.shape import Shape, Shape_i
 
 from theano_rnn.engine.conversions import Function, convert
 from theano_rnn.engine.known_values import is_concrete
-from theano_rnn.engine.lowered_scan import lowered_scan
-from theano_rnn.engine.reversal import made
+from theano_rnn.engine.lowered_scan import lower_scan
+from theano_rnn.engine.reversal import materialize
 
-UNDERSTAND_REVERSED = (DimShuffle, Elemwise, Scan, Shape, Shape_i, subtensor.Subtensor)
-
-
-BIG = 64  # numbers; arrays that depend on shapes alone and are larger are made by XLA, not kept as constants
+REVERSED_AWARE = (DimShuffle, Elemwise, Scan, Shape, Shape_i, subtensor.Subtensor)
+MAX_CONSTANT_SIZE = 64  # elements; XLA computes larger arrays that depend on shapes alone
 
 
-def lowered(graph: Any, scans: dict[str, Any] | None = None) -> Function:
-    """A function of the graph's inputs that returns a list of its outputs; `scans` receives inner graphs by name.
+def lower_graph(graph: Any, scans: dict[str, Any] | None = None) -> Function:
+    """Returns a function that takes the graph's inputs and returns a list of its outputs.
+
+    The inner graphs of scans are stored in `scans`, by name.
 
     Raises
     ------
@@ -39,7 +40,7 @@ def lowered(graph: Any, scans: dict[str, Any] | None = None) -> Function:
         An operation has no conversion.
     """
     scans = {} if scans is None else scans
-    steps = [(node, converted(node, graph, scans)) for node in graph.toposort()]
+    steps = [(node, lower_node(node, graph, scans)) for node in graph.toposort()]
     constants = {v: v.data for node in graph.apply_nodes for v in node.inputs if isinstance(v, Constant)}
     constants |= {v: v.data for v in graph.outputs if isinstance(v, Constant)}
 
@@ -47,28 +48,28 @@ def lowered(graph: Any, scans: dict[str, Any] | None = None) -> Function:
         values = constants | dict(zip(graph.inputs, arguments))
         for node, compute in steps:
             arrays = [values[variable] for variable in node.inputs]
-            if not isinstance(node.op, UNDERSTAND_REVERSED):
-                arrays = list(map(made, arrays))
-            results = concretely(node, arrays) if is_shape_arithmetic(node, arrays) else compute(*arrays)
+            if not isinstance(node.op, REVERSED_AWARE):
+                arrays = list(map(materialize, arrays))
+            results = compute_in_python(node, arrays) if is_shape_arithmetic(node, arrays) else compute(*arrays)
             if len(node.outputs) == 1 and not isinstance(results, (list, tuple)):
                 results = [results]
             values.update(zip(node.outputs, results))
-        return [jnp.asarray(made(values[variable])) for variable in graph.outputs]
+        return [jnp.asarray(materialize(values[variable])) for variable in graph.outputs]
 
     return function
 
 
 def is_shape_arithmetic(node: Apply, arrays: Sequence[Any]) -> bool:
-    """Whether a node can be computed at once, and is worth it."""
+    """Returns whether a node's results are computed while tracing: all its inputs are concrete and small."""
     if hasattr(node.op, "as_jax") or isinstance(node.op, (Scan, IfElse, basic.Alloc, basic.AllocEmpty)):
         return False
     if not all(map(is_concrete, arrays)):
         return False
-    return all(np.size(array) <= BIG for array in arrays if array is not None)
+    return all(np.size(array) <= MAX_CONSTANT_SIZE for array in arrays if array is not None)
 
 
-def concretely(node: Apply, arrays: Sequence[Any]) -> list[Any]:
-    """A node's results by its own Python implementation."""
+def compute_in_python(node: Apply, arrays: Sequence[Any]) -> list[Any]:
+    """Returns a node's results, computed by its own Python implementation."""
     if isinstance(node.op, Elemwise):
         node.op.prepare_node(node, None, None, "py")
     values = [v.type.filter(np.asarray(a), allow_downcast=True) if hasattr(v.type, "ndim") and v.type.ndim else
@@ -80,11 +81,11 @@ def concretely(node: Apply, arrays: Sequence[Any]) -> list[Any]:
     return [cell[0] for cell in storage]
 
 
-def converted(node: Apply, graph: Any, scans: dict[str, Any]) -> Function:
-    """The function of arrays that computes `node`."""
+def lower_node(node: Apply, graph: Any, scans: dict[str, Any]) -> Function:
+    """Returns the function of JAX arrays that computes `node`."""
     if hasattr(node.op, "as_jax"):
         own: Function = node.op.as_jax(node)
         return own
     if isinstance(node.op, Scan):
-        return lowered_scan(node, graph, scans, lowered)
+        return lower_scan(node, graph, scans, lower_graph)
     return convert(node.op, node)

@@ -1,7 +1,7 @@
-"""The names of NumPy 1 that Aesara 2.9.4 still uses, for NumPy 2: nothing else of the package speaks of them.
+"""NumPy 1 names that Aesara 2.9.4 still uses, added to NumPy 2.
 
-Aesara's C code does not compile against NumPy 2, but its graphs, rewrites and Python implementations work once a few
-names are there. `prepare` waits for the first import of aesara, since importing numpy fixes its threads.
+Aesara's C code does not compile against NumPy 2, but its graphs, rewrites and Python implementations work with a few
+names added. `prepare` delays that until aesara is imported, because importing numpy fixes its number of threads.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def is_numpy_2() -> bool:
-    """Whether the installed NumPy, which is not imported, is of version 2 or newer."""
+    """Returns whether the installed NumPy is version 2 or newer, without importing it."""
     try:
         return int(importlib.metadata.version("numpy").split(".")[0]) >= 2
     except (importlib.metadata.PackageNotFoundError, ValueError):
@@ -22,7 +22,7 @@ def is_numpy_2() -> bool:
 
 
 class Cast(dict[Any, Callable[[Any], Any]]):
-    """NumPy 1's ``cast``: a function for every dtype."""
+    """NumPy 1's ``cast``: a conversion function for each dtype."""
 
     def __missing__(self, dtype: Any) -> Callable[[Any], Any]:
         import numpy as np
@@ -30,8 +30,8 @@ class Cast(dict[Any, Callable[[Any], Any]]):
         return lambda x: np.asarray(x).astype(dtype)
 
 
-def supply_names() -> None:
-    """Give NumPy 2 what Aesara asks it for; names that it has stay as they are."""
+def add_removed_names() -> None:
+    """Add the names that Aesara needs to NumPy 2; names that exist stay as they are."""
     import numpy as np
 
     names: dict[str, Any] = {
@@ -47,16 +47,16 @@ def supply_names() -> None:
             setattr(np, name, value)
 
 
-class BeforeAesara(importlib.abc.MetaPathFinder):
-    """Finds no module; supplies the names when somebody looks for aesara."""
+class AesaraImportHook(importlib.abc.MetaPathFinder):
+    """An import hook that adds the names just before aesara is imported. It finds no modules itself."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
         if fullname == "aesara":
             sys.meta_path.remove(self)
-            supply_names()
+            add_removed_names()
 
 
 def prepare() -> None:
-    """Have the names supplied when aesara is first imported, where NumPy is new."""
-    if "aesara" not in sys.modules and not any(isinstance(finder, BeforeAesara) for finder in sys.meta_path):
-        sys.meta_path.insert(0, BeforeAesara())
+    """Install the import hook, unless aesara is already imported."""
+    if "aesara" not in sys.modules and not any(isinstance(finder, AesaraImportHook) for finder in sys.meta_path):
+        sys.meta_path.insert(0, AesaraImportHook())

@@ -1,8 +1,8 @@
-"""Lengths that Aesara knows while it builds a graph, found without rewriting the graph.
+"""Find the lengths that are known while a graph is built, without rewriting the graph.
 
-For the type of each new array of zeros, ``aesara.tensor.basic.infer_static_shape`` copies and rewrites everything that
-its shape was computed from, the layers below it included: of a deep network's ``T.grad`` and compilation that was most
-of the time. Here a length is known where it can be read off its variable; which others are known changes no result.
+For the type of each new array of zeros, Aesara's ``infer_static_shape`` copies and rewrites everything that its shape
+is computed from, including all layers below. This took most of the time of a deep network's ``T.grad`` and compilation.
+Here, a length is known only if it can be read from its variable. How many lengths are known does not affect results.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from aesara.tensor.type import integer_dtypes
 
 
 def static_shape(shape: Sequence[Any]) -> tuple[list[Any], tuple[int | None, ...]]:
-    """As Aesara's ``infer_static_shape``: each length as a scalar variable, and as a number where it is known.
+    """Returns each length as a scalar variable and as an int or None, like Aesara's ``infer_static_shape``.
 
     Raises
     ------
     TypeError
-        A length is not of whole numbers.
+        A length is not an integer.
 
     >>> static_shape([2, basic.as_tensor_variable(3)])[1]
     (2, 3)
@@ -36,14 +36,14 @@ def static_shape(shape: Sequence[Any]) -> tuple[list[Any], tuple[int | None, ...
     for length in lengths:
         if length.type.dtype not in integer_dtypes:
             raise TypeError(f"Shapes must be scalar integers; got {length}")
-    return lengths, tuple(map(known, lengths))
+    return lengths, tuple(map(constant_value, lengths))
 
 
-def known(length: Any, depth: int = 10) -> int | None:
-    """The number that a variable stands for in every run, where it and what it is computed from tell.
+def constant_value(length: Any, depth: int = 10) -> int | None:
+    """Returns the int that a variable always has; None if its definition does not tell.
 
-    Aesara's own ``get_scalar_constant_value`` takes for 0 each length of a first state that is given to scan (the shape
-    of an ``Unbroadcast``), and scan then makes an array of no rows.
+    Aesara's own ``get_scalar_constant_value`` is wrong for an initial state given to scan (the shape of an
+    ``Unbroadcast``): it returns 0 for each length, and scan then creates an array without rows.
     """
     if isinstance(length, Constant):
         return int(length.data)
@@ -53,36 +53,39 @@ def known(length: Any, depth: int = 10) -> int | None:
     if isinstance(op, Shape_i):
         return static_length(inputs[0], op.i)
     if isinstance(op, Subtensor) and len(inputs) == 2:
-        index = known(inputs[1], depth - 1)
-        return None if index is None else element(inputs[0], index, depth)
+        index = constant_value(inputs[1], depth - 1)
+        return None if index is None else vector_element(inputs[0], index, depth)
     if isinstance(op, ScalarFromTensor | TensorFromScalar):
-        return known(inputs[0], depth - 1)
+        return constant_value(inputs[0], depth - 1)
     if isinstance(op, Elemwise) and isinstance(op.scalar_op, Add | Sub | Mul | Cast):
-        numbers = [known(number, depth - 1) for number in inputs]
+        numbers = [constant_value(number, depth - 1) for number in inputs]
         return None if None in numbers else int(op.scalar_op.impl(*numbers))
     return None
 
 
-def element(vector: Any, index: int, depth: int) -> int | None:
-    """The number at a place of a vector of lengths."""
+def vector_element(vector: Any, index: int, depth: int) -> int | None:
+    """Returns the int at `index` of a vector of lengths, or None if it is unknown."""
     if isinstance(vector, Constant):
         return int(vector.data[index])
     if vector.owner is not None and isinstance(vector.owner.op, Shape):
         return static_length(vector.owner.inputs[0], index)
     if vector.owner is not None and isinstance(vector.owner.op, MakeVector):
-        return known(vector.owner.inputs[index], depth - 1)
+        return constant_value(vector.owner.inputs[index], depth - 1)
     return None
 
 
 def static_length(array: Any, axis: int) -> int | None:
-    """The length of an axis that an array's type or value tells."""
+    """Returns the length of an axis if the array's type or value determines it, else None."""
     length: int | None = (array.data if isinstance(array, Constant) else array.type).shape[axis]
     return length
 
 
 @contextlib.contextmanager
 def cheap_static_shapes() -> Iterator[None]:
-    """Where Aesara finds lengths by `static_shape`; also a decorator of what builds or compiles a graph."""
+    """Make Aesara find lengths by `static_shape` within this context.
+
+    Also a decorator for functions that build or compile a graph.
+    """
     before = basic.infer_static_shape
     basic.infer_static_shape = static_shape
     try:

@@ -1,12 +1,12 @@
-"""The XLA engine: the same Aesara graph, scan and its gradient included, compiled by JAX's compiler.
+"""The XLA engine: compile an Aesara graph, with its scans and their gradients, with JAX's compiler.
 
-No C++ compiler is needed and a GPU is used where JAX sees one. What happens, in order: Aesara rewrites the graph
-(without the rewrites that only C can run); `lowering` turns it into a function of JAX arrays, which JAX traces once for
-every shape of the inputs, so that all arithmetic on shapes is done by then; XLA compiles the trace.
+It needs no C++ compiler and runs on a GPU if JAX sees one. First, Aesara rewrites the graph, without the rewrites that
+only C can run. Then `lowering` turns it into a function of JAX arrays. JAX traces that function once for each shape of
+the inputs, so all arithmetic on shapes is done during tracing. Finally, XLA compiles the trace.
 
-Shared variables with updates stay on the device: a call hands their arrays over (donates them) and keeps the new ones,
-and nothing goes through NumPy. Aesara's global JAX linker and its conversions are neither used nor changed, and JAX's
-64-bit mode is on for our own calls only.
+Shared variables with updates stay on the device: a call donates their old arrays and keeps the new ones, without a copy
+through NumPy. The engine neither uses nor changes Aesara's global JAX linker and its conversions. It enables JAX's
+64-bit mode only during its own calls.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from aesara.link.basic import Container, LocalLinker
 from aesara.link.utils import map_storage
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from theano_rnn.engine.devices import devices, is_ours
-from theano_rnn.engine.lowering import lowered
-from theano_rnn.engine.parallel import AXIS, batch_axis, divided
+from theano_rnn.engine.devices import find_devices, is_local
+from theano_rnn.engine.lowering import lower_graph
+from theano_rnn.engine.parallel import MESH_AXIS, batch_axis, data_parallel
 from theano_rnn.engine.rewriting import QUERY
 from theano_rnn.settings.base import UserError
 
-MANY_SHAPES = 12  # of a function's first argument, its batch, after which something is wrong
+MAX_SHAPES = 12  # of a function's first argument, its batch; more are likely a mistake
 
 
 def x64() -> Any:
-    """A context in which JAX keeps 64-bit numbers, as Aesara's types say."""
+    """Returns a context in which JAX keeps 64-bit dtypes, as Aesara's types require."""
     enable = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64  # the latter before JAX 0.8
     return enable(True)
 
 
 class DeviceContainer(Container):  # type: ignore[misc]
-    """What holds a shared variable's value: reading gives a NumPy array, wherever the value is.
+    """A shared variable's container, whose value reads as a NumPy array wherever it is stored.
 
-    Aesara would copy a device array by JAX, which outside of our calls makes 64-bit numbers 32-bit ones.
+    Aesara would copy a device array with JAX, which converts 64-bit dtypes to 32 bits outside of this engine's calls.
     """
 
     def __get__(self) -> Any:
@@ -54,41 +54,41 @@ class DeviceContainer(Container):  # type: ignore[misc]
     data = value = property(__get__, Container.__set__)
 
 
-class Place:
-    """Where a function runs: on one device, or on several, each with a part of the batch.
+class Placement:
+    """The devices on which a function runs: one, or several that each compute a part of the batch.
 
-    `inputs` and `outputs` are the batch axes of the function's arguments and results; what comes after these, shared
-    variables and their updates, is the same on all devices.
+    `inputs` and `outputs` are the batch axes of the function's arguments and results. The shared variables and updates
+    that follow them are the same on all devices.
     """
 
     def __init__(self, devices: list[Any], inputs: Sequence[int | None], outputs: Sequence[int | None]) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.num_devices = len(devices)
-        self.device = next(d for d in devices if is_ours(d))
-        self.mesh = None if self.num_devices == 1 else Mesh(np.array(devices), (AXIS,))
-        self.for_parameters = self.device if self.mesh is None else NamedSharding(self.mesh, PartitionSpec())
+        self.device = next(d for d in devices if is_local(d))
+        self.mesh = None if self.num_devices == 1 else Mesh(np.array(devices), (MESH_AXIS,))
+        self.parameter_sharding = self.device if self.mesh is None else NamedSharding(self.mesh, PartitionSpec())
 
-    def run(self, compute: Callable[..., Any], num_inputs: int, num_outputs: int) -> Callable[..., Any]:
-        """`compute`, as all devices run it together."""
+    def distribute(self, compute: Callable[..., Any], num_inputs: int, num_outputs: int) -> Callable[..., Any]:
+        """Returns `compute` as a function that runs on all devices."""
         if self.mesh is None:
             return compute
         inputs = self.inputs + [None] * (num_inputs - len(self.inputs))
         outputs = self.outputs + [None] * (num_outputs - len(self.outputs))
-        function: Callable[..., Any] = divided(compute, self.mesh, inputs, outputs)
+        function: Callable[..., Any] = data_parallel(compute, self.mesh, inputs, outputs)
         return function
 
-    def for_arguments(self) -> dict[str, Any]:
-        """Options of ``jax.jit``: one device is named, else XLA compiles twice, for NumPy's arrays and for its own."""
+    def jit_options(self) -> dict[str, Any]:
+        """Returns options for ``jax.jit``: without a device, XLA would compile twice, for NumPy's and JAX's arrays."""
         return {} if self.mesh is not None else {"in_shardings": SingleDeviceSharding(self.device)}
 
-    def at_hand(self, value: Any) -> Any:
-        """The value where this function runs: of an array that other processes hold too, one device's copy."""
+    def to_local(self, value: Any) -> Any:
+        """Returns this process's copy of an array that other processes hold too; other values as they are."""
         if self.mesh is None and isinstance(value, jax.Array) and not value.is_fully_addressable:
             return value.addressable_data(0)
         return value
 
-    def check(self, arguments: Sequence[Any]) -> None:
-        """Raise `UserError` where the columns of a batch cannot be divided evenly."""
+    def check_batch_size(self, arguments: Sequence[Any]) -> None:
+        """Raise `UserError` if the batch cannot be divided evenly among the devices."""
         for axis, argument in zip(self.inputs, arguments):
             if axis is not None and argument.shape[axis] % self.num_devices:
                 raise UserError(f"the batch size must be a multiple of {self.num_devices}, the number of devices, "
@@ -96,15 +96,15 @@ class Place:
 
 
 class XLALinker(LocalLinker):  # type: ignore[misc]
-    """Aesara's interface to `lowering` and JAX."""
+    """Connects Aesara's linker interface to `lowering` and JAX."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, placement: Placement) -> None:
         super().__init__(allow_gc=False)
         self.fgraph: Any = None
-        self.place = place
+        self.placement = placement
 
     def clone(self, allow_gc: bool | None = None) -> XLALinker:
-        return XLALinker(self.place)
+        return XLALinker(self.placement)
 
     def accept(self, fgraph: Any, no_recycling: Any = None, profile: Any = None) -> XLALinker:
         if self.fgraph is not None:
@@ -115,7 +115,7 @@ class XLALinker(LocalLinker):  # type: ignore[misc]
     def make_all(self, input_storage: Any = None, output_storage: Any = None, storage_map: Any = None) -> Any:
         graph = self.fgraph
         inputs, outputs, _ = map_storage(graph, graph.toposort(), input_storage, output_storage, storage_map)
-        run = Runner(graph, inputs, outputs, self.place)
+        run = Runner(graph, inputs, outputs, self.placement)
         containers = [
             [Container(variable, cell, readonly=readonly) for variable, cell in zip(variables, cells)]
             for variables, cells, readonly in ((graph.inputs, inputs, False), (graph.outputs, outputs, True))
@@ -124,40 +124,41 @@ class XLALinker(LocalLinker):  # type: ignore[misc]
 
 
 class Runner:
-    """What an Aesara function calls: reads its input cells, computes, fills its output cells and updates.
+    """The function that Aesara calls: reads the input cells, computes, and stores the outputs and the updated values.
 
-    An update's new value goes into the input's cell as the device array it is; the old array is donated. Inputs that
-    are no updates and no arguments, as parameters of an evaluation, are moved to the device once, too.
+    An updated value is stored as a device array; its old array is donated. Shared variables without an update, such as
+    the parameters during evaluation, are moved to the device once.
     """
 
     need_update_inputs = False  # else Aesara turns every new value into a NumPy array
     allow_gc = False
 
-    def __init__(self, graph: Any, inputs: Any, outputs: Any, place: Place) -> None:
-        self.inputs, self.outputs, self.place = inputs, outputs, place
+    def __init__(self, graph: Any, inputs: Any, outputs: Any, placement: Placement) -> None:
+        self.inputs, self.outputs, self.placement = inputs, outputs, placement
         self.updates = list((getattr(graph, "update_mapping", None) or {}).items())
         self.scans: dict[str, Any] = {}
         self.shapes: set[Any] = set()
-        compute = place.run(lowered(graph, self.scans), len(graph.inputs), len(graph.outputs))
+        compute = placement.distribute(lower_graph(graph, self.scans), len(graph.inputs), len(graph.outputs))
 
         def traced(*arguments: Any) -> list[Any]:
-            self.count_shape(arguments)
+            self.warn_of_many_shapes(arguments)
             results: list[Any] = compute(*arguments)
             return results
 
         self.function = jax.jit(
-            traced, donate_argnums=tuple(sorted(target for _, target in self.updates)), **place.for_arguments()
+            traced, donate_argnums=tuple(sorted(target for _, target in self.updates)), **placement.jit_options()
         )
         self.shared = [cell for variable, cell in zip(graph.inputs, inputs) if isinstance(variable, SharedVariable)]
 
-    def count_shape(self, arguments: Sequence[Any]) -> None:
-        """Warn where batches are of many shapes: JAX runs Python code only while it traces, once for each.
+    def warn_of_many_shapes(self, arguments: Sequence[Any]) -> None:
+        """Warn if the batches have many shapes. JAX runs this only while it traces, once for each new shape.
 
-        What else varies, as the slots of an adaptive head, is of a few sizes for each.
+        Only the first argument counts. Others, such as the slots of an adaptive softmax, have few sizes for each batch
+        shape.
         """
         known = len(self.shapes)
         self.shapes.update(argument.shape for argument in arguments[:1])
-        if known < len(self.shapes) == MANY_SHAPES + 1:
+        if known < len(self.shapes) == MAX_SHAPES + 1:
             warnings.warn(
                 f"XLA has compiled one function for {len(self.shapes)} shapes of its inputs, each taking a second or "
                 "more: use fewer lengths and batch sizes",
@@ -165,11 +166,11 @@ class Runner:
             )
 
     def __call__(self) -> list[Any]:
-        with x64(), jax.default_device(self.place.device):
+        with x64(), jax.default_device(self.placement.device):
             for cell in self.shared:
                 if not isinstance(cell[0], jax.Array):
-                    cell[0] = jax.device_put(np.array(cell[0]), self.place.for_parameters)
-            results = self.function(*[self.place.at_hand(cell[0]) for cell in self.inputs])
+                    cell[0] = jax.device_put(np.array(cell[0]), self.placement.parameter_sharding)
+            results = self.function(*[self.placement.to_local(cell[0]) for cell in self.inputs])
         for cell, value in zip(self.outputs, results):
             cell[0] = value
         for place, target in self.updates:  # last: an output that is a shared variable has that variable's cell
@@ -178,13 +179,14 @@ class Runner:
 
 
 class XLAFunction:
-    """A compiled function: arguments are checked as Aesara does, device arrays of the right kind go in as they are.
+    """A compiled function that checks its arguments as Aesara does and accepts device arrays without a copy.
 
-    Results are device arrays; 64-bit ones become NumPy arrays, since JAX outside of our calls may know no such thing.
+    Results are device arrays, except 64-bit ones, which become NumPy arrays: JAX may not support 64 bits outside of
+    this engine's calls.
     """
 
-    def __init__(self, function: Any, place: Place) -> None:
-        self.function, self.place = function, place
+    def __init__(self, function: Any, placement: Placement) -> None:
+        self.function, self.placement = function, placement
         function.trust_input = True
         self.types = [container.type for container in function.input_storage if container.required]
         self.maker, self.vm, self.name = function.maker, function.vm, function.name
@@ -192,13 +194,14 @@ class XLAFunction:
     def __call__(self, *arguments: Any) -> list[Any]:
         if len(arguments) != len(self.types):
             raise TypeError(f"{self.name} takes {len(self.types)} arguments, got {len(arguments)}")
-        checked = list(map(self.checked, self.types, arguments))
-        self.place.check(checked)
+        checked = list(map(self.check_argument, self.types, arguments))
+        self.placement.check_batch_size(checked)
         results = self.function(*checked)
         return [np.asarray(result) if result.dtype.itemsize == 8 else result for result in results]
 
     @staticmethod
-    def checked(kind: Any, value: Any) -> Any:
+    def check_argument(kind: Any, value: Any) -> Any:
+        """Returns an argument as an array of the expected dtype; raises `TypeError` if it cannot be one."""
         if isinstance(value, jax.Array):
             if value.dtype != kind.dtype or value.ndim != kind.ndim:
                 raise TypeError(f"expected {kind}, got {value.dtype} with {value.ndim} dimensions")
@@ -215,19 +218,22 @@ def compile_function(
     device: str = "auto",
     num_devices: int | None = 1,
 ) -> Callable[..., Any]:
-    """Lower an Aesara graph to XLA; XLA itself compiles at the first call with each shape.
+    """Compile an Aesara graph to a function of JAX arrays. XLA compiles at the first call with each shape.
 
     Raises
     ------
     UserError
-        JAX sees no such devices, or the graph holds an operation that has no conversion.
+        JAX does not see these devices, or an operation has no conversion.
     """
-    found = devices(device, num_devices) if num_devices != 1 else [d for d in devices(device, None) if is_ours(d)][:1]
-    place = Place(found, list(map(batch_axis, inputs)), list(map(batch_axis, outputs)))
-    mode = Mode(XLALinker(place), QUERY)
+    if num_devices == 1:
+        chosen = [d for d in find_devices(device, None) if is_local(d)][:1]
+    else:
+        chosen = find_devices(device, num_devices)
+    placement = Placement(chosen, list(map(batch_axis, inputs)), list(map(batch_axis, outputs)))
+    mode = Mode(XLALinker(placement), QUERY)
     for variable in graph_inputs([*outputs, *(new for pair in updates for new in pair)]):
         if isinstance(variable, SharedVariable):
             variable.container.__class__ = DeviceContainer
     with aesara.config.change_flags(cxx=""):  # else constants are folded by g++
         function = aesara.function(list(inputs), list(outputs), updates=list(updates), mode=mode, name=name)
-    return XLAFunction(function, place)
+    return XLAFunction(function, placement)

@@ -1,1 +1,1 @@
-"""Exchange: models from and for other software."""
+"""Model exchange: export to and import from PyTorch, and export to ONNX."""

@@ -1,8 +1,8 @@
-"""The parameters of a language model as the ``state_dict`` of a PyTorch model, and back.
+"""Converts the parameters of a language model to the ``state_dict`` of a PyTorch model, and back.
 
 The names are those of ``RNNModel`` in PyTorch's example word_language_model: ``nn.Embedding``, then ``nn.RNN``,
 ``nn.GRU`` or ``nn.LSTM``, then ``nn.Linear``. ``RNNModel(kind, rows, embedding_size, hidden_size, num_layers)`` loads
-them with ``strict=True``, where rows = vocab_size + 2:
+them with ``strict=True``. Here rows = vocab_size + 2:
 
     encoder.weight           (rows, embedding_size)                   embedding
     rnn.weight_ih_l{i}       (gates * hidden_size, inputs)            layer{i}.W_xh^T
@@ -12,11 +12,12 @@ them with ``strict=True``, where rows = vocab_size + 2:
     decoder.weight           (rows, hidden_size)                      W_hy^T; tied, the embedding
     decoder.bias             (rows,)                                  b_y
 
-PyTorch's LSTM has the gates in the order i, f, g, o; its GRU has ours. The last two rows are ``<pad>`` and ``<s>``,
-which are read but never predicted: their ``decoder.bias`` is `NEVER`, so that their probability is 0.
+PyTorch's LSTM has the gates in the order i, f, g, o; its GRU has the same order as ours. The last two rows are
+``<pad>`` and ``<s>``, which are read but never predicted: their ``decoder.bias`` is `NEVER`, so that their probability
+is 0.
 
 >>> b_h = np.array(["i", "f", "o", "g"])  # of an LSTM with one unit
->>> b_h[order("lstm", 1)].tolist()
+>>> b_h[gate_order("lstm", 1)].tolist()
 ['i', 'f', 'g', 'o']
 """
 
@@ -34,38 +35,37 @@ from theano_rnn.settings.base import UserError
 from theano_rnn.settings.network import ModelConfig
 from theano_rnn.text.vocabulary import Vocabulary
 
-INPUT_ONLY = 2  # rows of tokens that are read and never predicted
-NEVER = -1e9  # a bias: e^NEVER is 0, and its square is still a float32
-OURS = {"tanh": ("h",), "relu": ("h",), "gru": GRUCell.GATES, "lstm": LSTMCell.GATES}  # gates, in the order of columns
-THEIRS = {**OURS, "lstm": ("i", "f", "g", "o")}
+INPUT_ONLY = 2  # number of tokens that are read but never predicted
+NEVER = -1e9  # bias of a token that is never predicted: e^NEVER is 0, and NEVER^2 is still a finite float32
+OUR_GATES = {"tanh": ("h",), "relu": ("h",), "gru": GRUCell.GATES, "lstm": LSTMCell.GATES}  # in column order
+PYTORCH_GATES = {**OUR_GATES, "lstm": ("i", "f", "g", "o")}
 ENCODER, DECODER, BIAS = "encoder.weight", "decoder.weight", "decoder.bias"
 
 
 def check_exchangeable(config: ModelConfig) -> None:
-    """Raise `UserError` where PyTorch's modules cannot say what the model computes, naming the part that they lack."""
-    lacking = {
-        "the fill-in model (--task fill)": config.task != "next",
-        f"the cell {config.cell}": config.cell not in OURS,
-        "the adaptive soft-max (train with --head softmax)": config.head == "adaptive",
+    """Raises `UserError` if PyTorch's modules cannot express the model; the message names the missing part."""
+    unsupported = {
+        f"the cell {config.cell}": config.cell not in OUR_GATES,
+        "the adaptive softmax (train with --head softmax)": config.head == "adaptive",
         "residual connections (train without --residual)": config.residual and config.num_layers > 1,
         "the projection between tied weights of two sizes (train with --no-tie-weights, or with --embedding-size equal "
         "to --hidden-size)": config.tie_weights and config.embedding_size != config.hidden_size,
     }
-    for part, is_there in lacking.items():
-        if is_there:
+    for part, is_used in unsupported.items():
+        if is_used:
             raise UserError(f"{part} has no counterpart in PyTorch's nn.RNN, nn.GRU, nn.LSTM and nn.Linear")
 
 
-def order(cell: str, hidden_size: int) -> Any:
-    """Where each of PyTorch's rows stands in our columns: int64 (gates * hidden_size,)."""
-    places = np.arange(len(OURS[cell]) * hidden_size).reshape(-1, hidden_size)
-    return places[[OURS[cell].index(gate) for gate in THEIRS[cell]]].ravel()
+def gate_order(cell: str, hidden_size: int) -> Any:
+    """Returns the index of our column for each of PyTorch's rows, int64 (gates * hidden_size,)."""
+    indices = np.arange(len(OUR_GATES[cell]) * hidden_size).reshape(-1, hidden_size)
+    return indices[[OUR_GATES[cell].index(gate) for gate in PYTORCH_GATES[cell]]].ravel()
 
 
-def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Of PyTorch's tensors, by name."""
+def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of PyTorch's tensors by name."""
     rows, units = config.vocab_size + INPUT_ONLY, config.hidden_size
-    gates = len(OURS[config.cell]) * units
+    gates = len(OUR_GATES[config.cell]) * units
     found: dict[str, tuple[int, ...]] = {ENCODER: (rows, config.embedding_size)}
     for i in range(config.num_layers):
         found[f"rnn.weight_ih_l{i}"] = (gates, units if i else config.embedding_size)
@@ -75,9 +75,9 @@ def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def to_pytorch(params: Mapping[str, Any], config: ModelConfig) -> Arrays:
-    """PyTorch's tensors, by name, as arrays of the config's dtype."""
+    """Convert our parameters. Returns PyTorch's tensors by name, as arrays of the config's dtype."""
     check_exchangeable(config)
-    columns, arrays = order(config.cell, config.hidden_size), {ENCODER: params["embedding"]}
+    columns, arrays = gate_order(config.cell, config.hidden_size), {ENCODER: params["embedding"]}
     for i in range(config.num_layers):
         bias = params[f"layer{i}.b_h"][columns]
         arrays[f"rnn.weight_ih_l{i}"] = params[f"layer{i}.W_xh"][:, columns].T
@@ -93,35 +93,40 @@ def to_pytorch(params: Mapping[str, Any], config: ModelConfig) -> Arrays:
 
 
 def from_pytorch(arrays: Mapping[str, Any], config: ModelConfig) -> Arrays:
-    """Our parameters, by role, from PyTorch's tensors; the two biases of a layer are added.
+    """Convert PyTorch's tensors. Returns our parameters by role; the two biases of a layer are added.
 
-    Of tied weights either tensor may be missing, as safetensors writes shared ones once. Without rows for ``<pad>`` and
-    ``<s>``, as in a model that knows no such tokens, they are made: zeros, and those of ``</s>``.
+    If the weights are tied, one of the two tensors may be missing, because safetensors writes shared tensors once. If
+    there are no rows for ``<pad>`` and ``<s>``, as in a model without these tokens, they are added: zeros for
+    ``<pad>``, a copy of the row of ``</s>`` for ``<s>``.
 
     Raises
     ------
     UserError
-        A part has no counterpart; a name is missing or unknown; a shape or dtype is another; a number is not finite;
-        tied weights differ; ``<pad>`` and ``<s>`` could be predicted.
+        PyTorch cannot express the model; a name is missing or unknown; a shape or dtype does not match; a number is not
+        finite; tied weights differ; ``<pad>`` or ``<s>`` could be predicted.
     """
     check_exchangeable(config)
-    given = checked({name: with_rows(name, array, config) for name, array in with_both(arrays, config).items()}, config)
+    arrays = fill_tied_weights(arrays, config)
+    given = {name: add_input_only_rows(name, array, config) for name, array in arrays.items()}
+    check_tensors(given, config)
     if config.tie_weights and not np.array_equal(*(given[name][: config.vocab_size] for name in (ENCODER, DECODER))):
         raise UserError(f"{ENCODER} and {DECODER} differ, but the model's weights are tied: tie them in PyTorch too "
                         f"(model.decoder.weight = model.encoder.weight)")  # fmt: skip
     if (given[BIAS][config.vocab_size :] > NEVER / 1000).any():
-        raise UserError(f"{BIAS} must be near {NEVER:g} in its last {INPUT_ONLY} rows, those of <pad> and <s>, which "
-                        f"are never predicted: leave them out of {DECODER} and {BIAS}, or set them so")  # fmt: skip
-    columns, gru = np.argsort(order(config.cell, config.hidden_size)), config.cell == "gru"
+        raise UserError(
+            f"{BIAS} must be near {NEVER:g} in its last {INPUT_ONLY} rows, those of <pad> and <s>, because "
+            f"these are never predicted: set it so, or leave these rows out of {DECODER} and {BIAS}"
+        )
+    columns, gru = np.argsort(gate_order(config.cell, config.hidden_size)), config.cell == "gru"
     params = {"embedding": given[ENCODER]}
     for i in range(config.num_layers):
-        first, second = (given[f"rnn.bias_{part}_l{i}"] for part in ("ih", "hh"))
+        input_bias, state_bias = (given[f"rnn.bias_{part}_l{i}"] for part in ("ih", "hh"))
         params[f"layer{i}.W_xh"] = given[f"rnn.weight_ih_l{i}"].T[:, columns]
         params[f"layer{i}.W_hh"] = given[f"rnn.weight_hh_l{i}"].T[:, columns]
-        bias = first + second
+        bias = input_bias + state_bias
         if gru:
-            bias[-config.hidden_size :] = first[-config.hidden_size :]
-            params[f"layer{i}.b_hn"] = second[-config.hidden_size :]
+            bias[-config.hidden_size :] = input_bias[-config.hidden_size :]
+            params[f"layer{i}.b_hn"] = state_bias[-config.hidden_size :]
         params[f"layer{i}.b_h"] = bias[columns]
     if not config.tie_weights:
         params["W_hy"] = given[DECODER][: config.vocab_size].T
@@ -129,14 +134,14 @@ def from_pytorch(arrays: Mapping[str, Any], config: ModelConfig) -> Arrays:
     return {name: np.ascontiguousarray(array) for name, array in params.items()}
 
 
-def with_both(arrays: Mapping[str, Any], config: ModelConfig) -> Arrays:
-    """`arrays`, of tied weights both tensors where one is there."""
+def fill_tied_weights(arrays: Mapping[str, Any], config: ModelConfig) -> Arrays:
+    """Returns `arrays` with both tensors of tied weights if one of them is present."""
     kept = next((arrays[name] for name in (ENCODER, DECODER) if name in arrays), None)
     return {**({ENCODER: kept, DECODER: kept} if config.tie_weights and kept is not None else {}), **arrays}
 
 
-def with_rows(name: str, array: Any, config: ModelConfig) -> Any:
-    """`array` with rows for ``<pad>`` and ``<s>`` if it has one for every word and none for these."""
+def add_input_only_rows(name: str, array: Any, config: ModelConfig) -> Any:
+    """Returns `array` with rows for ``<pad>`` and ``<s>`` added if it has rows for the words alone."""
     if name not in (ENCODER, DECODER, BIAS) or array.ndim == 0 or len(array) != config.vocab_size:
         return array
     if name == BIAS:
@@ -145,19 +150,18 @@ def with_rows(name: str, array: Any, config: ModelConfig) -> Any:
     return np.concatenate([array, np.zeros_like(array[:1]), array[Vocabulary.eos_id :][:1] * is_read])
 
 
-def checked(arrays: Mapping[str, Any], config: ModelConfig) -> Mapping[str, Any]:
-    """`arrays` if they are those that `shapes` names, of the config's dtype and finite."""
-    num_layers = min(config.num_layers, len(arrays))  # of more, which a file may claim, names are missing at once
-    expected = shapes(dataclasses.replace(config, num_layers=num_layers))
-    for what, names in (("misses", [*expected.keys() - arrays.keys()]), ("has", [*arrays.keys() - expected.keys()])):
+def check_tensors(arrays: Mapping[str, Any], config: ModelConfig) -> None:
+    """Raises `UserError` unless `arrays` are those of `tensor_shapes`, have the config's dtype, and are finite."""
+    num_layers = min(config.num_layers, len(arrays))  # a file may claim far more; their names are reported as missing
+    expected = tensor_shapes(dataclasses.replace(config, num_layers=num_layers))
+    missing, unknown = expected.keys() - arrays.keys(), arrays.keys() - expected.keys()
+    for verb, names, reason in (("lacks", missing, ""), ("has", unknown, ", which the model does not have")):
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            unexpected = "" if what == "misses" else ", which the model does not have"
-            raise UserError(f"the state_dict {what} {', '.join(sorted(names)[:3])}{more}{unexpected}")
+            raise UserError(f"the state_dict {verb} {', '.join(sorted(names)[:3])}{more}{reason}")
     for name, shape in expected.items():
         array = arrays[name]
         if array.shape != shape or array.dtype != config.dtype:
             raise UserError(f"{name} must be {config.dtype} {shape}, got {array.dtype} {array.shape}")
         if not np.isfinite(array).all():
-            raise UserError(f"{name} has numbers that are infinite or not a number")
-    return arrays
+            raise UserError(f"{name} has values that are infinite or not a number")

@@ -1,8 +1,8 @@
-"""A language model in a safetensors file that PyTorch can read, and checkpoints from such files.
+"""Exports a language model to a safetensors file that PyTorch can read, and imports such files as checkpoints.
 
-The tensors are those of `pytorch_exchange`. The metadata has one entry (`KEY`), a JSON object with format version,
-settings, vocabulary and `start_id`, the id that stands before the first token of a text: the file alone is enough to
-score texts and to be imported. It has the best parameters; optimizer and counters stay in the checkpoint.
+For the tensors see `pytorch_exchange`. The metadata has one entry (`KEY`), a JSON object with format version, settings,
+vocabulary and `start_id`, the id before the first token of a text. So the file alone is enough to score texts and to be
+imported. It contains the best parameters; the optimizer's state and the progress stay in the checkpoint.
 """
 
 from __future__ import annotations
@@ -28,77 +28,78 @@ FORMAT_VERSION = 1
 KEY = "theano_rnn_export"
 
 
-def exported(model: LanguageModel) -> bytes:
-    """The file: tensors, and settings and vocabulary in its metadata; the same for the same model."""
+def export_state_dict(model: LanguageModel) -> bytes:
+    """Returns the file: tensors, with settings and vocabulary as metadata. Equal models give equal files."""
     config = model.model.config
-    facts = {
+    metadata = {
         "format_version": FORMAT_VERSION,
         "settings": {"model": to_mapping(config), "training": to_mapping(model.training)},
         "vocabulary": model.vocabulary.to_json(),
         "start_id": model.start_id,
     }
     arrays = to_pytorch(values_of(model.model.params), config)
-    return safetensors.numpy.save(arrays, {KEY: json.dumps(facts, sort_keys=True)})
+    return safetensors.numpy.save(arrays, {KEY: json.dumps(metadata, sort_keys=True)})
 
 
-def imported(path: str | os.PathLike[str], *, like: Checkpoint | None = None) -> Checkpoint:
-    """A checkpoint that can be used, or trained on from with ``--init-from``, but not resumed.
+def import_state_dict(path: str | os.PathLike[str], *, like: Checkpoint | None = None) -> Checkpoint:
+    """Returns a checkpoint that can be used, or trained further with ``--init-from``, but not resumed.
 
     Parameters
     ----------
     path
         A safetensors file with a ``state_dict``.
     like
-        Where settings and vocabulary are taken from; by default the file's metadata, as `exported` writes them.
+        The checkpoint that gives settings and vocabulary. By default they come from the file's metadata, as written by
+        `export_state_dict`.
 
     Raises
     ------
     UserError
-        As of `from_pytorch`, or the file is damaged or of another kind, or says nothing of its vocabulary.
+        As of `from_pytorch`; or the file is damaged, is not of this kind, or has no vocabulary.
     """
-    arrays, facts = read(path)
+    arrays, stored = read(path)
     if like is not None:
         settings, vocabulary = like.settings, like.vocabulary
-    elif facts is None:
-        raise UserError(f"{path} does not say which words its rows are: name with --like a checkpoint with the same "
-                        "vocabulary and settings")  # fmt: skip
+    elif stored is None:
+        raise UserError(f"{path} does not contain its vocabulary and settings: give a checkpoint that has them with "
+                        "--like")  # fmt: skip
     else:
-        settings, vocabulary = facts
+        settings, vocabulary = stored
     training = from_checkpoint(TrainingConfig, settings["training"])
     config = resolved_head(from_checkpoint(ModelConfig, settings["model"]), training)
     if config.vocab_size != len(vocabulary):
-        raise UserError(f"{path} is damaged: {len(vocabulary)} words for {config.vocab_size} columns")
+        raise UserError(f"{path} is damaged: it has {len(vocabulary)} words, but vocab_size is {config.vocab_size}")
     try:
         params = from_pytorch(arrays, config)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    stored = {"model": to_mapping(config), "text": to_mapping(vocabulary.text), "training": to_mapping(training)}
+    sections = {"model": to_mapping(config), "text": to_mapping(vocabulary.text), "training": to_mapping(training)}
     progress = Progress(learning_rate=float(training.learning_rate or 0), is_finished=True)
-    return Checkpoint(stored, vocabulary, "", progress.to_json(), last=params, best=params)
+    return Checkpoint(sections, {"vocabulary": vocabulary}, "", progress.to_json(), last=params, best=params)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Arrays, tuple[dict[str, Any], Vocabulary] | None]:
-    """The tensors of a safetensors file, and the settings and vocabulary that its metadata has, if any."""
-    with open(path, "rb"):  # a clear OSError before safetensors sees the name
+    """Read a safetensors file. Returns its tensors, and settings and vocabulary if its metadata has them, else None."""
+    with open(path, "rb"):  # raises a clearer OSError than safetensors does
         pass
     try:
         with safetensors.safe_open(os.fspath(path), "np") as file:
             metadata = file.metadata() or {}
             if CHECKPOINT_KEY in metadata:
-                raise UserError(f"{path} is a checkpoint of theano_rnn already")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (safetensors.SafetensorError, TypeError) as error:  # a TypeError for what NumPy has no dtype of
-        raise UserError(f"{path} is damaged or no safetensors file of float32 ({error}): PyTorch writes one with "
+                raise UserError(f"{path} is already a checkpoint of theano_rnn: use it as it is")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (safetensors.SafetensorError, TypeError) as error:  # a TypeError for dtypes that NumPy lacks
+        raise UserError(f"{path} is damaged or not a safetensors file of float32 ({error}): write one in PyTorch with "
                         "safetensors.torch.save_model(model, path)") from None  # fmt: skip
     if KEY not in metadata:
         return arrays, None
     try:
-        facts = json.loads(metadata[KEY])
-        if facts["format_version"] > FORMAT_VERSION:
+        stored = json.loads(metadata[KEY])
+        if stored["format_version"] > FORMAT_VERSION:
             raise UserError(f"{path} was written by a newer theano_rnn: update theano_rnn")
-        settings = facts["settings"]
+        settings = stored["settings"]
         return arrays, ({name: dict(settings[name]) for name in ("model", "training")},
-                        Vocabulary.from_json(facts["vocabulary"]))  # fmt: skip
+                        Vocabulary.from_json(stored["vocabulary"]))  # fmt: skip
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, UserError):
             raise

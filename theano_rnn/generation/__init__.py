@@ -1,1 +1,1 @@
-"""Generation: from next-token distributions to texts."""
+"""Text generation: sampling and beam search over next-token distributions."""

@@ -1,7 +1,7 @@
-"""What may come next, and how one is drawn: rules that change a model's distribution, and draws from what is left.
+"""Sampling the next token: rules that modify a model's distribution (top-k, top-p, repetition), and draws from it.
 
 >>> p = np.log([[0.5, 0.3, 0.15, 0.05]])
->>> np.round(np.exp(truncated(p, top_p=0.7)), 3).tolist()
+>>> np.round(np.exp(truncate(p, top_p=0.7)), 3).tolist()
 [[0.5, 0.3, 0.0, 0.0]]
 """
 
@@ -12,42 +12,42 @@ from typing import Any
 
 import numpy as np
 
-CANDIDATES = 256  # likeliest tokens that are sorted before more are looked at
-BLOCK = 64  # tokens whose weights are added up together
+CANDIDATES = 256  # number of likeliest tokens that are sorted first; more only if they are not enough
+BLOCK = 64  # number of tokens whose weights are summed as one block
 
 
-def truncated(scores: Any, *, top_k: int | None = None, top_p: float = 1.0) -> Any:
-    """`scores` with -inf for all tokens but the likeliest; the others keep their ratios.
+def truncate(scores: Any, *, top_k: int | None = None, top_p: float = 1.0) -> Any:
+    """Set the scores of all tokens but the likeliest to -inf. The likeliest keep their ratios.
 
     Parameters
     ----------
     scores : float (batch, vocab)
-        Logarithms of what probabilities are proportional to.
+        Unnormalized log-probabilities.
     top_k
-        How many tokens are left at most (Fan et al. 2018); of equally likely ones those of the lowest ids.
+        Keep at most this many tokens (Fan et al. 2018). Among equally likely ones, those with the lowest ids are kept.
     top_p
-        Fewest likeliest tokens that together have this probability, of those that `top_k` leaves: the nucleus
-        (Holtzman et al. 2020).
+        Of the tokens that `top_k` keeps, keep the fewest likeliest ones that together have this probability: the
+        nucleus (Holtzman et al. 2020).
 
     Returns
     -------
     float (batch, vocab)
-        A new array, unless nothing is to be done.
+        A new array, or `scores` itself if nothing is truncated.
     """
     vocab_size = scores.shape[1]
     if (top_k is None or top_k >= vocab_size) and top_p >= 1:
         return scores
-    left = np.full_like(scores, -np.inf)
-    for row, kept in zip(scores, left):
-        ids = likeliest(row, min(top_k or vocab_size, vocab_size)) if top_p >= 1 else nucleus(row, top_k, top_p)
+    result = np.full_like(scores, -np.inf)
+    for row, kept in zip(scores, result):
+        ids = top_ids(row, min(top_k or vocab_size, vocab_size)) if top_p >= 1 else nucleus_ids(row, top_k, top_p)
         kept[ids] = row[ids]
-    return left
+    return result
 
 
-def likeliest(scores: Any, count: int) -> Any:
-    """Ids of the `count` highest of `scores` (vocab,), the highest first; of equal ones the lowest ids.
+def top_ids(scores: Any, count: int) -> Any:
+    """Returns the ids of the `count` highest of `scores` (vocab,), highest first; ties go to the lowest ids.
 
-    >>> likeliest(np.array([1.0, 3.0, 2.0, 3.0, 2.0]), 3).tolist()
+    >>> top_ids(np.array([1.0, 3.0, 2.0, 3.0, 2.0]), 3).tolist()
     [1, 3, 2]
     """
     if count < len(scores):
@@ -59,14 +59,14 @@ def likeliest(scores: Any, count: int) -> Any:
     return ids[np.lexsort((ids, -scores[ids]))]
 
 
-def nucleus(scores: Any, top_k: int | None, top_p: float) -> Any:
-    """Ids of the fewest likeliest tokens with probability `top_p` among the `top_k` likeliest; see `truncated`."""
+def nucleus_ids(scores: Any, top_k: int | None, top_p: float) -> Any:
+    """Returns the ids of the nucleus: the fewest of the `top_k` likeliest tokens that reach `top_p`; see `truncate`."""
     weights = np.exp(scores - scores.max())
     most = min(top_k or len(scores), len(scores))
-    whole = float(weights.sum()) if most == len(scores) else float(weights[likeliest(scores, most)].sum())
+    whole = float(weights.sum()) if most == len(scores) else float(weights[top_ids(scores, most)].sum())
     count = min(CANDIDATES, most)
     while True:
-        ids = likeliest(scores, count)
+        ids = top_ids(scores, count)
         reached = np.cumsum(weights[ids]) >= top_p * whole
         if reached.any():
             return ids[: int(np.argmax(reached)) + 1]
@@ -76,9 +76,10 @@ def nucleus(scores: Any, top_k: int | None, top_p: float) -> Any:
 
 
 def penalize_repeated(scores: Any, histories: Sequence[Sequence[int]], penalty: float) -> None:
-    """Multiply in place the log-probabilities of tokens that a row's history has: p becomes p ** penalty.
+    """Raise the probabilities of tokens in a row's history to the power `penalty`, in place: p becomes p ** penalty.
 
-    After Keskar et al. (2019), whose scores are not normalized and can be positive; log-probabilities cannot.
+    This is the penalty of Keskar et al. (2019) for log-probabilities. Their scores are not normalized and can be
+    positive; log-probabilities cannot.
     """
     for row, history in zip(scores, histories):
         ids = np.unique(np.asarray(history, np.int64))
@@ -86,7 +87,7 @@ def penalize_repeated(scores: Any, histories: Sequence[Sequence[int]], penalty: 
 
 
 def ban_repeated_ngrams(scores: Any, histories: Sequence[Sequence[int]], size: int) -> None:
-    """Set in place to -inf each token with which a row's history would have some `size` tokens a second time.
+    """Set the score of each token that would repeat an n-gram of `size` tokens in a row's history to -inf, in place.
 
     >>> scores = np.zeros((1, 4))
     >>> ban_repeated_ngrams(scores, [[1, 2, 3, 1, 2]], 3)
@@ -100,15 +101,15 @@ def ban_repeated_ngrams(scores: Any, histories: Sequence[Sequence[int]], size: i
 
 
 def draw(scores: Any, uniform: Any) -> Any:
-    """One token for each row, with probability proportional to ``exp(scores)``.
+    """Sample one token for each row, with probability proportional to ``exp(scores)``.
 
-    The cumulated distribution is inverted, for speed first by blocks of tokens and then in one block.
+    Inverts the cumulative distribution. To be fast, it first finds the block of tokens, then the token in this block.
 
     Parameters
     ----------
     scores : float (batch, vocab)
     uniform : float64 (batch,)
-        Random numbers in [0, 1), one for each row.
+        One random number in [0, 1) for each row.
 
     Returns
     -------
@@ -124,20 +125,26 @@ def draw(scores: Any, uniform: Any) -> Any:
     whole = weights.shape[1] // BLOCK * BLOCK
     sums = weights[:, :whole].reshape(len(weights), -1, BLOCK).sum(axis=2)
     sums = np.concatenate([sums, weights[:, whole:].sum(axis=1, keepdims=True)], axis=1, dtype=np.float64)
-    block, rest = inverted(sums, uniform * sums.sum(axis=1))
+    block, rest = invert_cumulative(sums, uniform * sums.sum(axis=1))
     ids = block[:, None] * BLOCK + np.arange(BLOCK)  # (batch, BLOCK)
     inside = np.take_along_axis(weights, np.minimum(ids, weights.shape[1] - 1), axis=1).astype(np.float64)
     inside[ids >= weights.shape[1]] = 0.0
-    return block * BLOCK + inverted(inside, rest)[0]
+    return block * BLOCK + invert_cumulative(inside, rest)[0]
 
 
-def inverted(weights: Any, wanted: Any) -> tuple[Any, Any]:
-    """Of each row (batch, n) the first place where its cumulated weights exceed `wanted`, and by how much from there.
+def invert_cumulative(weights: Any, target: Any) -> tuple[Any, Any]:
+    """Find where the cumulative sum of each row (batch, n) first exceeds `target` (batch,).
 
-    Where rounding leads beyond all of them, it is the last one that is not zero.
+    If no sum exceeds it because of rounding, the result is the last weight that is not zero.
+
+    Returns
+    -------
+    index : int64 (batch,)
+    rest : float64 (batch,)
+        `target` minus the sum of the weights before `index`.
     """
-    cumulated = np.cumsum(weights, axis=1)
-    last = (cumulated < cumulated[:, -1:]).sum(axis=1)
-    place = np.minimum((cumulated <= wanted[:, None]).sum(axis=1), last)
+    cumulative = np.cumsum(weights, axis=1)
+    last = (cumulative < cumulative[:, -1:]).sum(axis=1)
+    index = np.minimum((cumulative <= target[:, None]).sum(axis=1), last)
     rows = np.arange(len(weights))
-    return place, wanted - (cumulated[rows, place] - weights[rows, place])
+    return index, target - (cumulative[rows, index] - weights[rows, index])

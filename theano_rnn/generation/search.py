@@ -1,6 +1,6 @@
-"""Generation: tokens from a step function, sampled or searched for. It sees no model, so a test can pass a fake one.
+"""Decoding: sampling and beam search with a step function. It knows no model, so a test can pass a fake step.
 
-Several samples are columns of one batch; sample i has random numbers of its own, so it does not depend on how many
+Several samples are generated in one batch. Each has its own random generator, so sample i does not depend on how many
 others there are.
 """
 
@@ -11,22 +11,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theano_rnn.generation.sampling import ban_repeated_ngrams, draw, likeliest, penalize_repeated, truncated
+from theano_rnn.generation.sampling import ban_repeated_ngrams, draw, penalize_repeated, top_ids, truncate
 from theano_rnn.settings.use import GenerationConfig
 
 Step = Callable[..., Sequence[Any]]
 Histories = Sequence[Sequence[int]]
-DEFAULT = GenerationConfig()
+DEFAULT_CONFIG = GenerationConfig()
 
 
-class Rules:
-    """What may follow, as a `GenerationConfig` says: `allowed` changes log-probabilities accordingly.
+class TokenRules:
+    """Rules on the next token: banned tokens, repetition and minimum length; `apply` applies them to log-probabilities.
 
     Parameters
     ----------
     config
     end_id
-        Ends a sample; None where nothing does.
+        The id that ends a sample; None if no id does.
     banned
         Ids that never follow; the others keep their ratios.
     """
@@ -34,8 +34,8 @@ class Rules:
     def __init__(self, config: GenerationConfig, *, end_id: int | None, banned: Sequence[int]) -> None:
         self.config, self.end_id, self.banned = config, end_id, list(banned)
 
-    def allowed(self, log_probabilities: Any, histories: Histories, num_tokens: int) -> Any:
-        """Scores (batch, vocab): -inf for what may not follow the prompts and samples in `histories`."""
+    def apply(self, log_probabilities: Any, histories: Histories, num_tokens: int) -> Any:
+        """Returns scores (batch, vocab), -inf for tokens that may not follow `histories` (prompts and samples)."""
         scores = np.array(log_probabilities)
         scores[:, self.banned] = -np.inf
         if self.config.repetition_penalty != 1:
@@ -47,8 +47,8 @@ class Rules:
         return scores
 
 
-def read_prompt(step: Step, state: Sequence[Any], prompt: Sequence[int], num_columns: int) -> tuple[Any, Sequence[Any]]:
-    """Log-probabilities (batch, vocab) of what follows `prompt`, the same in all columns, and the state after it.
+def read_prompt(step: Step, state: Sequence[Any], prompt: Sequence[int], batch_size: int) -> tuple[Any, Sequence[Any]]:
+    """Read the same prompt in all rows of a batch. Returns next log-probabilities (batch, vocab), and the state.
 
     Raises
     ------
@@ -59,11 +59,11 @@ def read_prompt(step: Step, state: Sequence[Any], prompt: Sequence[int], num_col
         raise ValueError("prompt must hold at least one id, got none")
     log_probabilities: Any = None
     for token in prompt:
-        log_probabilities, *state = step(np.full(num_columns, token, np.int32), *state)
+        log_probabilities, *state = step(np.full(batch_size, token, np.int32), *state)
     return log_probabilities, state
 
 
-def tokens_in_turn(
+def generate_stepwise(
     step: Step,
     state: Sequence[Any],
     *,
@@ -71,40 +71,40 @@ def tokens_in_turn(
     end_id: int | None,
     max_tokens: int,
     rngs: Sequence[np.random.Generator],
-    config: GenerationConfig = DEFAULT,
+    config: GenerationConfig = DEFAULT_CONFIG,
     banned: Sequence[int] = (),
     is_complete: Callable[[Sequence[int]], bool] | None = None,
 ) -> Iterator[list[int | None]]:
-    """The tokens of `generate` as they come: of each time step one for each sample, None for those that have ended."""
-    rules = Rules(config, end_id=end_id, banned=banned)
+    """Yield the tokens of `generate` step by step: one for each sample, None if the sample has ended."""
+    rules = TokenRules(config, end_id=end_id, banned=banned)
     log_probabilities, state = read_prompt(step, state, prompt, len(rngs))
     start = len(prompt) - 1
     histories = [list(prompt[1:]) for _ in rngs]
-    is_open = np.ones(len(rngs), bool)
+    is_active = np.ones(len(rngs), bool)
     for num_tokens in range(max_tokens):
-        scores = rules.allowed(log_probabilities, histories, num_tokens)
-        is_open &= scores.max(axis=1) > -np.inf
-        if not is_open.any():
+        scores = rules.apply(log_probabilities, histories, num_tokens)
+        is_active &= scores.max(axis=1) > -np.inf
+        if not is_active.any():
             return
-        columns = np.flatnonzero(is_open)
-        if len(columns) < len(scores):
-            scores = scores[columns]
+        active = np.flatnonzero(is_active)
+        if len(active) < len(scores):
+            scores = scores[active]
         tokens = np.zeros(len(rngs), np.int32)
         if config.temperature == 0:
-            tokens[columns] = np.argmax(scores, axis=1)
+            tokens[active] = np.argmax(scores, axis=1)
         else:
-            scores = truncated(scores / config.temperature, top_k=config.top_k, top_p=config.top_p)
-            tokens[columns] = draw(scores, np.array([rngs[i].random() for i in columns]))
+            scores = truncate(scores / config.temperature, top_k=config.top_k, top_p=config.top_p)
+            tokens[active] = draw(scores, np.array([rngs[i].random() for i in active]))
         if end_id is not None:
-            is_open &= tokens != end_id
-        if not is_open.any():
+            is_active &= tokens != end_id
+        if not is_active.any():
             return
-        for i in np.flatnonzero(is_open):
+        for i in np.flatnonzero(is_active):
             histories[i].append(int(tokens[i]))
-        yield [int(token) if is_open_ else None for token, is_open_ in zip(tokens, is_open)]
+        yield [int(token) if is_active_ else None for token, is_active_ in zip(tokens, is_active)]
         if is_complete is not None:
-            is_open &= [not is_complete(history[start:]) for history in histories]
-        if not is_open.any():
+            is_active &= [not is_complete(history[start:]) for history in histories]
+        if not is_active.any():
             return
         if num_tokens + 1 < max_tokens:
             log_probabilities, *state = step(tokens, *state)
@@ -113,34 +113,34 @@ def tokens_in_turn(
 def generate(
     step: Step, state: Sequence[Any], *, rngs: Sequence[np.random.Generator], **options: Any
 ) -> list[list[int]]:
-    """Sampled continuations of a prompt, one for each generator of `rngs`, all in one batch.
+    """Sample continuations of a prompt, one for each generator in `rngs`, all in one batch.
 
     Parameters
     ----------
     step
         ``step(tokens_t, *state) -> [log-probabilities (batch, vocab), *state]``.
     state
-        Zero state for ``len(rngs)`` columns.
+        Zero state for a batch of ``len(rngs)``.
     prompt
-        At least the id that stands before the first token.
+        Ids of the prompt, at least the start id.
     end_id
-        Ends a sample; None where nothing does.
+        The id that ends a sample; None if no id does.
     max_tokens
-        The most tokens a sample may have.
+        The largest number of tokens in a sample.
     rngs
         Sample i depends on ``rngs[i]`` alone, not on how many others there are.
     config : GenerationConfig, optional
-        In this order: repeated tokens are penalized, repeated n-grams and an early end banned, the temperature applied,
-        then `top_k` and `top_p` leave the likeliest.
+        The steps are, in this order: penalize repeated tokens, ban repeated n-grams and an early end, apply the
+        temperature, keep the likeliest tokens by `top_k` and `top_p`.
     banned : optional
         Ids never sampled; the others keep their ratios.
     is_complete : optional
-        A sample ends after the token for which this, given its ids so far, is true.
+        Called with the ids of a sample so far; the sample ends if it returns true.
 
     Returns
     -------
     list of list of int
-        Without prompt and without `end_id`. A sample after which nothing may follow ends there.
+        Ids without the prompt and without `end_id`. A sample also ends if no token may follow it.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def generate(
         The prompt is empty.
     """
     samples: list[list[int]] = [[] for _ in rngs]
-    for tokens in tokens_in_turn(step, state, rngs=rngs, **options):
+    for tokens in generate_stepwise(step, state, rngs=rngs, **options):
         for sample, token in zip(samples, tokens):
             if token is not None:
                 sample.append(token)
@@ -156,10 +156,10 @@ def generate(
 
 
 class Hypothesis(NamedTuple):
-    """A continuation that `beam_search` found.
+    """A continuation found by `beam_search`.
 
-    `ids`: without prompt and end. `log_probability`: in nats, of the end too where it came to one. `score`: what
-    hypotheses are ranked by.
+    `ids`: without the prompt and without the end. `log_probability`: in nats, with the end if there is one. `score`:
+    the value by which hypotheses are ranked.
     """
 
     ids: list[int]
@@ -175,34 +175,34 @@ def beam_search(
     end_id: int | None,
     max_tokens: int,
     num_best: int = 1,
-    config: GenerationConfig = DEFAULT,
+    config: GenerationConfig = DEFAULT_CONFIG,
     banned: Sequence[int] = (),
 ) -> list[Hypothesis]:
-    """The likeliest continuations of a prompt that a beam of ``config.beam_size`` finds, the best first.
+    """Search for the likeliest continuations of a prompt with a beam of ``config.beam_size``, best first.
 
-    Of all continuations of the beam's hypotheses by one token the likeliest are kept, as many as the beam is wide;
-    those that end, or have `max_tokens` tokens, are ranked by ``log P / tokens ** length_penalty``, the end counted.
+    Each step extends the hypotheses of the beam by one token and keeps the `beam_size` likeliest. Hypotheses that end
+    or reach `max_tokens` are ranked by ``log P / tokens ** length_penalty``, where the end counts as a token.
 
     Parameters
     ----------
     step, prompt, end_id, max_tokens, banned
         As of `generate`.
     state
-        Zero state for ``config.beam_size`` columns.
+        Zero state for a batch of ``config.beam_size``.
     num_best
-        Hypotheses returned at most.
+        The largest number of hypotheses returned.
     config
-        Its rules on repetition and length hold; what is random plays no part.
+        Its rules on repetition and length apply; its sampling settings have no effect.
 
     Raises
     ------
     ValueError
-        The prompt is empty, or the config has no beam.
+        The prompt is empty, or ``config.beam_size`` is 0.
     """
     width = config.beam_size
     if not width:
-        raise ValueError("beam_size must be at least 1, got none")
-    rules = Rules(config, end_id=end_id, banned=banned)
+        raise ValueError("beam_size must be at least 1, got 0")
+    rules = TokenRules(config, end_id=end_id, banned=banned)
     log_probabilities, state = read_prompt(step, state, prompt, width)
     beam: list[list[int]] = [[]] * width
     totals = np.full(width, -np.inf)
@@ -215,27 +215,27 @@ def beam_search(
         del found[num_best:]
 
     for num_tokens in range(max_tokens):
-        scores = rules.allowed(log_probabilities, [[*prompt[1:], *ids] for ids in beam], num_tokens)
+        scores = rules.apply(log_probabilities, [[*prompt[1:], *ids] for ids in beam], num_tokens)
         scores = scores.astype(np.float64) + totals[:, None]
         kept: list[tuple[int, int]] = []
-        for candidate in likeliest(scores.ravel(), width):
-            column, token = divmod(int(candidate), scores.shape[1])
-            if scores[column, token] == -np.inf:
+        for candidate in top_ids(scores.ravel(), width):
+            parent, token = divmod(int(candidate), scores.shape[1])
+            if scores[parent, token] == -np.inf:
                 break
             if token == end_id:
-                finish(beam[column], float(scores[column, token]), num_tokens + 1)
+                finish(beam[parent], float(scores[parent, token]), num_tokens + 1)
             else:
-                kept.append((column, token))
+                kept.append((parent, token))
         best_to_come = max((scores[pair] for pair in kept), default=-np.inf) / max_tokens**config.length_penalty
         if not kept or (len(found) == num_best and best_to_come <= found[-1].score):
             return found
-        beam = [[*beam[column], token] for column, token in kept]
+        beam = [[*beam[parent], token] for parent, token in kept]
         totals = np.array([scores[pair] for pair in kept])
         num_missing = width - len(kept)
         beam += [[]] * num_missing
         totals = np.append(totals, np.full(num_missing, -np.inf))
         if num_tokens + 1 < max_tokens:
-            parents = [column for column, _ in kept] + [0] * num_missing
+            parents = [parent for parent, _ in kept] + [0] * num_missing
             tokens = np.array([token for _, token in kept] + [0] * num_missing, np.int32)
             log_probabilities, *state = step(tokens, *(np.asarray(s)[parents] for s in state))
     for ids, total in zip(beam, totals):

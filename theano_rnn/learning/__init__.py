@@ -1,1 +1,1 @@
-"""Learning: batches, optimizers, schedules, evaluation, checkpoints."""
+"""Learning: batches, gradients, optimizers, averages of parameters, schedules, evaluation, checkpoints."""

@@ -16,11 +16,12 @@ Every token is a target exactly once; what does not fill a batch is padded and m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from theano_rnn.settings.training import TrainingConfig
 from theano_rnn.text.vocabulary import Vocabulary
 
 Ids = npt.NDArray[np.int32]
@@ -29,16 +30,55 @@ BUCKETS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)  # padded lengths; long
 POOL = 50  # batches of sentences sorted by length together
 
 
-class Batch(NamedTuple):
-    """Arrays (time, batch): `tokens` and `targets` int32, `mask` float, 1 for a real target and 0 for padding.
+class AnyBatch(Protocol):
+    """A batch of any task, as training and evaluation see it: a named tuple of arrays, and facts about them."""
 
-    `is_start`: the state before the batch is zero; else it is the one after the batch before.
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """The arrays that a model's ``train`` and ``loss`` take, in this order."""
+
+    @property
+    def num_targets(self) -> int:
+        """How many targets the loss is a mean of: tokens, texts, labels."""
+
+    @property
+    def num_columns(self) -> int:
+        """The size of the batch axis."""
+
+    @property
+    def is_start(self) -> bool:
+        """Whether the state before the batch is the initial one; otherwise it is carried over from the last batch."""
+
+    @property
+    def rate_factor(self) -> float:
+        """What the learning rate of the update is multiplied by."""
+
+
+class Batch(NamedTuple):
+    """A batch of a text whose every token is a target; see `AnyBatch`.
+
+    tokens, targets : int32 (time, batch)
+    mask : float (time, batch)
+        1 for a real target and 0 for padding.
     """
 
     tokens: Ids
     targets: Ids
     mask: Mask
     is_start: bool
+    rate_factor: float = 1.0
+
+    @property
+    def arrays(self) -> tuple[Ids, Ids, Mask]:
+        return self.tokens, self.targets, self.mask
+
+    @property
+    def num_targets(self) -> int:
+        return int(self.mask.sum())
+
+    @property
+    def num_columns(self) -> int:
+        return self.tokens.shape[1]
 
 
 def start_id(vocabulary: Vocabulary, batching: str) -> int:
@@ -54,6 +94,29 @@ def sentence_end(vocabulary: Vocabulary) -> int:
     if vocabulary.text.unit == "char" and "\n" in vocabulary:
         return vocabulary.token_to_id("\n")
     return vocabulary.eos_id
+
+
+def text_batches(
+    ids: Ids, vocabulary: Vocabulary, config: TrainingConfig, *, dtype: str, epoch: int | None = None
+) -> BatchSequence:
+    """Batches as `config` describes them, in the order of the text or, with `epoch`, in that epoch's order."""
+    rng = None if epoch is None else np.random.default_rng([config.seed, epoch])
+    common: dict[str, Any] = {
+        "batch_size": config.batch_size,
+        "start_id": start_id(vocabulary, config.batching),
+        "pad_id": vocabulary.pad_id,
+        "dtype": dtype,
+    }
+    if config.batching == "stream":
+        return Stream(ids, bptt_steps=config.bptt_steps, rng=rng if config.random_windows else None, **common)
+    if epoch is None:
+        common["batch_size"] = evaluation_batch_size(config)
+    return Sentences(ids, lengths=sentence_lengths(ids, vocabulary.eos_id), rng=rng, **common)
+
+
+def evaluation_batch_size(config: TrainingConfig) -> int:
+    """For sentences in evaluation: at least 32, and a multiple of the size in training, as devices may need."""
+    return config.batch_size * -(-32 // config.batch_size)
 
 
 class BatchSequence(Sequence[Batch]):
@@ -81,7 +144,7 @@ class Stream(BatchSequence):
 
     Column j holds tokens j * height .. (j + 1) * height - 1 of the text; its first input is the token before. With
     `rng` the windows are of random lengths (`random_lengths`), each padded to one of four (`padded_lengths`), so that
-    from epoch to epoch the text is cut elsewhere.
+    the text is cut at other places in every epoch; the learning rate is proportional to the length.
     """
 
     def __init__(
@@ -98,6 +161,7 @@ class Stream(BatchSequence):
         self.ids, self.batch_size, self.dtype = ids, batch_size, dtype
         self.start_id, self.pad_id = start_id, pad_id
         self.height, self.num_tokens = -(-len(ids) // batch_size), len(ids)
+        self.bptt_steps, self.has_random_windows = bptt_steps, rng is not None
         if rng is None:
             self.paddings, self.lengths = [bptt_steps], np.full(-(-self.height // bptt_steps), bptt_steps)
         else:
@@ -117,7 +181,9 @@ class Stream(BatchSequence):
         targets = np.where(is_real, self.ids[inside], 0).astype(np.int32)
         tokens = np.where(inside > 0, self.ids[np.maximum(inside - 1, 0)], self.start_id)
         tokens = np.where(is_real, tokens, self.pad_id).astype(np.int32)
-        return Batch(tokens, targets, is_real.astype(self.dtype), number == 0)
+        num_real_steps = np.count_nonzero(is_real.any(axis=1))
+        factor = num_real_steps / self.bptt_steps if self.has_random_windows else 1.0
+        return Batch(tokens, targets, is_real.astype(self.dtype), number == 0, factor)
 
 
 def padded_lengths(bptt_steps: int) -> list[int]:
@@ -151,6 +217,17 @@ def random_lengths(num_rows: int, bptt_steps: int, *, rng: np.random.Generator) 
         lengths.append(min(int(np.clip(int(rng.normal(middle, spread)), least, longest)), left))
         left -= lengths[-1]
     return np.array(lengths, "int64")
+
+
+def padded_length(length: int) -> int:
+    """The length that sequences of up to `length` steps are padded to, so that compiled shapes stay few.
+
+    One of `BUCKETS`, or a multiple of the largest for models that read a whole sequence before their only output.
+
+    >>> [padded_length(length) for length in (1, 9, 256, 257, 1000)]
+    [8, 12, 256, 512, 1024]
+    """
+    return next((bucket for bucket in BUCKETS if bucket >= length), -(-length // BUCKETS[-1]) * BUCKETS[-1])
 
 
 def sentence_lengths(ids: Ids, end_id: int) -> Any:
@@ -199,8 +276,7 @@ class Sentences(BatchSequence):
             for i in range(len(groups)) if rng is None else rng.permutation(len(groups)):
                 longest = int(self.lengths[groups[i]].max())
                 for step in range(0, longest, BUCKETS[-1]):
-                    bucket = next((b for b in BUCKETS if b >= longest - step), BUCKETS[-1])
-                    plan.append((groups[i], step, bucket))
+                    plan.append((groups[i], step, padded_length(min(longest - step, BUCKETS[-1]))))
         return plan
 
     def __len__(self) -> int:

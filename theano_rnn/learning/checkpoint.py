@@ -23,6 +23,7 @@ from theano_rnn.settings.base import UserError
 from theano_rnn.text.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
+RESERVED = ("format_version", "kind", "settings", "fingerprint", "progress")  # other names are the task's facts
 KEY = "theano_rnn"  # one key: safetensors does not keep the order of several
 Arrays = dict[str, Any]
 
@@ -31,12 +32,13 @@ Arrays = dict[str, Any]
 class Checkpoint:
     """What a training run knows.
 
-    `settings`: JSON values by section; `progress`: counters; `fingerprint`: of the encoded corpus, empty of one that
-    was imported; `last`, `best`, `optimizer`: arrays by name; `carried`: the recurrent state, a list of arrays.
+    `settings`: JSON values by section; `facts`: what the task needs to use the model, a `Vocabulary` or a JSON value by
+    name; `progress`: counters; `fingerprint`: of the encoded data, empty if the model was imported; `last`, `best`,
+    `optimizer`: arrays by name; `carried`: the recurrent state, a list of arrays; `kind`: the task's word for it.
     """
 
     settings: dict[str, Any]
-    vocabulary: Vocabulary
+    facts: Mapping[str, Any]
     fingerprint: str
     progress: dict[str, Any]
     last: Arrays
@@ -44,6 +46,12 @@ class Checkpoint:
     optimizer: Arrays = field(default_factory=dict)
     carried: list[Any] = field(default_factory=list)
     kind: str = "language model"
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The fact of that name, which every model of a text has."""
+        vocabulary: Vocabulary = self.facts["vocabulary"]
+        return vocabulary
 
 
 def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
@@ -59,15 +67,15 @@ def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
         tensors |= {f"best/{name}": value for name, value in checkpoint.best.items()}
     tensors |= {f"optimizer/{name}": value for name, value in checkpoint.optimizer.items()}
     tensors |= {f"carried/{i}": value for i, value in enumerate(checkpoint.carried)}
-    facts = {
+    stored = {
         "format_version": FORMAT_VERSION,
         "kind": checkpoint.kind,
         "settings": checkpoint.settings,
-        "vocabulary": checkpoint.vocabulary.to_json(),
         "fingerprint": checkpoint.fingerprint,
         "progress": checkpoint.progress,
+        **{name: v.to_json() if isinstance(v, Vocabulary) else v for name, v in checkpoint.facts.items()},
     }
-    metadata = {KEY: json.dumps(facts, sort_keys=True)}  # ASCII: names of files need not be UTF-8
+    metadata = {KEY: json.dumps(stored, sort_keys=True)}  # ASCII: names of files need not be UTF-8
     data = safetensors.numpy.save({k: np.asarray(v, order="C") for k, v in tensors.items()}, metadata)
     write_atomically(path, data)
 
@@ -122,7 +130,7 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
     try:
         return Checkpoint(
             facts["settings"],
-            Vocabulary.from_json(facts["vocabulary"]),
+            {name: decoded(name, value) for name, value in facts.items() if name not in RESERVED},
             facts["fingerprint"],
             facts["progress"],
             last=group["last"],
@@ -149,6 +157,11 @@ def parse_facts(path: str | os.PathLike[str], metadata: Mapping[str, str] | None
         raise UserError(f"{path} was written by a newer theano_rnn (format {version}; this one reads up to "
                         f"{FORMAT_VERSION}): update theano_rnn")  # fmt: skip
     return facts
+
+
+def decoded(name: str, value: Any) -> Any:
+    """A fact as `Checkpoint` has it: a `Vocabulary` if its name ends so, else the JSON value."""
+    return Vocabulary.from_json(value) if name.endswith("vocabulary") else value
 
 
 def assign(params: Mapping[str, Any], values: Mapping[str, Any]) -> None:

@@ -1,69 +1,91 @@
-"""Evaluation: a loss over the batches of a text, and the perplexity that belongs to it."""
+"""Evaluation: a model's measures over the batches of a part of the data. The loss is one of them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from theano_rnn.learning.batching import Batch
+from theano_rnn.learning.batching import AnyBatch
+from theano_rnn.learning.measures import Measure
 
 LossFunction = Callable[..., list[Any]]
-
-
 StateFunction = Callable[[int], tuple[Any, ...]]
 
 
-def perplexity(loss: float) -> float:
-    """Perplexity, exp of a mean `loss` in nats per token; infinite where that overflows.
-
-    >>> round(perplexity(math.log(8000)), 6)
-    8000.0
-    """
-    try:
-        return math.exp(loss)
-    except OverflowError:
-        return math.inf
-
-
 class Evaluation(NamedTuple):
-    """Sum of negative log-likelihoods in nats, and over how many tokens."""
+    """Sums over targets by the name of the measure, and the number of targets that they are sums over.
 
-    total: float
-    tokens: int
+    >>> from theano_rnn.learning.measures import LOSS, PERPLEXITY
+    >>> Evaluation({"loss": 6.0}, 2).values((LOSS, PERPLEXITY))
+    {'loss': 3.0, 'perplexity': 20.085536923187668}
+    """
+
+    sums: Mapping[str, float]
+    num_targets: int
+
+    @property
+    def total(self) -> float:
+        """The sum of the losses in nats."""
+        return self.sums["loss"]
 
     @property
     def loss(self) -> float:
-        """Mean in nats per token; nan over no tokens."""
-        return self.total / self.tokens if self.tokens else math.nan
+        """The mean loss in nats per target; nan over no targets."""
+        return self.mean("loss")
+
+    def mean(self, name: str) -> float:
+        """The mean of a measure per target; nan over no targets."""
+        return self.sums[name] / self.num_targets if self.num_targets else math.nan
+
+    def values(self, measures: Iterable[Measure]) -> dict[str, float]:
+        """The value of each measure by name."""
+        return {m.name: m.of_loss(self.loss) if m.of_loss else self.mean(m.name) for m in measures}
 
 
 def evaluate(
-    loss: LossFunction,
-    batches: Iterable[Batch],
+    function: LossFunction,
+    batches: Iterable[AnyBatch],
     initial_state: StateFunction,
     *,
+    measured: Sequence[str] = ("loss",),
+    is_counted: Callable[[Any], Any] | None = None,
     on_batch: Callable[[int], bool | None] | None = None,
-    excluded_id: int | None = None,
 ) -> Evaluation | None:
-    """Negative log-likelihood of every target of `batches`, the state carried where they say so.
+    """Sum a model's measures over every target of `batches`, carrying the state when a batch says so.
 
-    Targets of `excluded_id` do not count. `on_batch` is called with the tokens so far after every batch; where it
-    returns True, evaluation ends with None.
+    Parameters
+    ----------
+    function
+        A model's ``loss``: ``function(*batch.arrays, *state) -> [values of each measure, ..., *state]``; values are 0
+        at targets that are padding.
+    batches
+    initial_state
+        As of a model.
+    measured
+        Names of the values that `function` returns before the state.
+    is_counted : optional
+        Given a batch, a boolean array of the targets that count; default all.
+    on_batch : optional
+        Called after every batch with the number of targets so far. If it returns True, evaluation stops.
+
+    Returns
+    -------
+    Evaluation, or None if `on_batch` stopped it
     """
-    total, tokens = 0.0, 0
+    sums, num_targets = dict.fromkeys(measured, 0.0), 0
     state: Any = ()
     for batch in batches:
-        state = initial_state(batch.tokens.shape[1]) if batch.is_start else state
-        losses, *state = loss(batch.tokens, batch.targets, batch.mask, *state)
-        losses, counted = np.asarray(losses), int(batch.mask.sum())
-        if excluded_id is not None:
-            is_excluded = (batch.targets == excluded_id) & (batch.mask > 0)
-            losses, counted = np.where(is_excluded, 0, losses), counted - int(is_excluded.sum())
-        total += float(np.sum(losses, dtype=np.float64))
-        tokens += counted
-        if on_batch is not None and on_batch(tokens):
+        state = initial_state(batch.num_columns) if batch.is_start else state
+        results = function(*batch.arrays, *state)
+        values, state = results[: len(measured)], results[len(measured) :]
+        counted = None if is_counted is None else is_counted(batch)
+        for name, value in zip(measured, map(np.asarray, values)):
+            value = value if counted is None else np.where(counted, value, 0)
+            sums[name] += float(np.sum(value, dtype=np.float64))
+        num_targets += batch.num_targets if counted is None else int(np.count_nonzero(counted))
+        if on_batch is not None and on_batch(num_targets):
             return None
-    return Evaluation(total, tokens)
+    return Evaluation(sums, num_targets)

@@ -1,22 +1,30 @@
-"""From gradients to updates: clipping, weight decay, the optimizer, and averages of the parameters."""
+"""Combine clipping, weight decay, the optimizer and averages of the parameters into the updates of one step."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from theano_rnn.learning.optimizers import (
-    OPTIMIZERS,
-    add_weight_decay,
-    averages,
-    clip_global_norm,
-    clip_value,
-    exponential_average,
-)
+import aesara.tensor as T
+from aesara.tensor.var import TensorVariable
+
+from theano_rnn.learning.averaging import exponential_average, select_averages
+from theano_rnn.learning.gradients import add_weight_decay, clip_global_norm, clip_value, squared_norm
+from theano_rnn.learning.optimizers import OPTIMIZERS
 
 
 class Updates(NamedTuple):
-    """What a step changes, the state of the optimizer by name, and of it the averages of the parameters by role."""
+    """The updates of one training step.
+
+    Attributes
+    ----------
+    updates : dict
+        New values of shared variables.
+    state : dict
+        The optimizer's shared variables, by name.
+    averages : dict
+        Those of them that are averages of the parameters, by parameter name.
+    """
 
     updates: dict[Any, Any]
     state: dict[str, Any]
@@ -24,7 +32,7 @@ class Updates(NamedTuple):
 
 
 class UpdateRule(NamedTuple):
-    """How gradients change parameters; the names are those of `TrainingConfig`."""
+    """How gradients change the parameters. The fields are settings of `TrainingConfig`."""
 
     optimizer: str = "sgd"
     clip_norm: float = 0.0
@@ -33,7 +41,7 @@ class UpdateRule(NamedTuple):
     average_decay: float = 0.0
 
     def apply(self, params: Mapping[str, Any], gradients: Mapping[str, Any], learning_rate: Any) -> Updates:
-        """Updates of `params` by their `gradients`, which are of the same names."""
+        """Returns the updates of `params` for their `gradients`, which have the same names."""
         gradients = dict(gradients)
         if self.clip_value > 0:
             gradients = clip_value(gradients, self.clip_value)
@@ -43,9 +51,14 @@ class UpdateRule(NamedTuple):
         if self.weight_decay > 0 and not options:
             gradients = add_weight_decay(params, gradients, self.weight_decay)
         updates, state = OPTIMIZERS[self.optimizer](params, gradients, learning_rate, **options)
-        means = averages(state, "mean")  # asgd's
+        averages = select_averages(state, "mean")  # of asgd
         if self.average_decay > 0:
-            more, state_of_averages = exponential_average(params, updates, self.average_decay)
-            updates, state = updates | more, state | state_of_averages
-            means = averages(state_of_averages, "ema")
-        return Updates(updates, state, means)
+            average_updates, average_state = exponential_average(params, updates, self.average_decay)
+            updates, state = updates | average_updates, state | average_state
+            averages = select_averages(average_state, "ema")
+        return Updates(updates, state, averages)
+
+
+def norms_of(*rows: Iterable[Any]) -> TensorVariable:
+    """The L2 norms of variables or gradients, row by row."""
+    return T.sqrt(T.stack([T.stack([squared_norm(each) for each in row]) for row in rows]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import aesara.tensor as T
@@ -11,19 +11,20 @@ from aesara.tensor.var import TensorVariable
 
 from theano_rnn.nn.cells import make_cell
 from theano_rnn.nn.layers import projected_over_time
+from theano_rnn.nn.regularization import NO_DROPOUT, Dropout
 from theano_rnn.nn.unrolling import unroll
 
 DIRECTIONS = "forward", "backward"
 
 
 class Encoder:
-    """Levels of two layers, one in each direction, each reading what both of the level below have made.
+    """Levels of two layers, one in each direction; both read the outputs of both layers of the level below.
 
         h_t = [forward_t, backward_t]      forward_t has read x_1 .. x_t, backward_t has read x_t .. x_n
 
     One level is by Schuster & Paliwal (1997), several are by Graves et al. (2013). From the second level on both
     directions know all of the input; a model that must not know a part of it keeps the directions apart, as
-    `cloze.Cloze` does.
+    `tasks.fill.Cloze` does.
 
     Parameters
     ----------
@@ -60,39 +61,33 @@ class Encoder:
         return tuple(array for cell in self.cells.values() for array in cell.initial_state(batch_size))
 
     def run(
-        self,
-        x: Any,
-        mask: Any,
-        state: Sequence[Any],
-        *,
-        recurrent: Callable[[str, Any], Any] = lambda name, param: param,
-        between: Callable[[Any], Any] = lambda x: x,
+        self, x: Any, mask: Any, state: Sequence[Any], *, dropout: Dropout = NO_DROPOUT
     ) -> tuple[TensorVariable, list[TensorVariable]]:
-        """Outputs of the last level (time, batch, 2 * hidden), and the final state.
+        """Outputs of the last level (time, batch, 2 * hidden_size), and the final state.
 
         Parameters
         ----------
         x : float (time, batch, input_size)
         mask : float (time, batch)
-            1 for a real step; a backward layer begins at the last real step of each column.
+            1 for a real step. A backward layer begins at the last real step of each column.
         state : as in `initial_state`
-            What each direction begins with, at its own end.
-        recurrent, between
-            As of `Layers.run`; names are those of `params`.
+            The state in which each direction begins, at its own end of the sequence.
+        dropout
+            Drops units between levels and connections of recurrent matrices.
         """
         final: list[TensorVariable] = []
         for level in range(self.num_layers):
-            below = between(x) if level else x
+            below = dropout.units(x, "layer") if level else x
             outputs = []
             for direction in DIRECTIONS:
                 place = f"{direction}{level}"
                 cell = self.cells[place]
-                h, after = unroll(
+                (h, *_), after = unroll(
                     cell, projected_over_time(cell, below), mask, state[len(final) : len(final) + cell.num_states],
-                    params={name: recurrent(f"{place}.{name}", p) for name, p in cell.params.items()},
+                    params={name: dropout.recurrent(f"{place}.{name}", p) for name, p in cell.params.items()},
                     backwards=direction == "backward",
                 )  # fmt: skip
                 outputs.append(h)
                 final += after
-            x = T.concatenate(outputs, axis=2)  # (time, batch, 2 * hidden)
+            x = T.concatenate(outputs, axis=2)  # (time, batch, 2 * hidden_size)
         return x, final

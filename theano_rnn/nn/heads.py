@@ -1,7 +1,8 @@
-"""Heads: from hidden vectors to the probabilities of the next token.
+"""Heads: output layers, from hidden states to the probabilities of the next token.
 
-A head has `params`, `losses(h, targets)` and `log_probabilities(h)`; h is (rows, hidden). What `losses` needs besides
-are the variables `inputs`, for which `prepare(targets, mask)` makes arrays from a batch's, (time, batch).
+A head has parameters `params` and methods `losses(h, targets)` and `log_probabilities(h)` for hidden states h
+(rows, hidden). If `losses` needs further arrays, `inputs` lists their symbolic variables, and `prepare(targets, mask)`
+computes the arrays from a batch's targets and mask, each (time, batch).
 """
 
 from __future__ import annotations
@@ -18,33 +19,36 @@ from theano_rnn.nn.initializers import uniform
 from theano_rnn.nn.losses import cross_entropy, cross_entropy_and_normalizer
 
 
-def projection(hidden_size: int, embedding: Any, *, rng: np.random.Generator) -> dict[str, Any]:
-    """``W_he`` (hidden_size, embedding_size), float64, where h is not as long as the rows of a tied embedding."""
+def initial_projection(hidden_size: int, embedding: Any, *, rng: np.random.Generator) -> dict[str, Any]:
+    """Returns ``W_he``, float64 (hidden_size, embedding_size), in a dict that is empty if the two sizes are equal."""
     size = embedding.get_value(borrow=True).shape[1]
     return {} if size == hidden_size else {"W_he": uniform((hidden_size, size), rng=rng)}
 
 
-def projected(h: Any, params: Mapping[str, Any]) -> Any:
-    """``h W_he`` where there is such a matrix, else h."""
+def project(h: Any, params: Mapping[str, Any]) -> Any:
+    """Returns ``h W_he`` if there is such a matrix, else h."""
     return T.dot(h, params["W_he"]) if "W_he" in params else h
 
 
 class SoftmaxHead:
-    """``P(v) = softmax(h W_hy + b_y)_v``, or tied ``softmax(h embedding^T + b_y)_v`` (Press & Wolf 2017).
+    """Softmax output layer ``P(v) = softmax(h W_hy + b_y)_v``.
+
+    With weights tied to the embedding: ``P(v) = softmax(h embedding^T + b_y)_v`` (Press & Wolf 2017).
 
     Parameters
     ----------
     hidden_size, vocab_size : int
     embedding : shared variable (at least vocab_size rows, embedding_size), optional
-        The matrix to share. Where hidden_size is another size, h is projected first: ``h W_he`` in its place.
+        The matrix to tie the weights to. If embedding_size differs from hidden_size, ``h W_he`` takes the place of h.
     rng : np.random.Generator
     dtype : {"float32", "float64"}
 
     Attributes
     ----------
     params : dict
-        ``W_hy`` (hidden_size, vocab_size), uniform in +-0.01/sqrt(hidden_size), so that the first loss is
-        ln(vocab_size); or, tied, ``W_he`` (hidden_size, embedding_size) where sizes differ; and ``b_y``, zero.
+        ``b_y`` (vocab_size,), zero; and ``W_hy`` (hidden_size, vocab_size), uniform in +-0.01/sqrt(hidden_size), so
+        that the first loss is ln(vocab_size). If tied, there is no ``W_hy``, but if the sizes differ, ``W_he``
+        (hidden_size, embedding_size).
     """
 
     inputs: tuple[Any, ...] = ()
@@ -57,34 +61,35 @@ class SoftmaxHead:
         if embedding is None:
             values["W_hy"] = 0.01 * uniform((hidden_size, vocab_size), rng=rng)
         else:
-            values |= projection(hidden_size, embedding, rng=rng)
+            values |= initial_projection(hidden_size, embedding, rng=rng)
         values["b_y"] = np.zeros(vocab_size)
         self.params = {name: aesara.shared(value.astype(dtype), name=name) for name, value in values.items()}
 
     def prepare(self, targets: Any, mask: Any) -> list[Any]:
-        """Nothing."""
+        """Returns no arrays: `losses` needs none."""
         return []
 
     def weights(self) -> Any:
-        """The matrix (hidden or embedding size, vocab_size)."""
+        """Returns the output matrix (hidden_size or embedding_size, vocab_size)."""
         return self.params["W_hy"] if self.embedding is None else self.embedding[: self.vocab_size].T
 
     def losses(self, h: Any, targets: Any) -> TensorVariable:
-        """Negative log-likelihoods in nats of int32 targets (rows,)."""
-        return cross_entropy(T.dot(projected(h, self.params), self.weights()), self.params["b_y"], targets)
+        """Returns negative log-likelihoods in nats (rows,) of int32 targets (rows,)."""
+        return cross_entropy(T.dot(project(h, self.params), self.weights()), self.params["b_y"], targets)
 
     def smoothed_losses(self, h: Any, targets: Any, smoothing: float) -> tuple[TensorVariable, TensorVariable]:
-        """The losses, and those to train on: cross-entropies with ``(1 - smoothing) onehot + smoothing / vocab_size``.
+        """Returns the losses, and the losses with label smoothing (Szegedy et al. 2016) for training, each (rows,).
 
-        Label smoothing is by Szegedy et al. (2016).
+        The latter are cross-entropies with the distribution ``(1 - smoothing) onehot(target) + smoothing /
+        vocab_size``.
         """
-        h, weights, bias = projected(h, self.params), self.weights(), self.params["b_y"]
+        h, weights, bias = project(h, self.params), self.weights(), self.params["b_y"]
         nll, log_normalizer = cross_entropy_and_normalizer(T.dot(h, weights), bias, targets)
         mean_score = T.dot(h, weights.mean(axis=1)) + bias.mean()
         share = np.asarray(smoothing, h.dtype)
         return nll, (np.ones((), h.dtype) - share) * nll + share * (log_normalizer - mean_score)
 
     def log_probabilities(self, h: Any) -> TensorVariable:
-        """Of every next token: (rows, hidden) -> (rows, vocab)."""
-        scores = T.dot(projected(h, self.params), self.weights()) + self.params["b_y"]
+        """Returns the log-probabilities (rows, vocab) of all next tokens for h (rows, hidden)."""
+        scores = T.dot(project(h, self.params), self.weights()) + self.params["b_y"]
         return T.special.log_softmax(scores, axis=-1)

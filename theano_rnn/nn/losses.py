@@ -1,6 +1,6 @@
 """Losses: the negative log-likelihood of the true next token, in nats.
 
-The soft-max and its logarithm are one operation, so that nothing is computed twice and nothing overflows:
+The softmax and its logarithm are one operation, so that nothing is computed twice and nothing overflows:
 
     nll_i = log(sum_v exp(z_iv + b_v)) - (z_iy + b_y)            with y the target of row i
     d nll_i / d z_iv = exp(z_iv + b_v - log_normalizer_i) - [v = y]
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import zlib
-from collections.abc import Callable
 from typing import Any
 
 import aesara.tensor as T
@@ -20,11 +19,12 @@ from aesara.graph.basic import Apply
 from aesara.link.c.op import COp
 from aesara.tensor.var import TensorVariable
 
+from theano_rnn.engine.parallel import sum_over_devices
 from theano_rnn.nn.losses_c import BACKWARD, FORWARD, SUPPORT
 
 
 def cross_entropy(scores: TensorVariable, bias: TensorVariable, targets: TensorVariable) -> TensorVariable:
-    """Negative log-likelihood in nats of each row's target under ``softmax(scores + bias)``.
+    """Returns each row's negative log-likelihood in nats of its target under ``softmax(scores + bias)``.
 
     Parameters
     ----------
@@ -42,29 +42,23 @@ def cross_entropy(scores: TensorVariable, bias: TensorVariable, targets: TensorV
 def cross_entropy_and_normalizer(
     scores: TensorVariable, bias: TensorVariable, targets: TensorVariable
 ) -> tuple[TensorVariable, TensorVariable]:
-    """`cross_entropy`, and the logarithm of ``sum_v exp(scores_v + bias_v)`` of each row."""
+    """Returns `cross_entropy`, and each row's log-normalizer ``log(sum_v exp(scores_v + bias_v))``."""
     nll, log_normalizer = SoftmaxCrossEntropy()(scores, bias, targets)
     return nll, log_normalizer
 
 
-def masked_mean(
-    values: TensorVariable, mask: TensorVariable, *, summed: Callable[[Any], Any] | None = None
-) -> TensorVariable:
-    """Mean of those `values` whose `mask` is 1; both (time, batch).
-
-    `summed` makes of a sum over these arrays that over the whole batch, where they are one device's part of it.
-    """
+def masked_mean(values: TensorVariable, mask: TensorVariable) -> TensorVariable:
+    """Mean over the whole batch of the `values` whose `mask` is 1; both of one shape, such as (time, batch)."""
     dtype = values.dtype
-    sums = (T.sum(array, acc_dtype=dtype, dtype=dtype) for array in (values * mask, mask))
-    total, count = sums if summed is None else map(summed, sums)
+    total, count = (sum_over_devices(T.sum(array, acc_dtype=dtype, dtype=dtype)) for array in (values * mask, mask))
     return total / count
 
 
 class SoftmaxCrossEntropy(COp):  # type: ignore[misc]
-    """(scores, bias, targets) -> (nll, log_normalizer), each (rows,).
+    """The operation (scores, bias, targets) -> (nll, log_normalizer), each (rows,).
 
-    Aesara's own pieces compute the exponentials twice, one number at a time; `crossentropy_softmax_argmax_1hot` of
-    its ``nnet`` does so once, and half of a training step is still spent in it.
+    Aesara's separate operations compute the exponentials twice and without vector instructions. Its
+    ``crossentropy_softmax_argmax_1hot`` computes them once, but still takes half of a training step.
     """
 
     __props__ = ()
@@ -91,10 +85,10 @@ class SoftmaxCrossEntropy(COp):  # type: ignore[misc]
     def L_op(self, inputs: list[Any], outputs: list[Any], output_gradients: list[Any]) -> list[Any]:
         scores, bias, targets = inputs
         log_normalizer = outputs[1]
-        of_target, of_all = (
+        d_nll, d_log_normalizer = (
             T.zeros_like(log_normalizer) if isinstance(g.type, DisconnectedType) else g for g in output_gradients
         )
-        gradients = SoftmaxCrossEntropyGrad()(scores, bias, targets, log_normalizer, of_target + of_all, of_target)
+        gradients = SoftmaxCrossEntropyGrad()(scores, bias, targets, log_normalizer, d_nll + d_log_normalizer, d_nll)
         return [*gradients, disconnected_type()]
 
     def connection_pattern(self, node: Apply) -> list[list[bool]]:
@@ -108,14 +102,14 @@ class SoftmaxCrossEntropy(COp):  # type: ignore[misc]
             logits = scores + bias
             top = logits.max(axis=1)
             log_normalizer = log(exp(logits - top[:, None]).sum(axis=1)) + top
-            picked = logits.at[arange(targets.shape[0]), targets].get(mode="fill")  # nan for what is no column
+            picked = logits.at[arange(targets.shape[0]), targets].get(mode="fill")  # nan if out of range
             return [log_normalizer - picked, log_normalizer]
 
         exp, log, arange = jax_functions("exp", "log", "arange")
         return compute
 
     def c_code_cache_version(self) -> tuple[int, ...]:
-        return source_version(FORWARD)
+        return c_source_version(FORWARD)
 
     def c_support_code(self, **kwargs: Any) -> str:
         return SUPPORT
@@ -126,9 +120,10 @@ class SoftmaxCrossEntropy(COp):  # type: ignore[misc]
 
 
 class SoftmaxCrossEntropyGrad(COp):  # type: ignore[misc]
-    """(scores, bias, targets, log_normalizer, a, b) -> gradients of scores (rows, vocab) and bias (vocab,).
+    """The operation (scores, bias, targets, log_normalizer, a, b) -> gradients of scores (rows, vocab), bias (vocab,).
 
-    Row i of the first is ``a_i * softmax(scores + bias)_i - b_i * onehot(target_i)``; the second is its sum over rows.
+    Row i of the first is ``a_i * softmax(scores + bias)_i - b_i * onehot(target_i)``; the second is its sum over the
+    rows.
     """
 
     __props__ = ()
@@ -151,7 +146,7 @@ class SoftmaxCrossEntropyGrad(COp):  # type: ignore[misc]
         def compute(scores: Any, bias: Any, targets: Any, log_normalizer: Any, a: Any, b: Any) -> list[Any]:
             logits = scores + bias
             top = logits.max(axis=1)
-            exponentials = exp(logits - top[:, None])  # the forward pass has the same: XLA computes them once
+            exponentials = exp(logits - top[:, None])  # as in the forward pass: XLA computes them once
             gradient = exponentials * (a * exp(top - log_normalizer))[:, None]
             gradient = gradient.at[arange(targets.shape[0]), targets].add(-b, unique_indices=True)
             return [gradient.astype(scores.dtype), gradient.sum(axis=0).astype(scores.dtype)]
@@ -160,7 +155,7 @@ class SoftmaxCrossEntropyGrad(COp):  # type: ignore[misc]
         return compute
 
     def c_code_cache_version(self) -> tuple[int, ...]:
-        return source_version(BACKWARD)
+        return c_source_version(BACKWARD)
 
     def c_support_code(self, **kwargs: Any) -> str:
         return SUPPORT
@@ -171,24 +166,24 @@ class SoftmaxCrossEntropyGrad(COp):  # type: ignore[misc]
 
 
 def jax_functions(*names: str) -> list[Any]:
-    """Functions of ``jax.numpy``, which only the XLA engine asks for."""
+    """Returns functions of ``jax.numpy``, imported only when the XLA engine asks for them."""
     module = importlib.import_module("jax.numpy")
     return [getattr(module, name) for name in names]
 
 
 def check_targets(targets: Any, vocab_size: int) -> None:
-    """Raise `IndexError` unless every target is a column."""
+    """Raise `IndexError` unless every target is in 0 .. vocab_size - 1."""
     if len(targets) and not (targets.min() >= 0 and targets.max() < vocab_size):
         raise IndexError(f"targets must be in 0 .. {vocab_size - 1}, got {targets.min()} .. {targets.max()}")
 
 
-def source_version(template: str) -> tuple[int, ...]:
-    """What Aesara's cache of compiled modules tells C sources apart by: it does not look at the code itself."""
+def c_source_version(template: str) -> tuple[int, ...]:
+    """Returns a version of the C code for Aesara's cache of modules, which does not compare the code itself."""
     return (zlib.crc32((SUPPORT + template).encode()),)
 
 
 def c_source(template: str, node: Apply, names: dict[str, str], sub: dict[str, str]) -> str:
-    """`template` with ``$name`` replaced by the C variables that Aesara chose."""
+    """Returns `template` with ``$name`` replaced by the names of Aesara's C variables."""
     real, typenum = {"float32": ("float", "NPY_FLOAT32"), "float64": ("double", "NPY_FLOAT64")}[node.inputs[0].dtype]
     for key in sorted(names, key=len, reverse=True):
         template = template.replace(f"${key}", names[key])

@@ -1,9 +1,8 @@
-"""C for the soft-max cross-entropy: one pass for the maximum, one for the sum, one for the gradient.
+"""C code of the softmax cross-entropy: one pass for the maximum, one for the sum, one for the gradient.
 
-`exponential` for float is a polynomial that the compiler can vectorize without fast-math flags (which would switch
-denormal numbers off in the whole process); Cephes' coefficients for 2^f, |f| <= 1/2, good to two units in the last
-place.
-Sums run in 16 lanes so that they vectorize too. Double uses the C library.
+For float, `exponential` is a polynomial that compilers vectorize without fast-math flags, which would disable denormal
+numbers in the whole process. The coefficients are those of Cephes for 2^f, |f| <= 1/2; results are accurate to two
+units in the last place. For double, it is the C library's. Sums run in 16 lanes so that they vectorize too.
 """
 
 SUPPORT = r"""

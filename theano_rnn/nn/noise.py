@@ -21,6 +21,8 @@ from aesara.graph.basic import Apply
 from aesara.link.c.op import COp
 from aesara.tensor.var import TensorVariable
 
+from theano_rnn.engine.parallel import first_column
+
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = 0x1BD11BDA
 MAX_SITES = 2**8
@@ -33,15 +35,16 @@ class Noise:
     ----------
     seed : int
     step : int32 0-d variable
-        How many steps have been made.
-    first : int 0-d variable, or 0
-        The first column of the batch that this device has.
+        The number of updates so far.
+    num_columns : int 0-d variable, optional
+        How many columns of the batch this device has; needed if several devices share a batch.
     dtype : {"float32", "float64"}
         Of the masks.
     """
 
-    def __init__(self, seed: int, step: Any, *, first: Any = 0, dtype: str) -> None:
-        self.seed, self.step, self.first, self.dtype = seed % 2**31, step, first, dtype
+    def __init__(self, seed: int, step: Any, *, num_columns: Any = 0, dtype: str) -> None:
+        self.seed, self.step, self.dtype = seed % 2**31, step, dtype
+        self.first = first_column(num_columns)
         self.num_sites = 0
 
     def mask(self, rate: float, time: Any, batch: Any, units: Any) -> TensorVariable:

@@ -1,4 +1,4 @@
-"""The forward pass of one recurrent layer: a cell repeated over time with ``aesara.scan``, here and nowhere else."""
+"""The recurrence: a cell repeated over time with ``aesara.scan``, which is called here and nowhere else."""
 
 from __future__ import annotations
 
@@ -26,33 +26,36 @@ def unroll(
     params: Mapping[str, Any],
     context: Sequence[TensorVariable] = (),
     backwards: bool = False,
-) -> tuple[TensorVariable, list[TensorVariable]]:
-    """Outputs of `cell` at every time step, and the state after the last.
+) -> tuple[list[TensorVariable], list[TensorVariable]]:
+    """Apply `cell` at every time step.
 
-    As a plain loop::
+    The same as a plain loop::
 
-        for t in range(time):                          # from the end where `backwards`
-            output[t], *new = cell.step(projected[t], *state, *params, *context)
-            state = new where mask[t] else state       # a masked step copies the state
+        for t in range(time):                          # from the last step if `backwards`
+            *output[t], *new = cell.step(projected[t], *state, *params, *context)
+            state = new if mask[t] else state          # a masked step copies the state
 
     Parameters
     ----------
-    projected : float (time, batch, units)
-        What ``cell.project`` made of the inputs.
+    cell
+        Has `num_states`, `recurrent`, `step` and, if it gives more than one output per step, `num_outputs`.
+    projected : float (time, batch, ...)
+        The inputs as ``cell.project`` returned them.
     mask : float (time, batch)
         1 for a real step, 0 for padding.
-    state : sequence of float (batch, units)
-        As in ``cell.initial_state``.
+    state : sequence of arrays (batch, ...)
+        As in ``cell.initial_state``; of any rank.
     params : mapping
         Values for the names in ``cell.recurrent``: the cell's own parameters, or dropped or averaged ones.
-    context
-        What every step may look at besides, passed on to ``cell.step``.
+    context : sequence of arrays
+        Whatever else every step may read, such as encoder states to attend to; passed on to ``cell.step``.
 
     Returns
     -------
-    outputs : float (time, batch, hidden)
-        In the order of the input also where `backwards`; at masked steps they mean nothing.
-    final state : list of float (batch, units)
+    outputs : list of arrays (time, batch, ...)
+        One for each output of a step, in the order of the input even if `backwards`. At masked steps they are
+        undefined.
+    final state : list of arrays (batch, ...)
 
     Raises
     ------
@@ -61,40 +64,49 @@ def unroll(
     """
     if len(state) != cell.num_states:
         raise ValueError(f"the cell has {cell.num_states} states, got {len(state)}")
+    num_outputs = getattr(cell, "num_outputs", 1)
     fixed = [params[name] for name in cell.recurrent] + list(context)
 
     def masked_step(projected_t: Any, mask_t: Any, *rest: Any) -> list[Any]:
         state_tm1, arguments = rest[: cell.num_states], rest[cell.num_states :]
-        output_t, *state_t = cell.step(projected_t, *state_tm1, *arguments)
-        is_real = mask_t.dimshuffle(0, "x")  # (batch, 1)
-        kept = costly([output_t, *state_t], given=[projected_t, *rest])
-        return [*(T.switch(is_real, new, old) for new, old in zip(state_t, state_tm1)), output_t, *kept]
+        results = cell.step(projected_t, *state_tm1, *arguments)
+        outputs_t, state_t = results[:num_outputs], results[num_outputs:]
+        stored = costly_nodes(results, given=[projected_t, *rest])
+        return [*(select(mask_t, new, old) for new, old in zip(state_t, state_tm1)), *outputs_t, *stored]
 
-    num_kept = len(costly(cell.step(projected[0], *state, *fixed), given=[projected, *state, *fixed]))
+    first_step = cell.step(projected[0], *state, *fixed)
+    num_stored = len(costly_nodes(first_step, given=[projected, *state, *fixed]))
     traces, _ = aesara.scan(
         masked_step,
         sequences=[projected, mask],
-        outputs_info=[*state, None, *[None] * num_kept],
+        outputs_info=[*state, *[None] * num_outputs, *[None] * num_stored],
         non_sequences=fixed,
         go_backwards=backwards,
         strict=True,
         name=f"unroll_{type(cell).__name__}",
         return_list=True,
     )
-    outputs = traces[cell.num_states]  # (time, batch, hidden)
-    return outputs[::-1] if backwards else outputs, [trace[-1] for trace in traces[: cell.num_states]]
+    outputs = traces[cell.num_states : cell.num_states + num_outputs]  # each (time, batch, ...)
+    return [trace[::-1] if backwards else trace for trace in outputs], [
+        trace[-1] for trace in traces[: cell.num_states]
+    ]
 
 
-def costly(results: Sequence[TensorVariable], *, given: Sequence[Any]) -> list[TensorVariable]:
-    """Products and transcendental functions between `given` and `results`, those nearer to `results` first.
+def select(mask_t: Any, new: Any, old: Any) -> TensorVariable:
+    """The `new` state in the columns whose step is real, the `old` one in the others: (batch, ...)."""
+    return T.switch(mask_t.dimshuffle(0, *["x"] * (new.ndim - 1)), new, old)
 
-    The gradient of a scan computes again whatever of a step is not one of the scan's outputs. `unroll` makes these
-    outputs too; Aesara removes those that no gradient needs.
+
+def costly_nodes(results: Sequence[TensorVariable], *, given: Sequence[Any]) -> list[TensorVariable]:
+    """Products and transcendental functions between `given` and `results`, those nearest to `results` first.
+
+    The gradient of a scan recomputes everything in a step that is not one of the scan's outputs. `unroll` makes these
+    nodes outputs too; Aesara removes those that no gradient needs.
     """
     nodes = list(io_toposort(list(given), list(results)))
     return [node.outputs[0] for node in reversed(nodes) if is_costly(node.op) and node.outputs[0] not in results]
 
 
 def is_costly(op: Any) -> bool:
-    """Whether an operation is worth storing rather than computing again."""
+    """Whether an operation's result is worth storing for the gradient rather than recomputing."""
     return isinstance(op, Dot) or isinstance(getattr(op, "scalar_op", None), (Tanh, Sigmoid, Exp))

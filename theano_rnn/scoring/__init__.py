@@ -1,1 +1,1 @@
-"""Scoring: log-probabilities of sentences and texts under one or several models."""
+"""Scoring: log-probabilities of sentences and texts under one or more models."""

@@ -1,15 +1,15 @@
-"""N-best lists as recognizers and translators write them: several hypotheses for each input, each with a score.
+"""N-best lists, as written by speech recognizers and translation systems: several scored hypotheses for each input.
 
-Two formats, found by how a line looks: Moses' ``id ||| hypothesis ||| features ||| score``, what follows the score
-kept, and plain ``id TAB hypothesis TAB score``. The hypotheses of a list stand one after another; higher scores are
-better.
+Two formats are recognized by the form of a line: ``id ||| hypothesis ||| features ||| score`` of Moses, where fields
+after the score are kept, and ``id TAB hypothesis TAB score``. The hypotheses of one list are consecutive lines. Higher
+scores are better.
 
->>> entry = parse("7 ||| it is ||| LM= -2.5 ||| -3.25 ||| 0-0 1-1")
+>>> entry = parse_entry("7 ||| it is ||| LM= -2.5 ||| -3.25 ||| 0-0 1-1")
 >>> entry.id, entry.text, entry.score
 ('7', 'it is', -3.25)
->>> entry.line(-5.5, log_probability=-4.5)
+>>> entry.format(-5.5, log_probability=-4.5)
 '7 ||| it is ||| LM= -2.5 theano_rnn= -4.500000 ||| -5.500000 ||| 0-0 1-1'
->>> parse("7\\tit is\\t-3.25").line(-5.5, log_probability=-4.5)
+>>> parse_entry("7\\tit is\\t-3.25").format(-5.5, log_probability=-4.5)
 '7\\tit is\\t-5.500000'
 """
 
@@ -26,16 +26,16 @@ MOSES = " ||| "
 FEATURE = "theano_rnn="
 
 
-class Entry(NamedTuple):
-    """A hypothesis: `text` for input `id` with `score`; `fields` are those of its line."""
+class NBestEntry(NamedTuple):
+    """A hypothesis `text` for input `id` with its `score`; `fields` are all fields of its line."""
 
     id: str
     text: str
     score: float
     fields: list[str]
 
-    def line(self, score: float, *, log_probability: float) -> str:
-        """The hypothesis in its format with another score; Moses' features gain the model's log-probability."""
+    def format(self, score: float, *, log_probability: float) -> str:
+        """Returns the line with a new score. In Moses' format, the log-probability is added to the features."""
         if len(self.fields) == 3:
             return f"{self.id}\t{self.text}\t{score:.6f}"
         id_, text, features, _, *rest = self.fields
@@ -43,13 +43,13 @@ class Entry(NamedTuple):
         return MOSES.join([id_, text, features, f"{score:.6f}", *rest])
 
 
-def parse(line: str, place: str = "line") -> Entry:
-    """The hypothesis on a line.
+def parse_entry(line: str, place: str = "line") -> NBestEntry:
+    """Parse a line of an n-best list.
 
     Raises
     ------
     UserError
-        It is of neither format; the message begins with `place`.
+        The line has neither format; the message begins with `place`.
     """
     fields = [field.strip() for field in line.split("|||")] if "|||" in line else line.split("\t")
     try:
@@ -59,19 +59,21 @@ def parse(line: str, place: str = "line") -> Entry:
     except (IndexError, ValueError):
         raise UserError(f"{place} must be `id ||| hypothesis ||| features ||| score`, or id, hypothesis and score "
                         f"separated by tabs, got {line[:60]!r}") from None  # fmt: skip
-    return Entry(fields[0], fields[1], score, fields)
+    return NBestEntry(fields[0], fields[1], score, fields)
 
 
-def lists(lines: Iterable[str], name: str) -> Iterator[list[Entry]]:
-    """The lists of a file, each the lines that follow one another with the same id; empty lines are skipped.
+def read_lists(lines: Iterable[str], name: str) -> Iterator[list[NBestEntry]]:
+    """Yield the lists of a file: consecutive lines with the same id form a list. Empty lines are skipped.
 
     Raises
     ------
     UserError
-        A line is no hypothesis; the message names it.
+        A line has neither format; the message gives `name` and the number of the line.
     """
     entries = (
-        parse(line.rstrip("\r\n"), f"{name} line {number}") for number, line in enumerate(lines, 1) if line.strip()
+        parse_entry(line.rstrip("\r\n"), f"{name} line {number}")
+        for number, line in enumerate(lines, 1)
+        if line.strip()
     )
     for _, group in itertools.groupby(entries, key=lambda entry: entry.id):
         yield list(group)

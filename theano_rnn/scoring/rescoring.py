@@ -1,8 +1,8 @@
-"""Rescoring: n-best lists ranked anew with what a language model thinks of the hypotheses.
+"""Rescoring: reorder n-best lists with the log-probabilities of a language model.
 
-    score = score before + weight log P(hypothesis) + word_bonus words
+    score = original score + weight log P(hypothesis) + word_bonus words
 
-The weights are given, or tuned on lists whose right answers are known.
+The weights are given, or tuned on lists with known references.
 """
 
 from __future__ import annotations
@@ -12,55 +12,55 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theano_rnn.scoring.nbest import Entry
+from theano_rnn.scoring.nbest import NBestEntry
 from theano_rnn.scoring.sentences import Scorer
 
 READ_AHEAD = 1024  # hypotheses scored together
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
-BONUSES = (*np.arange(-4, 8, 0.25).tolist(), *np.arange(8.0, 31).tolist())  # nats of a word, times the weight
+BONUSES = (*np.arange(-4, 8, 0.25).tolist(), *np.arange(8.0, 31).tolist())  # nats per word, multiplied by the weight
 
 
-class Measured(NamedTuple):
-    """A list and, of each hypothesis, the log-probability in nats, its end counted, and how many words it has."""
+class ScoredList(NamedTuple):
+    """An n-best list with the log-probability in nats (sentence end included) and word count of each hypothesis."""
 
-    entries: list[Entry]
+    entries: list[NBestEntry]
     log_probabilities: Any
     words: Any
 
     def scores(self, weight: float, word_bonus: float) -> Any:
-        """The module's equation, float64 (hypotheses,)."""
-        before = np.array([entry.score for entry in self.entries])
-        return before + weight * self.log_probabilities + word_bonus * self.words
+        """Returns the new scores, float64 (hypotheses,)."""
+        original = np.array([entry.score for entry in self.entries])
+        return original + weight * self.log_probabilities + word_bonus * self.words
 
-    def ranked(self, weight: float, word_bonus: float) -> list[tuple[Entry, float, float]]:
-        """Hypotheses with their new scores and their log-probabilities, the best first, else in the order before."""
+    def ranked(self, weight: float, word_bonus: float) -> list[tuple[NBestEntry, float, float]]:
+        """Returns hypotheses with new scores and log-probabilities, best first; ties keep their original order."""
         scores = self.scores(weight, word_bonus)
         order = np.argsort(-scores, kind="stable")
         return [(self.entries[i], float(scores[i]), float(self.log_probabilities[i])) for i in order]
 
 
-def measured(groups: Iterable[list[Entry]], scorer: Scorer) -> Iterator[Measured]:
-    """Each of the lists with what the model thinks of it; memory does not grow with their number."""
-    waiting: list[list[Entry]] = []
-    for group in groups:
-        waiting.append(group)
+def score_lists(lists: Iterable[list[NBestEntry]], scorer: Scorer) -> Iterator[ScoredList]:
+    """Score n-best lists under a model. Memory does not grow with the number of lists."""
+    waiting: list[list[NBestEntry]] = []
+    for entries in lists:
+        waiting.append(entries)
         if sum(map(len, waiting)) >= READ_AHEAD:
-            yield from measured_together(waiting, scorer)
+            yield from score_together(waiting, scorer)
             waiting = []
-    yield from measured_together(waiting, scorer)
+    yield from score_together(waiting, scorer)
 
 
-def measured_together(groups: list[list[Entry]], scorer: Scorer) -> Iterator[Measured]:
-    """`measured`, all at once; a hypothesis that is there several times is scored once."""
-    texts = list(dict.fromkeys(entry.text for group in groups for entry in group))
+def score_together(lists: list[list[NBestEntry]], scorer: Scorer) -> Iterator[ScoredList]:
+    """Score a few lists at once; a hypothesis that occurs several times is scored once."""
+    texts = list(dict.fromkeys(entry.text for entries in lists for entry in entries))
     known = {score.sentence: score.total for score in scorer.sentences(texts)}
-    for group in groups:
-        words = np.array([len(entry.text.split()) for entry in group])
-        yield Measured(group, np.array([known[entry.text] for entry in group]), words)
+    for entries in lists:
+        words = np.array([len(entry.text.split()) for entry in entries])
+        yield ScoredList(entries, np.array([known[entry.text] for entry in entries]), words)
 
 
 def word_errors(hypothesis: str, reference: str) -> int:
-    """Words to insert, delete or replace to make one the other: the Levenshtein distance.
+    """Returns the Levenshtein distance in words: the fewest insertions, deletions and substitutions.
 
     >>> word_errors("the cat sat", "a cat sat down")
     2
@@ -74,25 +74,25 @@ def word_errors(hypothesis: str, reference: str) -> int:
     return before[-1]
 
 
-class Tuned(NamedTuple):
-    """Weights, and the share of errors with them: of words, or of lists whose first is not the reference."""
+class TunedWeights(NamedTuple):
+    """Tuned weights and their error rate: of words, or of lists whose best hypothesis is not the reference."""
 
     weight: float
     word_bonus: float
     error_rate: float
 
 
-def tuned(lists: Sequence[Measured], references: Sequence[str], metric: str) -> Tuned:
-    """The weights of a grid with the fewest errors, of equally good ones the smallest.
+def tune_weights(lists: Sequence[ScoredList], references: Sequence[str], metric: str) -> TunedWeights:
+    """Search a grid for the weights with the fewest errors. Among equally good weights, the smallest are returned.
 
     Parameters
     ----------
     lists, references
-        One right answer for each list.
+        One reference for each list.
     metric
-        ``exact``: lists whose best is not the reference; ``wer``: `word_errors` over the references' words.
+        ``exact``: the share of lists whose best hypothesis is not the reference. ``wer``: the word error rate.
     """
-    errors = [np.array([error_of(entry.text, reference, metric) for entry in each.entries])
+    errors = [np.array([count_errors(entry.text, reference, metric) for entry in each.entries])
               for each, reference in zip(lists, references)]  # fmt: skip
     total = len(lists) if metric == "exact" else max(sum(len(reference.split()) for reference in references), 1)
 
@@ -100,11 +100,11 @@ def tuned(lists: Sequence[Measured], references: Sequence[str], metric: str) -> 
         return sum(int(wrong[np.argmax(each.scores(weight, word_bonus))]) for each, wrong in zip(lists, errors)) / total
 
     grid = [(weight, weight * bonus) for weight in WEIGHTS for bonus in (BONUSES if weight else (0.0,))]
-    return min((Tuned(*point, error_rate(*point)) for point in grid),
+    return min((TunedWeights(*point, error_rate(*point)) for point in grid),
                key=lambda found: (found.error_rate, found.weight, abs(found.word_bonus)))  # fmt: skip
 
 
-def error_of(text: str, reference: str, metric: str) -> int:
-    """What is wrong with a hypothesis."""
+def count_errors(text: str, reference: str, metric: str) -> int:
+    """Returns the number of word errors of a hypothesis; for ``exact``, 0 or 1."""
     same = text.split() == reference.split()
     return int(not same) if metric == "exact" else word_errors(text, reference)

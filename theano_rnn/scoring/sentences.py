@@ -1,4 +1,4 @@
-"""Scoring: log-probabilities in nats of tokens, sentences and whole texts."""
+"""Scoring sentences: log-probabilities of tokens and sentences in nats, and totals over a text."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from theano_rnn.learning.batching import Sentences, sentence_end
-from theano_rnn.learning.evaluation import LossFunction, StateFunction, perplexity
+from theano_rnn.learning.evaluation import LossFunction, StateFunction
+from theano_rnn.learning.measures import perplexity
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.words import word_tokenizer
 
-CHUNK = 1024  # sentences read ahead, so that those of similar length share a batch
+CHUNK = 1024  # number of sentences read ahead, so that sentences of similar length share a batch
 
 
 @dataclass
 class Totals:
-    """What a text comes to: sums over its tokens, and its size in the units people measure by.
+    """Totals of a scored text: its negative log-likelihood and its size.
 
-    `nats`: negative log-likelihood of the `tokens` that count; `unknown`: of the `read` tokens those that the
-    vocabulary does not know; `words` are separated by blanks, `characters` are Unicode's, line breaks and blanks
-    between sentences counted.
+    `nats`: negative log-likelihood of the `tokens` that are counted. `read`: number of tokens read; `unknown`: how many
+    of these are not in the vocabulary. `words` are separated by blanks. `characters` are Unicode characters, including
+    line breaks and blanks between sentences.
     """
 
     nats: float = 0.0
@@ -35,18 +36,18 @@ class Totals:
     characters: int = 0
 
     def add_text(self, text: str) -> None:
-        """Count a sentence's words and characters, and one character between it and the next."""
+        """Add a sentence's words and characters, and one character for the blank after it."""
         self.words += len(text.split())
         self.characters += len(text) + 1
 
     def summary(self, log_base: str = "e") -> dict[str, Any]:
-        """Plain values for JSON: losses in nats, or with `log_base` of "2" in bits, per token, word, ...
+        """Returns plain values for JSON. Losses are in nats, or in bits if `log_base` is "2", per token, word, ...
 
         >>> totals = Totals(nats=2 * math.log(2), tokens=2, read=2, words=1, characters=4, sentences=1)
         >>> totals.summary("2")["loss_per_character"], totals.summary()["perplexity"]
         (0.5, 2.0)
         """
-        total = self.nats / unit_of(log_base)
+        total = self.nats / nats_per_unit(log_base)
         per = {name: getattr(self, f"{name}s") for name in ("word", "character", "sentence")}
         return {
             "tokens": self.tokens,
@@ -60,13 +61,13 @@ class Totals:
         }
 
 
-def unit_of(log_base: str) -> float:
-    """Nats in one unit of information: 1 with base e, ln 2 with base 2, where the unit is the bit."""
+def nats_per_unit(log_base: str) -> float:
+    """Returns the number of nats in one unit of information: 1 for base e (nats), ln 2 for base 2 (bits)."""
     return 1.0 if log_base == "e" else math.log(float(log_base))
 
 
 class SentenceScore(NamedTuple):
-    """A sentence as read, its tokens (the end included) and the log-probability of each in nats."""
+    """A sentence, the ids of its tokens (end included), and the log-probability of each in nats."""
 
     sentence: str
     ids: Any
@@ -74,19 +75,19 @@ class SentenceScore(NamedTuple):
 
     @property
     def total(self) -> float:
-        """Log-probability of the whole sentence in nats."""
+        """Log-probability of the sentence in nats."""
         return float(np.sum(self.log_probabilities, dtype=np.float64))
 
     def without(self, id_: int) -> SentenceScore:
-        """The score of the other tokens."""
+        """Returns the score without the tokens with this id."""
         kept = self.ids != id_
         return self._replace(ids=self.ids[kept], log_probabilities=self.log_probabilities[kept])
 
 
 class Scorer(NamedTuple):
-    """What texts are measured with: a model's or a mixture's ``loss``, and how it takes text.
+    """A model or a mixture that scores texts: its loss function, vocabulary and start id.
 
-    `loss`, `initial_state`: as of a model; `start_id`: stands before the first token; `dtype`: of masks.
+    `loss`, `initial_state`: as of a model. `start_id`: the id before the first token. `dtype`: of masks.
     """
 
     loss: LossFunction
@@ -96,7 +97,7 @@ class Scorer(NamedTuple):
     dtype: str = "float32"
 
     def sentences(self, sentences: Iterable[str]) -> Iterator[SentenceScore]:
-        """The score of each sentence as it stands in a text, its end a token too; as of `score_sentences`."""
+        """Tokenize and score each sentence, with a token for its end; see `score_sentences`."""
         vocabulary = self.vocabulary
         tokenize = word_tokenizer(vocabulary.text)
         has_end = vocabulary.text.unit == "word" or "\n" in vocabulary
@@ -116,9 +117,9 @@ def score_sentences(
     batch_size: int = 32,
     dtype: str = "float32",
 ) -> Iterator[SentenceScore]:
-    """The score of each ``(sentence, ids)``, every one from a zero state, in the order of the input.
+    """Score each ``(sentence, ids)`` from the zero state, in the order of the input.
 
-    The ids end with what ends a sentence; memory does not grow with the number of sentences.
+    The ids include the end of the sentence. Memory does not grow with the number of sentences.
     """
     for chunk in chunks(sentences, CHUNK):
         lengths = [len(ids) for _, ids in chunk]
@@ -130,17 +131,17 @@ def score_sentences(
         for (members, first, _), batch in zip(batches.plan, batches):
             state = initial_state(batch_size) if batch.is_start else state
             losses, *state = loss(batch.tokens, batch.targets, batch.mask, *state)
-            losses = np.asarray(losses)  # of an engine's device
-            for column, member in enumerate(members):
-                count = int(batch.mask[:, column].sum())
+            losses = np.asarray(losses)  # from the engine's device
+            for row, member in enumerate(members):
+                count = int(batch.mask[:, row].sum())
                 begin = batches.begins[member] + first
-                scores[begin : begin + count] = -losses[:count, column]
+                scores[begin : begin + count] = -losses[:count, row]
         for (sentence, _), begin, length in zip(chunk, batches.begins, lengths):
             yield SentenceScore(sentence, ids[begin : begin + length], scores[begin : begin + length])
 
 
 def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Lists of `size` items, the last one shorter."""
+    """Yield lists of `size` items; the last one may be shorter."""
     chunk = []
     for item in items:
         chunk.append(item)

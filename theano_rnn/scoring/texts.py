@@ -1,4 +1,4 @@
-"""A text as one stream under a model, as it was trained or adapting to what it reads."""
+"""Scoring a whole text as one stream, with a fixed model or one that adapts to the text."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from theano_rnn.language_model import LanguageModel, batches_of
+from theano_rnn.learning.batching import Batch, text_batches
 from theano_rnn.learning.checkpoint import assign
 from theano_rnn.learning.evaluation import evaluate
-from theano_rnn.preprocessing import Progress, Source, encode, encode_file
+from theano_rnn.preprocessing import encode_file, encode_source
 from theano_rnn.scoring.dynamic_evaluation import DynamicRule, SquaresRule
 from theano_rnn.scoring.neural_cache import NeuralCache
 from theano_rnn.scoring.sentences import Scorer, Totals
 from theano_rnn.settings.use import AdaptationConfig
+from theano_rnn.text.sources import Source
+from theano_rnn.text.tokenizing import Progress
 
-STATISTICS_COLUMNS = 100
+STATISTICS_BATCH_SIZE = 100
 NO_ADAPTATION = AdaptationConfig()
 
 
 def stream_totals(
     path: str | os.PathLike[str],
-    model: LanguageModel,
+    model: Any,
     *,
     scorer: Callable[[], Scorer] | None = None,
     adaptation: AdaptationConfig = NO_ADAPTATION,
@@ -32,30 +34,33 @@ def stream_totals(
     progress: Progress | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Totals:
-    """What a text comes to as one stream, in as many columns as the training used, or in one where the model adapts.
+    """Score a text as one stream. Returns its totals.
+
+    The batch size is that of the training; if the model adapts, it is 1.
 
     Parameters
     ----------
     path
         As of `corpus.encode_file`.
     model
-        Takes the text, and measures it.
+        The model; its vocabulary and settings tokenize the text.
     scorer
-        Gives what measures the text in the model's place; called when the text is known to be one.
+        Returns a scorer to use instead of the model, such as a mixture. It is called after the text has been read, so
+        that a bad file is reported before anything is compiled.
     adaptation
-        How the model adapts; its parameters are then restored.
+        How the model adapts. Its parameters are restored at the end.
     exclude_unknown
-        Leave tokens that the vocabulary does not know out of the sums.
+        Leave tokens that are not in the vocabulary out of the sums.
     progress
         As of `corpus.encode_file`.
     on_batch
-        Called with the tokens measured so far, and with those of the whole text.
+        Called after each batch with the number of tokens scored so far and the number of all tokens.
     """
     vocabulary = model.vocabulary
     with Source(path) as source:
-        ids = encode(source, vocabulary, progress=progress)
+        ids = encode_source(source, vocabulary, progress=progress)
         totals = Totals(read=len(ids), unknown=int(np.count_nonzero(ids == vocabulary.unk_id)))
-        totals.words, totals.characters = sizes(source.blocks(vocabulary.text))
+        totals.words, totals.characters = count_words_and_characters(source.blocks(vocabulary.text))
     totals.sentences = int(np.count_nonzero(ids == model.end_id))
     config = dataclasses.replace(model.training, batching="stream")
     if adaptation.is_adaptive:
@@ -64,26 +69,31 @@ def stream_totals(
         config = dataclasses.replace(config, bptt_steps=adaptation.dynamic_steps)
     dtype = model.model.config.dtype
     try:
-        measuring = (scorer or model.scorer)() if not adaptation.is_adaptive else adapting(model, adaptation)
-        measured = evaluate(
-            measuring.loss,
-            batches_of(ids, vocabulary, config, dtype=dtype),
-            measuring.initial_state,
+        text_scorer = (scorer or model.scorer)() if not adaptation.is_adaptive else adaptive_scorer(model, adaptation)
+        evaluation = evaluate(
+            text_scorer.loss,
+            text_batches(ids, vocabulary, config, dtype=dtype),
+            text_scorer.initial_state,
             on_batch=None if on_batch is None else lambda tokens: on_batch(tokens, len(ids)),
-            excluded_id=vocabulary.unk_id if exclude_unknown else None,
+            is_counted=(lambda batch: is_known(batch, vocabulary.unk_id)) if exclude_unknown else None,
         )
     finally:
         if adaptation.dynamic != "no":
             assign(model.model.params, model.checkpoint.best)
-    assert measured is not None
-    totals.nats, totals.tokens = measured.total, measured.tokens
+    assert evaluation is not None
+    totals.nats, totals.tokens = evaluation.total, evaluation.num_targets
     return totals
 
 
-def sizes(blocks: Any) -> tuple[int, int]:
-    """Words, separated by blanks, and characters of a text in blocks.
+def is_known(batch: Batch, unk_id: int) -> Any:
+    """Returns which targets of a batch are real and words of the vocabulary: bool (time, batch)."""
+    return (batch.mask > 0) & (batch.targets != unk_id)
 
-    >>> sizes(["to b", "e or", " not"])
+
+def count_words_and_characters(blocks: Any) -> tuple[int, int]:
+    """Count the words, separated by blanks, and the characters of a text that comes in blocks.
+
+    >>> count_words_and_characters(["to b", "e or", " not"])
     (4, 12)
     """
     words, characters, is_inside = 0, 0, False
@@ -95,51 +105,52 @@ def sizes(blocks: Any) -> tuple[int, int]:
     return words, characters
 
 
-def adapting(model: LanguageModel, config: AdaptationConfig) -> Scorer:
-    """The model, adapted at every window to those before."""
-    loss = cached_loss(model, config) if config.cache_size else learning_loss(model, config)
+def adaptive_scorer(model: Any, config: AdaptationConfig) -> Scorer:
+    """Returns a scorer that adapts the model to each window after scoring it."""
+    loss = neural_cache_loss(model, config) if config.cache_size else dynamic_evaluation_loss(model, config)
     return Scorer(loss, model.model.initial_state, model.vocabulary, model.start_id, model.model.config.dtype)
 
 
-def cached_loss(model: LanguageModel, config: AdaptationConfig) -> Callable[..., list[Any]]:
-    """In place of the model's ``loss``: with a neural cache."""
+def neural_cache_loss(model: Any, config: AdaptationConfig) -> Callable[..., list[Any]]:
+    """Returns a replacement for the model's ``loss`` that adds a neural cache."""
     cache, features = (
         NeuralCache(config.cache_size, config.cache_theta, config.cache_weight),
         model.function("features"),
     )
 
-    def cached(tokens: Any, targets: Any, mask: Any, *state: Any) -> list[Any]:
+    def loss(tokens: Any, targets: Any, mask: Any, *state: Any) -> list[Any]:
         losses, h, *final = features(tokens, targets, mask, *state)
         return [cache.losses(losses, h, targets, mask), *final]
 
-    return cached
+    return loss
 
 
-def learning_loss(model: LanguageModel, config: AdaptationConfig) -> Callable[..., list[Any]]:
-    """In place of the model's ``loss``: the model learns from each window that has been measured."""
+def dynamic_evaluation_loss(model: Any, config: AdaptationConfig) -> Callable[..., list[Any]]:
+    """Returns a replacement for the model's ``loss`` that trains the model on each window after scoring it."""
     dtype = model.model.config.dtype
-    statistics = mean_squares(model, config) if config.dynamic == "rms" else None
-    train = model.compiled("train", update=DynamicRule(config.dynamic_decay, statistics))
+    statistics = mean_squared_gradients(model, config) if config.dynamic == "rms" else None
+    train = model.compile("train", update=DynamicRule(config.dynamic_decay, statistics))
     rate = np.asarray(config.dynamic_rate, dtype)
 
-    def learning(tokens: Any, targets: Any, mask: Any, *state: Any) -> list[Any]:
-        loss, *final = train(tokens, targets, mask, *state, rate)
-        return [float(loss) * np.asarray(mask, np.float64), *final]  # their sum is that of the tokens' own
+    def loss(tokens: Any, targets: Any, mask: Any, *state: Any) -> list[Any]:
+        mean, *final = train(tokens, targets, mask, *state, rate)
+        return [float(mean) * np.asarray(mask, np.float64), *final]  # the sum equals that of the tokens' own losses
 
-    return learning
+    return loss
 
 
-def mean_squares(model: LanguageModel, config: AdaptationConfig) -> dict[str, Any]:
-    """Of each parameter's gradient the mean square over the windows of a text, by name."""
+def mean_squared_gradients(model: Any, config: AdaptationConfig) -> dict[str, Any]:
+    """Returns the mean square of each parameter's gradient over the windows of a text, by parameter name."""
     assert config.statistics_from is not None
     rule = SquaresRule()
-    train = model.compiled("train", update=rule)
-    training = dataclasses.replace(model.training, batching="stream", batch_size=STATISTICS_COLUMNS,
+    train = model.compile("train", update=rule)
+    training = dataclasses.replace(model.training, batching="stream", batch_size=STATISTICS_BATCH_SIZE,
                                    bptt_steps=config.dynamic_steps)  # fmt: skip
     dtype = model.model.config.dtype
-    batches = batches_of(encode_file(config.statistics_from, model.vocabulary), model.vocabulary, training, dtype=dtype)
+    ids = encode_file(config.statistics_from, model.vocabulary)
+    batches = text_batches(ids, model.vocabulary, training, dtype=dtype)
     state: Any = ()
     for batch in batches:
-        state = model.model.initial_state(STATISTICS_COLUMNS) if batch.is_start else state
-        _, *state = train(batch.tokens, batch.targets, batch.mask, *state, np.asarray(1 / len(batches), dtype))
+        state = model.model.initial_state(STATISTICS_BATCH_SIZE) if batch.is_start else state
+        _, *state = train(*batch.arrays, *state, np.asarray(1 / len(batches), dtype))
     return {name: total.get_value() for name, total in rule.sums.items()}

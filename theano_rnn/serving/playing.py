@@ -1,7 +1,7 @@
-"""What the page and the interface of ``serve`` ask of a model: a text scored and a text continued, as plain values.
+"""Scoring and continuing texts for the web page and the JSON interface of ``serve``, with plain values in and out.
 
-Each question has three parts: the text is cut into tokens, columns let the model read them (`columns`), and the answer
-is made of what these found. Only the second needs the model; the first and the last may run in any thread.
+Each operation has three parts: tokenize the text, run requests in `request_batching`, and turn their results into an
+answer. Only the second part uses the model; the others may run in any thread.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theano_rnn.generation.search import Rules
+from theano_rnn.generation.search import TokenRules
 from theano_rnn.language_model import LanguageModel
-from theano_rnn.serving.model_requests import Scored, candidates, sampled, scored
-from theano_rnn.serving.request_batching import WIDTHS, Column
+from theano_rnn.serving.model_requests import TextScore, next_token_candidates, sample_request, score_request
+from theano_rnn.serving.request_batching import BATCH_SIZES, ModelRequest
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.use import GenerationConfig
-from theano_rnn.text.incremental_tokenizing import appended, typed_pieces
+from theano_rnn.text.incremental_tokenizing import text_to_append, tokenize_incomplete_text
 from theano_rnn.text.token_spans import Piece
 
 LIMITS = {
@@ -30,11 +30,11 @@ LIMITS = {
     "temperature": 5,
 }
 NUM_GUESSES = 5
-COLDEST = 0.001  # a lower temperature counts as 0: single precision would not do
+LOWEST_TEMPERATURE = 0.001  # anything lower counts as 0, because float32 is not precise enough for it
 
 
-class Typed(NamedTuple):
-    """A text and what a model reads of it; `rest`: blanks after the last piece."""
+class TokenizedText(NamedTuple):
+    """A text and its tokens; `rest` holds the blanks after the last token."""
 
     text: str
     pieces: list[Piece]
@@ -46,25 +46,25 @@ class Typed(NamedTuple):
 
     @property
     def tokens(self) -> list[str]:
-        """As they were typed, without ends of sentences."""
+        """The typed tokens, without ends of sentences."""
         return [piece.token for piece in self.pieces if piece.text]
 
 
-class Player:
-    """A model that texts are scored and continued with.
+class ServedModel:
+    """A language model as the page and the JSON interface use it.
 
     Parameters
     ----------
     model
     name
-        What the model is called.
+        The name that is shown for it.
     """
 
     def __init__(self, model: LanguageModel, name: str) -> None:
         self.model, self.name, self.vocabulary = model, name, model.vocabulary
         self.unit = self.vocabulary.text.unit
         reset_id = model.end_id if model.training.batching == "sentences" else None
-        self.reading: dict[str, Any] = {"start_id": model.start_id, "reset_id": reset_id}
+        self.input_options: dict[str, Any] = {"start_id": model.start_id, "reset_id": reset_id}
         self.banned = [self.vocabulary.unk_id] + ([self.vocabulary.eos_id] if self.unit == "char" else [])
         self.end_id = self.vocabulary.eos_id if self.unit == "word" else None  # of a sample
 
@@ -82,27 +82,29 @@ class Player:
             "limits": LIMITS,
         }
 
-    def typed(self, text: str) -> Typed:
-        """The text as the model reads it.
+    def tokenize(self, text: str) -> TokenizedText:
+        """Split a text into the tokens that the model reads.
 
         Raises
         ------
         UserError
             It has too many tokens.
         """
-        pieces, rest = typed_pieces(text, self.vocabulary, self.model.end_id)
+        pieces, rest = tokenize_incomplete_text(text, self.vocabulary, self.model.end_id)
         if len(pieces) > LIMITS["tokens"]:
             raise UserError(f"the text must have at most {LIMITS['tokens']:,} tokens, got {len(pieces):,}")
-        return Typed(text, pieces, rest)
+        return TokenizedText(text, pieces, rest)
 
-    def scoring(self, typed: Typed) -> Column:
-        """A column that scores a text."""
-        return scored(typed.ids, num_guesses=NUM_GUESSES, **self.reading)
+    def score_request(self, text: TokenizedText) -> ModelRequest:
+        """Request that scores a text."""
+        return score_request(text.ids, num_guesses=NUM_GUESSES, **self.input_options)
 
-    def scores(self, typed: Typed, found: Scored, *, temperature: float, num_candidates: int) -> dict[str, Any]:
-        """What is said of a text: log-probabilities in nats of its tokens, and which may come next."""
+    def score_answer(
+        self, text: TokenizedText, score: TextScore, *, temperature: float, num_candidates: int
+    ) -> dict[str, Any]:
+        """Returns the answer for a scored text: log-probabilities of its tokens in nats, and likely next tokens."""
         name, unk_id = self.vocabulary.id_to_token, self.vocabulary.unk_id
-        total = float(found.log_probabilities.sum())
+        total = float(score.log_probabilities.sum())
         pieces = [
             {
                 "text": piece.text,
@@ -112,72 +114,79 @@ class Player:
                 "guesses": [[name(int(i)), round(float(p), 6)] for i, p in zip(ids, probabilities)],
             }
             for piece, log_probability, ids, probabilities in zip(
-                typed.pieces, found.log_probabilities, found.guesses, np.exp(found.guess_log_probabilities)
+                text.pieces, score.log_probabilities, score.guesses, np.exp(score.guess_log_probabilities)
             )
         ]
         return {
             "pieces": pieces,
-            "rest": typed.rest,
+            "rest": text.rest,
             "total": round(total, 6),
             "perplexity": math.exp(min(-total / len(pieces), 700.0)) if pieces else None,
-            "unknown": sum(piece.id == unk_id for piece in typed.pieces),
-            "candidates": self.next_tokens(typed, found.following, temperature, num_candidates),
+            "unknown": sum(piece.id == unk_id for piece in text.pieces),
+            "candidates": self.candidates(text, score.next_log_probabilities, temperature, num_candidates),
         }
 
-    def next_tokens(self, typed: Typed, following: Any, temperature: float, count: int) -> list[dict[str, Any]]:
-        """The likeliest next tokens, and what each would add to the text; empty where typing cannot add it."""
-        ids, probabilities = candidates(following, temperature=settled(temperature), banned=self.banned, count=count)
-        tokens = typed.tokens
+    def candidates(
+        self, text: TokenizedText, log_probabilities: Any, temperature: float, count: int
+    ) -> list[dict[str, Any]]:
+        """Returns the likeliest next tokens and the text that each appends, empty if typing cannot append it."""
+        ids, probabilities = next_token_candidates(
+            log_probabilities, temperature=effective_temperature(temperature), banned=self.banned, count=count
+        )
+        tokens = text.tokens
         return [
             {
                 "token": self.vocabulary.id_to_token(int(i)),
-                "text": self.end_text(typed) if i == self.end_id else self.added([int(i)], typed, tokens),
+                "text": self.end_text(text) if i == self.end_id else self.appended_text([int(i)], text, tokens),
                 "probability": round(float(p), 6),
             }
             for i, p in zip(ids, probabilities)
         ]
 
-    def end_text(self, typed: Typed) -> str:
-        """What ends the last sentence of a text when it is typed; empty where that takes more than a blank."""
+    def end_text(self, text: TokenizedText) -> str:
+        """Returns the blank or line break that ends the last sentence, or "" if more than that must be typed."""
         mark = "\n" if self.vocabulary.text.sentences == "line" else " "
-        pieces, _ = typed_pieces(typed.text + mark, self.vocabulary, self.model.end_id)
-        return mark if len(pieces) > len(typed.pieces) else ""
+        pieces, _ = tokenize_incomplete_text(text.text + mark, self.vocabulary, self.model.end_id)
+        return mark if len(pieces) > len(text.pieces) else ""
 
-    def added(self, ids: Sequence[int], typed: Typed, tokens: Sequence[str]) -> str:
-        """The text that `ids` add, ends of sentences left out."""
+    def appended_text(self, ids: Sequence[int], text: TokenizedText, tokens: Sequence[str]) -> str:
+        """Returns the text that `ids` append, without ends of sentences."""
         new = [self.vocabulary.id_to_token(i) for i in ids if i != self.end_id]
-        return appended(new, typed.text, tokens, self.vocabulary.text)
+        return text_to_append(new, text.text, tokens, self.vocabulary.text)
 
-    def sampling(self, typed: Typed, *, num_samples: int, max_tokens: int, seed: int, **config: Any) -> list[Column]:
-        """Columns that continue a text; `config` as of `GenerationConfig`. Sample i depends on (seed, i) alone."""
-        config["temperature"] = settled(config["temperature"])
-        rules = Rules(GenerationConfig(**config), end_id=self.end_id, banned=self.banned)
+    def sample_requests(
+        self, text: TokenizedText, *, num_samples: int, max_tokens: int, seed: int, **config: Any
+    ) -> list[ModelRequest]:
+        """Requests that continue a text. `config` is as of `GenerationConfig`; sample i depends on (seed, i) alone."""
+        config["temperature"] = effective_temperature(config["temperature"])
+        rules = TokenRules(GenerationConfig(**config), end_id=self.end_id, banned=self.banned)
         return [
-            sampled(typed.ids, rules=rules, rng=np.random.default_rng([seed, i]), max_tokens=max_tokens,
-                    is_end_passed=True, **self.reading)
+            sample_request(text.ids, rules=rules, rng=np.random.default_rng([seed, i]), max_tokens=max_tokens,
+                           ignores_first_end=True, **self.input_options)
             for i in range(num_samples)
         ]  # fmt: skip
 
-    def texts(self, typed: Typed, samples: Sequence[Sequence[int]]) -> list[str]:
-        """The continuations that `sampling` found."""
-        tokens = typed.tokens
-        return [self.added(ids, typed, tokens) for ids in samples]
+    def sample_texts(self, text: TokenizedText, samples: Sequence[Sequence[int]]) -> list[str]:
+        """Returns the continuations as text, given the results of `sample_requests`."""
+        tokens = text.tokens
+        return [self.appended_text(ids, text, tokens) for ids in samples]
 
 
-def settled(temperature: float) -> float:
-    """The temperature, 0 where it is next to it."""
-    return temperature if temperature >= COLDEST else 0.0
+def effective_temperature(temperature: float) -> float:
+    """The temperature, or 0 if it is below `LOWEST_TEMPERATURE`."""
+    return temperature if temperature >= LOWEST_TEMPERATURE else 0.0
 
 
 def warm_up(step: Callable[..., Any], initial_state: Callable[[int], Any], vocab_size: int) -> None:
-    """Call `step` with all batch sizes that it will have, since XLA compiles it for each.
+    """Call `step` once with each of `BATCH_SIZES`, so that XLA compiles all of them before the first request.
 
     Raises
     ------
     UserError
-        The model's outputs are not numbers.
+        The model's outputs are not finite numbers.
     """
-    for width in WIDTHS:
-        log_probabilities = np.asarray(step(np.zeros(width, np.int32), *initial_state(width))[0])
-        if log_probabilities.shape != (width, vocab_size) or not np.isfinite(log_probabilities).all():
-            raise UserError("the model's outputs are not finite numbers: its training has diverged")
+    for batch_size in BATCH_SIZES:
+        log_probabilities = np.asarray(step(np.zeros(batch_size, np.int32), *initial_state(batch_size))[0])
+        if log_probabilities.shape != (batch_size, vocab_size) or not np.isfinite(log_probabilities).all():
+            raise UserError("the model's outputs are not finite numbers, because its training diverged: train it again "
+                            "with a smaller --learning-rate")  # fmt: skip

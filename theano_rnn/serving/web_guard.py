@@ -1,9 +1,9 @@
-"""What stands before a web application on somebody's own machine: it sees no request that it should not answer.
+"""A guard for a web application on the user's own machine: unsafe requests never reach the application.
 
-Other web pages in the same browser can send requests to it too. So the Host header must name this server (against DNS
-rebinding), a POST must be JSON and come from this server's own page, and every answer says what its page may do. Bodies
-are counted as they come in and refused before they are held in memory. An ASGI application around another; it knows no
-framework.
+Other web pages in the same browser can send requests to this server too. So the Host header must name this server
+(against DNS rebinding), a POST must be JSON and come from this server's own page, and every response has security
+headers that restrict its page. The size of a body is counted while it arrives, so a body that is too long is never held
+in memory. `Guard` is an ASGI application around another one; it depends on no framework.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Any, Receive, Send], Awaitable[None]]
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
-MOST_BYTES = 64 * 1024  # of a body
-MOST_DISCARDED = 4 * 1024 * 1024  # bytes of a refused body that are waited for, so that its sender reads the answer
-BODY_SECONDS = 20.0  # for a body to come
+MAX_BODY_BYTES = 64 * 1024
+MAX_DISCARDED_BYTES = 4 * 1024 * 1024  # of a refused body that are read, so that its sender gets to read the response
+BODY_SECONDS = 20.0  # time limit for a body to arrive
 HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -33,7 +33,7 @@ DEFAULT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 class RefusedError(Exception):
-    """A request that is not answered: the status and one line."""
+    """A request is refused, with this HTTP status and this one-line message."""
 
     def __init__(self, status: int, line: str) -> None:
         super().__init__(line)
@@ -41,87 +41,90 @@ class RefusedError(Exception):
 
 
 class Guard:
-    """An ASGI application that lets only proper requests through to `app`.
+    """An ASGI application that passes only safe requests on to `app`.
 
     Parameters
     ----------
     app
     post_paths
-        What takes a POST: the body must be JSON, and is read before `app` is asked. Others are left to `app` without.
+        Paths that accept POST. Their body must be JSON and is read completely before `app` is called. Other paths are
+        passed on without reading their body.
     hosts
-        Names and addresses of this server, as a Host header has them, without the port.
-    is_any_address
-        Any IP address is this server's, too: it listens on all of them. Only names can be made to point elsewhere.
+        Names and addresses of this server, as in a Host header, without the port.
+    allow_any_ip
+        Accept any IP address in the Host header too, because the server listens on all of them. That is safe: DNS
+        rebinding needs a name.
     """
 
     def __init__(
-        self, app: App, *, post_paths: Iterable[str], hosts: Iterable[str] = LOCAL_HOSTS, is_any_address: bool = False
+        self, app: App, *, post_paths: Iterable[str], hosts: Iterable[str] = LOCAL_HOSTS, allow_any_ip: bool = False
     ) -> None:
-        self.app, self.is_any_address = app, is_any_address
+        self.app, self.allow_any_ip = app, allow_any_ip
         self.post_paths, self.hosts = set(post_paths), {host.lower() for host in hosts}
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
 
-        async def sending(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                there = {name.lower() for name, _ in message.get("headers", [])}
+                present = {name.lower() for name, _ in message.get("headers", [])}
                 extra = {**HEADERS, "content-security-policy": DEFAULT_POLICY}
                 message["headers"] = list(message.get("headers", [])) + [
-                    (name.encode(), value.encode()) for name, value in extra.items() if name.encode() not in there
+                    (name.encode(), value.encode()) for name, value in extra.items() if name.encode() not in present
                 ]
             await send(message)
 
         try:
-            headers = self.checked_headers(scope)
+            headers = self.check_headers(scope)
             if self.has_body(scope):
-                receive = replayed(await whole_body(headers, receive), receive)
+                receive = replay_body(await read_body(headers, receive), receive)
         except RefusedError as refusal:
-            await answer(sending, refusal.status, refusal.line)
+            await send_error(send_with_headers, refusal.status, refusal.line)
             return
         except ConnectionError:
-            return  # nobody is there to be answered
-        await self.app(scope, receive, sending)
+            return  # the client has disconnected
+        await self.app(scope, receive, send_with_headers)
 
     def has_body(self, scope: Any) -> bool:
-        """Whether a request has a body that `app` reads."""
+        """Returns whether the request has a body that `app` reads."""
         return scope["method"] == "POST" and scope["path"] in self.post_paths
 
-    def checked_headers(self, scope: Any) -> dict[str, str]:
-        """The headers by name in lower case.
+    def check_headers(self, scope: Any) -> dict[str, str]:
+        """Check the headers. Returns them by name in lower case.
 
         Raises
         ------
         RefusedError
-            The request is not for this server, or not from its page, or no JSON where it must be.
+            The request is not for this server, does not come from its page, or its body must be JSON and is not.
         """
         headers: dict[str, str] = {}
         for name, value in scope["headers"]:
             key = name.decode("latin-1").lower()
             if key in headers and key in ("host", "origin", "content-type", "content-length"):
-                raise RefusedError(400, f"the header {key} came twice")
+                raise RefusedError(400, f"the header {key} occurs twice: send it once")
             headers[key] = value.decode("latin-1")
         host = headers.get("host", "")
-        if not self.is_ours(host):
-            raise RefusedError(421, "this server does not go by the name in the Host header")
+        if not self.names_this_server(host):
+            raise RefusedError(421, "the Host header does not name this server")
         if scope["method"] not in ("GET", "HEAD"):
             is_foreign = "origin" in headers and headers["origin"].lower() != f"{scope['scheme']}://{host.lower()}"
             if is_foreign or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-                raise RefusedError(403, "requests from other web pages are not answered")
+                raise RefusedError(403, "requests from other web pages are refused")
         if self.has_body(scope):
             kind, _, charset = headers.get("content-type", "").lower().partition(";")
             if kind.strip() != "application/json" or charset.replace(" ", "") not in ("", "charset=utf-8"):
-                raise RefusedError(415, "the body must be JSON in UTF-8: Content-Type: application/json")
+                raise RefusedError(415, "the body must be JSON in UTF-8: send Content-Type: application/json")
             if headers.get("content-encoding", "identity").lower() != "identity":
                 raise RefusedError(415, "the body must not be compressed")
         return headers
 
-    def is_ours(self, host: str) -> bool:
-        """Whether a Host header names this server.
+    def names_this_server(self, host: str) -> bool:
+        """Returns whether a Host header names this server.
 
         >>> guard = Guard(None, post_paths=[], hosts=["localhost", "::1"])
-        >>> [guard.is_ours(host) for host in ("LOCALHOST:80", "[::1]:8000", "example.org", "localhost.example.org", "")]
+        >>> hosts = ("LOCALHOST:80", "[::1]:8000", "example.org", "localhost.example.org", "")
+        >>> [guard.names_this_server(host) for host in hosts]
         [True, True, False, False, False]
         """
         name, bracket, port = host.lower().rpartition(":")
@@ -129,11 +132,11 @@ class Guard:
             name = host.lower()
         if name.startswith("[") and name.endswith("]"):
             name = name[1:-1]
-        return name in self.hosts or (self.is_any_address and is_address(name))
+        return name in self.hosts or (self.allow_any_ip and is_address(name))
 
 
 def is_address(name: str) -> bool:
-    """Whether `name` is an IP address."""
+    """Returns whether `name` is an IP address."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -141,19 +144,19 @@ def is_address(name: str) -> bool:
     return True
 
 
-async def whole_body(headers: dict[str, str], receive: Receive) -> bytes:
-    """The body, once it is all there.
+async def read_body(headers: dict[str, str], receive: Receive) -> bytes:
+    """Read the complete body.
 
     Raises
     ------
     RefusedError
-        It is too long, by its header or as it comes; or it takes too long to come.
+        It is too long, according to its header or when it arrives, or it takes too long to arrive.
     ConnectionError
-        The client has gone.
+        The client has disconnected.
     """
-    too_long = RefusedError(413, f"the body must have at most {MOST_BYTES:,} bytes")
+    too_long = RefusedError(413, f"the body must have at most {MAX_BODY_BYTES:,} bytes")
     declared = headers.get("content-length", "0")
-    if declared.isdigit() and int(declared[:20]) > MOST_DISCARDED:
+    if declared.isdigit() and int(declared[:20]) > MAX_DISCARDED_BYTES:
         raise too_long
     chunks: list[bytes] = []
     count = 0
@@ -163,41 +166,41 @@ async def whole_body(headers: dict[str, str], receive: Receive) -> bytes:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise ConnectionError("the client has gone")
+                raise ConnectionError("the client has disconnected")
             chunk = message.get("body", b"")
             count += len(chunk)
-            if count <= MOST_BYTES:
+            if count <= MAX_BODY_BYTES:
                 chunks.append(chunk)
             else:
                 chunks.clear()
-            if count > MOST_DISCARDED or not message.get("more_body", False):
+            if count > MAX_DISCARDED_BYTES or not message.get("more_body", False):
                 return
 
     try:
         await asyncio.wait_for(read(), BODY_SECONDS)
     except asyncio.TimeoutError:
-        raise RefusedError(408, f"the body must come within {BODY_SECONDS:.0f} seconds") from None
-    if count > MOST_BYTES:
+        raise RefusedError(408, f"the body must arrive within {BODY_SECONDS:.0f} seconds") from None
+    if count > MAX_BODY_BYTES:
         raise too_long
     return b"".join(chunks)
 
 
-def replayed(body: bytes, receive: Receive) -> Receive:
-    """`receive` with the body that has been read from it before it."""
+def replay_body(body: bytes, receive: Receive) -> Receive:
+    """Returns a `receive` function that first returns the body, which has already been read."""
     is_sent = False
 
-    async def receiving() -> Message:
+    async def receive_body_first() -> Message:
         nonlocal is_sent
         if is_sent:
             return await receive()
         is_sent = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return receiving
+    return receive_body_first
 
 
-async def answer(send: Send, status: int, line: str) -> None:
-    """Answer with a status and one line as JSON."""
+async def send_error(send: Send, status: int, line: str) -> None:
+    """Send a response with an error status and a one-line message as JSON."""
     body = json.dumps({"error": line}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if status in (408, 413):

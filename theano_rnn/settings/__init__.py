@@ -1,1 +1,1 @@
-"""Settings: frozen dataclasses that hold every default of the package, a module for each group."""
+"""Settings: frozen dataclasses with every default of the package, one module for each group."""

@@ -1,7 +1,7 @@
-"""Settings: frozen dataclasses, every default of the package, and the one kind of error a user can mend.
+"""The base of all settings: dataclasses that know their help texts and limits, and the error for a user's mistake.
 
-A setting is a field; its metadata holds the sentence that `--help` prints and what is allowed. The command line, a
-TOML file and a checkpoint all make the same objects, so a default, a range or a choice is written once, here.
+A setting is a field of a dataclass. Its metadata contains the text that `--help` prints and the allowed values. The
+command line, a TOML file and a checkpoint all create the same objects, so each default and limit is written only once.
 
 >>> from theano_rnn.settings.text import TextConfig
 >>> TextConfig(unit="char").unit
@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 
 class UserError(ValueError):
-    """A mistake that the user can mend: the commands print it as one line and end with status 2."""
+    """A mistake that the user can correct. The commands print it as one line and exit with status 2."""
 
 
 def setting(
@@ -37,7 +37,10 @@ def setting(
     at_most: float | None = None,
     metavar: str | None = None,
 ) -> Any:
-    """A dataclass field that knows its own help text and limits; a tuple holds values `of` one kind."""
+    """Returns a dataclass field with a help text, the kind of its value and its limits.
+
+    `of` is the kind of the elements if `kind` is tuple.
+    """
     metadata = {"help": help, "kind": kind, "of": of, "choices": choices, "at_least": at_least, "above": above,
                 "below": below, "at_most": at_most, "metavar": metavar}  # fmt: skip
     return field(default=default, metadata=metadata)
@@ -45,12 +48,12 @@ def setting(
 
 @dataclass(frozen=True)
 class Section:
-    """Settings that belong together; values are checked when an object is made.
+    """A group of settings; values are checked when an object is created.
 
     Raises
     ------
     UserError
-        A value is of the wrong kind or outside what the field allows; the message names field, limit and value.
+        If a value has the wrong kind or is outside its limits. The message names the field, the limit and the value.
     """
 
     def __post_init__(self) -> None:
@@ -60,13 +63,13 @@ class Section:
 
 
 def check(name: str, value: Any, rules: Mapping[str, Any], *, optional: bool) -> None:
-    """Raise `UserError` unless `value` keeps the rules that `setting` recorded."""
+    """Raises `UserError` if `value` breaks the rules, the metadata that `setting` recorded."""
     if value is None and optional:
         return
     kind = rules["kind"]
     if kind is tuple:
         if not isinstance(value, tuple) or not all(type(item) is rules["of"] for item in value):
-            texts = "file names" if rules["metavar"] == "FILE" else "texts"
+            texts = "file names" if rules["metavar"] == "FILE" else "strings"
             expected = {str: texts, int: "whole numbers", float: "numbers"}[rules["of"]]
             raise UserError(f"{name} must be a list of {expected}, got {value!r}")
         return
@@ -92,11 +95,11 @@ S = TypeVar("S", bound=Section)
 
 
 def from_mapping(section: type[S], values: Mapping[str, Any]) -> S:
-    """The section made of those of `values` that it knows; lists, as TOML and JSON have them, become tuples."""
+    """Returns a section made from `values`, ignoring names that it does not have; lists become tuples."""
     names = {item.name for item in dataclasses.fields(section)}
     return section(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in names})
 
 
 def to_mapping(section: Section) -> dict[str, Any]:
-    """Plain values by field name, ready for JSON."""
+    """Returns the settings as plain values by field name, ready for JSON."""
     return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(section).items()}

@@ -9,27 +9,33 @@ from theano_rnn.settings.base import Section, setting
 
 @dataclass(frozen=True)
 class MachineConfig(Section):
-    """What does the work; changes at most the last digits of what is learned, so it is not stored."""
+    """The engine and device that run the model.
+
+    They change at most the last digits of the result, so they are not stored in the checkpoint.
+    """
 
     threads: int | None = setting(
-        None, "threads of matrix products (default: one for each core, at most 8)", kind=int, at_least=1
+        None, "number of threads for matrix products (default: one per core, at most 8)", kind=int, at_least=1
     )
     engine: str = setting(
-        "auto", "what runs the model: Aesara's C code, or XLA by JAX; auto: jax where it is installed",
+        "auto",
+        "what runs the model. c: C code compiled by Aesara; jax: XLA through JAX; auto: jax if it is installed, else c",
         choices=("auto", "c", "jax"),
     )  # fmt: skip
-    device: str = setting("auto", "where engine jax runs; auto: a GPU if it sees one", choices=("auto", "cpu", "gpu"))
+    device: str = setting(
+        "auto", "device for engine jax; auto: a GPU if JAX finds one, else the CPU", choices=("auto", "cpu", "gpu")
+    )
 
 
 @dataclass(frozen=True)
 class TrainingMachineConfig(MachineConfig):
-    """What does the work of training, which several devices and processes can share."""
+    """The machine for training, which several devices and processes can share."""
 
-    num_devices: str = setting("1", "devices that have a part of each batch each; auto: all there are", metavar="N")
+    num_devices: str = setting("1", "number of devices that share each batch; auto: all available devices", metavar="N")
     coordinator: str | None = setting(
-        None, "where process 0 waits for the other processes that train with it", metavar="HOST:PORT"
+        None, "address at which process 0 waits for the other processes, if several train together", metavar="HOST:PORT"
     )
-    num_processes: int | None = setting(None, "how many processes train together", kind=int, at_least=1)
+    num_processes: int | None = setting(None, "number of processes that train together", kind=int, at_least=1)
     process_id: int | None = setting(
-        None, "which of them this one is; 0 writes the checkpoint and the log", kind=int, at_least=0
+        None, "number of this process, from 0; process 0 writes the checkpoint and the log", kind=int, at_least=0
     )

@@ -1,4 +1,4 @@
-"""Settings of the network: its cells, sizes and output layer."""
+"""Settings of the network: recurrent cell, sizes and output layer."""
 
 from __future__ import annotations
 
@@ -9,66 +9,74 @@ from theano_rnn.settings.base import Section, UserError, setting
 
 @dataclass(frozen=True)
 class ModelConfig(Section):
-    """What the network is for, and its sizes."""
+    """The network: its cells, sizes and output layer."""
 
-    task: str = setting(
-        "next", "what is learned: the next token, or to fill in a missing word from those on both sides",
-        choices=("next", "fill"),
-    )  # fmt: skip
     cell: str = setting(
         "lstm",
-        "a recurrent layer's kind: vanilla with tanh or relu, LSTM, GRU, or LSTM with gated inputs",
+        "recurrent cell. tanh, relu: vanilla RNN with this activation; lstm: LSTM; gru: GRU; mogrifier: LSTM with "
+        "gated inputs",
         choices=("tanh", "relu", "lstm", "gru", "mogrifier"),
     )
-    embedding_size: int = setting(200, "numbers in one word's vector", kind=int, at_least=1)
-    hidden_size: int = setting(200, "units of a recurrent layer", kind=int, at_least=1)
-    num_layers: int = setting(1, "recurrent layers, each reading the outputs of the one below", kind=int, at_least=1)
-    residual: bool = setting(False, "add to each layer's output its input, from the second layer on", kind=bool)
+    embedding_size: int = setting(200, "size of a word vector", kind=int, at_least=1)
+    hidden_size: int = setting(200, "hidden units in each recurrent layer", kind=int, at_least=1)
+    num_layers: int = setting(
+        1, "number of recurrent layers; each one reads the outputs of the layer below", kind=int, at_least=1
+    )
+    residual: bool = setting(
+        False, "residual connections: add each layer's input to its output, from the second layer up", kind=bool
+    )
     recurrent_init: str = setting(
-        "uniform", "how W_hh starts: uniform in +-1/sqrt(hidden_size), or orthogonal", choices=("uniform", "orthogonal")
+        "uniform",
+        "initialization of W_hh. uniform: in +-1/sqrt(hidden_size); orthogonal: a random orthogonal matrix",
+        choices=("uniform", "orthogonal"),
     )
     tie_weights: bool = setting(
-        True, "use the embedding as the output layer's matrix too, after a projection where sizes differ", kind=bool
+        True,
+        "use the embedding matrix in the output layer too (weight tying), after a projection if the sizes differ",
+        kind=bool,
     )
     head: str = setting(
         "auto",
-        "output layer: a soft-max of all words, or, faster for large vocabularies, of the commonest and of clusters "
-        "of the others; auto: adaptive from 5,000 words on, for a stream on one device without label smoothing",
+        "output layer. softmax: over the whole vocabulary; adaptive: over frequent words and clusters of rare ones, "
+        "which is faster for large vocabularies; auto: adaptive from 5,000 words up, if a stream is trained on one "
+        "device without label smoothing",
         choices=("auto", "softmax", "adaptive"),
     )
     cutoffs: tuple[int, ...] = setting(
         (),
-        "where the clusters of --head adaptive begin, in words from the commonest (default: 1/10 and 2/5 of "
-        "all; of very many fewer)",
+        "ranks at which the clusters of --head adaptive begin, counted from the most frequent word (default: 1/10 and "
+        "2/5 of the vocabulary, less if it is very large)",
         kind=tuple,
         of=int,
         metavar="N",
     )
-    vocab_size: int = 10_000  # columns of the output, as the vocabulary counted them
+    vocab_size: int = 10_000  # of the vocabulary that was built
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.head != "adaptive":
             if self.cutoffs:
-                raise UserError("cutoffs needs head adaptive")
+                raise UserError("cutoffs needs head adaptive: add --head adaptive, or leave out --cutoffs")
             return
         if self.vocab_size < 2:
-            raise UserError(f"head adaptive needs a vocabulary of at least 2 columns, got {self.vocab_size}")
+            raise UserError(
+                f"head adaptive needs a vocabulary of at least 2 words, got {self.vocab_size}: use --head softmax"
+            )
         if any(b <= a for a, b in zip((0, *self.cutoffs), (*self.cutoffs, self.vocab_size))):
             given = " ".join(map(str, self.cutoffs))
-            raise UserError(f"cutoffs must increase, from 1 to {self.vocab_size - 1} at most, got {given}")
+            raise UserError(f"cutoffs must increase and be from 1 to {self.vocab_size - 1}, got {given}")
 
 
-ADAPTIVE_FROM = 5_000  # words
+MIN_ADAPTIVE_VOCAB_SIZE = 5_000  # from here up, head auto means adaptive
 
 
 def default_cutoffs(vocab_size: int) -> tuple[int, ...]:
-    """Where the clusters of an adaptive head begin: after 1/10 and 2/5 of the words, at most 2,000 and 10,000.
+    """Returns the ranks at which the clusters of an adaptive head begin.
 
-    Of 100,000 words (benchmarks/adaptive.py), steps with 1,000 or 4,000 in place of 2,000 and 20,000 in place of 10,000
-    were up to 9 % faster; with 4,000 and 20,000 the loss after equal seconds of training was higher. Of more words it
-    is a fiftieth and a tenth.
+    They are 1/10 and 2/5 of the vocabulary, but at most 2,000 and 10,000; with more than 100,000 words, 1/50 and 1/10.
+    With 100,000 words (benchmarks/adaptive.py), a step was up to 9 % faster with 1,000 or 4,000 instead of 2,000 and
+    20,000 instead of 10,000; but with 4,000 and 20,000, the loss after equal training time was higher.
 
     >>> default_cutoffs(10_000), default_cutoffs(100_000), default_cutoffs(2)
     ((1000, 4000), (2000, 10000), (1,))

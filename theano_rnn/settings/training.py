@@ -1,4 +1,4 @@
-"""Settings of training: regularization, batches, optimizer, learning rate, and how one run is carried out."""
+"""Settings of training: regularization, batches, optimizer, learning rate, and the files of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from theano_rnn.settings.base import Section, UserError, from_mapping, setting
-from theano_rnn.settings.network import ADAPTIVE_FROM, ModelConfig, default_cutoffs
+from theano_rnn.settings.network import MIN_ADAPTIVE_VOCAB_SIZE, ModelConfig, default_cutoffs
 
 S = TypeVar("S", bound=Section)
 DEFAULT_LEARNING_RATE = {
@@ -18,64 +18,101 @@ DEFAULT_LEARNING_RATE = {
 
 @dataclass(frozen=True)
 class RegularizationConfig(Section):
-    """What keeps a model from learning its training text by heart; works in training alone."""
+    """Regularization against overfitting, applied during training only."""
 
     dropout: float = setting(
-        0.0, "share of units dropped from inputs, between layers and from outputs", kind=float, at_least=0, below=1
+        0.0,
+        "dropout rate of word vectors, between layers, and of the last layer's outputs",
+        kind=float,
+        at_least=0,
+        below=1,
     )
     input_dropout: float | None = setting(
-        None, "share dropped from word vectors (default: --dropout)", kind=float, at_least=0, below=1
+        None, "dropout rate of word vectors (default: --dropout)", kind=float, at_least=0, below=1
     )
     layer_dropout: float | None = setting(
-        None, "share dropped between layers (default: --dropout)", kind=float, at_least=0, below=1
+        None, "dropout rate between layers (default: --dropout)", kind=float, at_least=0, below=1
     )
     output_dropout: float | None = setting(
-        None, "share dropped from the last layer's outputs (default: --dropout)", kind=float, at_least=0, below=1
+        None, "dropout rate of the last layer's outputs (default: --dropout)", kind=float, at_least=0, below=1
     )
     variational: bool = setting(
-        False, "drop the same units at all time steps of a window, not others at each", kind=bool
+        False,
+        "use the same dropout mask at all time steps of a sequence, not a new one at each step",
+        kind=bool,
     )
     embedding_dropout: float = setting(
-        0.0, "share of the vocabulary whose vectors are dropped whole", kind=float, at_least=0, below=1
+        0.0,
+        "fraction of the vocabulary whose word vectors are dropped as a whole",
+        kind=float,
+        at_least=0,
+        below=1,
     )
     recurrent_dropout: float = setting(
-        0.0, "share of the connections W_hh dropped for a whole window (weight drop)", kind=float, at_least=0, below=1
+        0.0,
+        "weight drop: dropout rate of the recurrent weights W_hh, with one mask for a whole sequence",
+        kind=float,
+        at_least=0,
+        below=1,
     )
     activation_penalty: float = setting(
-        0.0, "times the mean square of the outputs, added to the loss", kind=float, at_least=0
+        0.0,
+        "weight of the mean square of the outputs, which is added to the loss (activation regularization)",
+        kind=float,
+        at_least=0,
     )
     temporal_penalty: float = setting(
-        0.0, "times the mean square of the outputs' change from step to step, added to the loss", kind=float, at_least=0
+        0.0,
+        "weight of the mean square of the outputs' change between time steps, which is added to the loss (temporal "
+        "activation regularization)",
+        kind=float,
+        at_least=0,
     )
     label_smoothing: float = setting(
-        0.0, "share of the target's probability spread evenly over the vocabulary", kind=float, at_least=0, below=1
+        0.0,
+        "fraction of the target's probability to spread evenly over the vocabulary",
+        kind=float,
+        at_least=0,
+        below=1,
     )
 
 
 def check_head(model: ModelConfig, regularization: RegularizationConfig, num_devices: int | None) -> None:
-    """Raise `UserError` where the head cannot be trained so; the message begins with a setting's name."""
+    """Raises `UserError` if the head cannot be trained like this. The message starts with the name of a setting."""
     if model.head == "adaptive" and regularization.label_smoothing:
-        raise UserError("label_smoothing cannot be used with head adaptive, which never sees all words at once")
+        raise UserError(
+            "label_smoothing cannot be used with head adaptive, which does not compute the probabilities of all words: "
+            "use --head softmax"
+        )
     if model.head == "adaptive" and num_devices != 1:
-        raise UserError("num_devices must be 1 with head adaptive, whose rows are not divided among devices")
+        raise UserError("num_devices must be 1 with head adaptive, which devices cannot share: use --head softmax")
 
 
 @dataclass(frozen=True)
 class TrainingConfig(RegularizationConfig):
-    """What decides the trained parameters besides text and network; stored in the checkpoint."""
+    """Settings of training that affect the result, so they are stored in the checkpoint."""
 
     dropout: float = field(default=0.4, metadata=RegularizationConfig.__dataclass_fields__["dropout"].metadata)
     batching: str = setting(
-        "stream", "one long text with carried state, or sentences each from a zero state",
+        "stream",
+        "stream: one long text, whose hidden state is carried from batch to batch; sentences: each sentence starts "
+        "from a zero state",
         choices=("stream", "sentences"),
     )  # fmt: skip
-    batch_size: int = setting(20, "parallel columns of text, or sentences, in one step", kind=int, at_least=1)
-    bptt_steps: int = setting(35, "time steps of one window of the stream", kind=int, at_least=1)
+    batch_size: int = setting(
+        20, "number of parallel sections of the stream, or of sentences, in a batch", kind=int, at_least=1
+    )
+    bptt_steps: int = setting(
+        35,
+        "sequence length of a batch of the stream: truncated backpropagation through time over this many steps",
+        kind=int,
+        at_least=1,
+    )
     random_windows: bool = setting(
-        False, "cut the stream into windows of random lengths around --bptt-steps, the rate in proportion", kind=bool
+        False, "vary the sequence length randomly around --bptt-steps, and the learning rate in proportion", kind=bool
     )
     optimizer: str = setting(
-        "adam", "how gradients change parameters; asgd: sgd, and averages once validation loss no longer falls",
+        "adam", "optimizer; asgd: SGD that averages the parameters once the validation loss stops falling",
         choices=("sgd", "nesterov", "asgd", "adagrad", "rmsprop", "adam", "adamw"),
     )  # fmt: skip
     learning_rate: float | None = setting(
@@ -83,29 +120,36 @@ class TrainingConfig(RegularizationConfig):
         "1 for sgd and asgd)", kind=float, above=0,
     )  # fmt: skip
     schedule: str = setting(
-        "linear", "what becomes of the learning rate: halved when validation loss rises (plateau), or a function of "
+        "linear", "learning rate schedule. plateau: halve it when the validation loss rises; others: a function of "
         "the step", choices=("plateau", "constant", "steps", "linear", "cosine", "one_cycle"),
     )  # fmt: skip
     schedule_steps: int | None = setting(
-        None, "updates that --schedule is spread over (default: those of all epochs)", kind=int, at_least=1
+        None, "length of the --schedule in updates (default: all updates of all epochs)", kind=int, at_least=1
     )
     warmup: float | None = setting(
-        None, "share of these updates in which the rate rises (default: 0.3 for one_cycle, else 0)",
+        None, "fraction of the schedule in which the learning rate rises (default: 0.3 for one_cycle, else 0)",
         kind=float, at_least=0, below=1,
     )  # fmt: skip
-    clip_norm: float = setting(0.25, "scale gradients down to this global L2 norm; 0 for never", kind=float, at_least=0)
-    clip_value: float = setting(0.0, "cut every number of a gradient at this size; 0 for never", kind=float, at_least=0)
+    clip_norm: float = setting(0.25, "clip gradients to this global L2 norm; 0: no clipping", kind=float, at_least=0)
+    clip_value: float = setting(
+        0.0, "clip each element of a gradient to +-this value; 0: no clipping", kind=float, at_least=0
+    )
     weight_decay: float | None = setting(
-        None, "times each parameter, added to its gradient, or for adamw taken off it with the learning rate (default: "
-        "0.01 for adamw, else 0)", kind=float, at_least=0,
+        None, "add this times the parameter to its gradient; adamw instead subtracts learning rate times this times "
+        "the parameter from it (default: 0.01 for adamw, else 0)", kind=float, at_least=0,
     )  # fmt: skip
     average_decay: float = setting(
-        0.0, "validate and keep an exponential average of the parameters, of which each step keeps this share; 0 for "
-        "none", kind=float, at_least=0, below=1,
+        0.0, "decay of an exponential moving average of the parameters, which is then validated and used as the "
+        "result; 0: no average", kind=float, at_least=0, below=1,
     )  # fmt: skip
-    epochs: int = setting(12, "passes over the training text", kind=int, at_least=1)
+    epochs: int = setting(12, "number of passes over the training text", kind=int, at_least=1)
     patience: int | None = setting(
-        None, "stop after this many epochs without a better validation loss", kind=int, at_least=1
+        None, "early stopping: stop after this many epochs without a better validation loss", kind=int, at_least=1
+    )
+    select: str | None = setting(
+        None,
+        "the validation measure that decides which epoch's parameters are kept as the best (default: loss)",
+        metavar="MEASURE",
     )
     seed: int = setting(1, "of initial parameters, the order of sentences and samples", kind=int, at_least=0)
 
@@ -118,18 +162,21 @@ class TrainingConfig(RegularizationConfig):
         if self.warmup is None:
             object.__setattr__(self, "warmup", 0.3 if self.schedule == "one_cycle" else 0.0)
         if self.average_decay and self.optimizer == "asgd":
-            raise UserError("average_decay cannot be used with optimizer asgd, which has an average of its own")
+            raise UserError(
+                "average_decay cannot be used with optimizer asgd, which has its own average: leave out --average-decay"
+            )
 
 
 def resolved_head(model: ModelConfig, training: TrainingConfig | None = None, num_devices: int = 1) -> ModelConfig:
-    """`model` with the head that ``auto`` stands for, and the cutoffs that are its default.
+    """Returns `model` with head ``auto`` replaced by softmax or adaptive, and with the default cutoffs filled in.
 
-    Sentences have so many shapes already that those of an adaptive head would take minutes to compile.
+    ``auto`` is never adaptive for sentences: their batches have many shapes, and an adaptive head would take minutes to
+    compile for all of them.
     """
     if model.head == "auto":
-        is_large = model.vocab_size >= ADAPTIVE_FROM
-        can_be = training is None or (training.batching == "stream" and not training.label_smoothing)
-        head = "adaptive" if is_large and can_be and num_devices == 1 else "softmax"
+        is_large = model.vocab_size >= MIN_ADAPTIVE_VOCAB_SIZE
+        is_possible = training is None or (training.batching == "stream" and not training.label_smoothing)
+        head = "adaptive" if is_large and is_possible and num_devices == 1 else "softmax"
         model = dataclasses.replace(model, head=head)
     if model.head == "adaptive" and not model.cutoffs:
         model = dataclasses.replace(model, cutoffs=default_cutoffs(model.vocab_size))
@@ -138,23 +185,30 @@ def resolved_head(model: ModelConfig, training: TrainingConfig | None = None, nu
 
 @dataclass(frozen=True)
 class RunConfig(Section):
-    """How a run is carried out; changes nothing in what is learned, so it is not stored and may differ on --resume."""
+    """Settings of a run that do not affect the result, such as file names.
 
-    checkpoint: str = setting("runs/model.safetensors", "where the model is kept", metavar="FILE")
-    log: str | None = setting(None, "log of JSON lines (default: beside the checkpoint, .jsonl)", metavar="FILE")
-    resume: bool = setting(False, "go on from the checkpoint as if never interrupted", kind=bool)
+    They are not stored in the checkpoint and may change on --resume.
+    """
+
+    checkpoint: str = setting("runs/model.safetensors", "file to save the model to", metavar="FILE")
+    log: str | None = setting(
+        None, "file for the log, in JSON lines (default: the checkpoint's name with .jsonl)", metavar="FILE"
+    )
+    resume: bool = setting(
+        False, "continue from the checkpoint, with the same result as without an interruption", kind=bool
+    )
     max_seconds: float | None = setting(
-        None, "stop after this many seconds of training; tokenizing and evaluating are not counted, but what XLA "
-        "compiles on the way is",
+        None, "stop training after this many seconds; time for tokenizing and validation does not count, but "
+        "compilation by XLA during training does",
         kind=float, above=0,
     )  # fmt: skip
     curves: bool = setting(
         True,
-        "draw the learning curves beside the checkpoint, NAME.curves.png, where matplotlib is installed",
+        "draw the learning curves to NAME.curves.png next to the checkpoint, if matplotlib is installed",
         kind=bool,
     )
     tensorboard: str | None = setting(
-        None, "write event files for TensorBoard there, each run in a folder of its checkpoint's name: loss, "
+        None, "write TensorBoard event files to this folder, each run to a subfolder named like the checkpoint: loss, "
         "perplexity, learning rate, norms of gradients and parameters", metavar="FOLDER",
     )  # fmt: skip
 
@@ -166,5 +220,5 @@ FORMER_DEFAULTS: dict[type[Section], dict[str, Any]] = {
 
 
 def from_checkpoint(section: type[S], values: Mapping[str, Any]) -> S:
-    """As `from_mapping`, of a checkpoint: what it does not name is as it was before there was a choice."""
+    """Same as `from_mapping`, but a setting that an older checkpoint does not have gets the value of that time."""
     return from_mapping(section, FORMER_DEFAULTS.get(section, {}) | dict(values))

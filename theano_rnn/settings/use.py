@@ -1,4 +1,4 @@
-"""Settings of a trained model at work: generating, scoring, rescoring, adapting to a text."""
+"""Settings for using a trained model: generation, scoring, rescoring and adaptation to a text."""
 
 from __future__ import annotations
 
@@ -9,44 +9,47 @@ from theano_rnn.settings.base import Section, UserError, setting
 
 @dataclass(frozen=True)
 class GenerationConfig(Section):
-    """How the next token is chosen, and when a text ends."""
+    """How the next token is chosen, and when a generated text ends."""
 
     temperature: float = setting(
-        1.0, "below 1 likelier, above 1 bolder text; 0 takes the likeliest token each time", kind=float, at_least=0
+        1.0,
+        "sampling temperature: below 1 favors likely tokens, above 1 unlikely ones; 0 always takes the likeliest token",
+        kind=float,
+        at_least=0,
     )
-    top_k: int | None = setting(None, "draw from this many likeliest tokens alone", kind=int, at_least=1)
+    top_k: int | None = setting(None, "top-k sampling: draw from the k likeliest tokens only", kind=int, at_least=1)
     top_p: float = setting(
-        1.0, "draw from the fewest likeliest tokens that together have this probability (nucleus sampling), of those "
-        "that --top-k leaves", kind=float, above=0, at_most=1,
+        1.0, "nucleus sampling: draw from the smallest set of likeliest tokens with at least this total probability, "
+        "after --top-k", kind=float, above=0, at_most=1,
     )  # fmt: skip
-    min_tokens: int = setting(0, "the fewest tokens of a text", kind=int, at_least=0)
+    min_tokens: int = setting(0, "minimum number of tokens in a text", kind=int, at_least=0)
     max_tokens: int | None = setting(
-        None, "the most tokens of a text (default: 60 words or 300 characters)", kind=int, at_least=0
+        None, "maximum number of tokens in a text (default: 60 words or 300 characters)", kind=int, at_least=0
     )
     repetition_penalty: float = setting(
-        1.0, "raise the probability of tokens that were there before to this power: above 1 makes them rarer",
+        1.0, "raise the probability of tokens that already occurred to this power; above 1 makes repetition rarer",
         kind=float, at_least=1,
     )  # fmt: skip
     no_repeat_ngram_size: int = setting(
-        0, "never write this many tokens in a row a second time; 0 for no such rule", kind=int, at_least=0
+        0, "never repeat a sequence of this many tokens; 0: no such rule", kind=int, at_least=0
     )
-    stop: tuple[str, ...] = setting((), "end a text before any of these", kind=tuple, metavar="TEXT")
-    allow_unknown: bool = setting(False, "let <unk> be written too", kind=bool)
+    stop: tuple[str, ...] = setting((), "end a text before any of these strings", kind=tuple, metavar="TEXT")
+    allow_unknown: bool = setting(False, "allow <unk> in generated text", kind=bool)
     beam_size: int = setting(
-        0, "search for the likeliest texts, following this many at a time, instead of drawing; 0 to draw",
+        0, "beam search for the likeliest texts with this many hypotheses; 0: draw samples instead",
         kind=int, at_least=0,
     )  # fmt: skip
     length_penalty: float = setting(
-        0.0, "rank the texts of a beam by log-probability over tokens to this power: 0 favours short ones, 1 is the "
-        "mean", kind=float, at_least=0,
+        0.0, "rank the texts of a beam search by log-probability divided by length to this power: 0 favors short "
+        "texts, 1 ranks by the mean per token", kind=float, at_least=0,
     )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if any(not text for text in self.stop):
-            raise UserError("stop must not be empty")
+            raise UserError("stop must not be empty: give the text to stop at, or leave out --stop")
         if self.max_tokens is not None and self.min_tokens > self.max_tokens:
-            raise UserError(f"min_tokens must be at most {self.max_tokens}, the most tokens, got {self.min_tokens}")
+            raise UserError(f"min_tokens must be at most {self.max_tokens}, which is max_tokens, got {self.min_tokens}")
         for name, needed in (("temperature", 1.0), ("top_k", None), ("top_p", 1.0), ("stop", ())):
             if self.beam_size and getattr(self, name) != needed:
                 raise UserError(f"beam_size cannot be used with --{name.replace('_', '-')}")
@@ -54,94 +57,115 @@ class GenerationConfig(Section):
 
 @dataclass(frozen=True)
 class MixtureConfig(Section):
-    """Other models whose probabilities are added to a model's."""
+    """Linear interpolation with other models."""
 
     interpolate: tuple[str, ...] = setting(
-        (), "checkpoints to mix with the first: probabilities are added with the weights", kind=tuple, metavar="FILE"
+        (),
+        "checkpoints of other models to interpolate with: the result is the weighted sum of all probabilities",
+        kind=tuple,
+        metavar="FILE",
     )
     weights: tuple[float, ...] = setting(
-        (), "of the mixture, one for each checkpoint, the first one's first; their sum is 1", kind=tuple, of=float,
+        (), "interpolation weights, one per checkpoint, that of the main checkpoint first; they must sum to 1",
+        kind=tuple, of=float,
         metavar="X",
     )  # fmt: skip
     fit_weights: str | None = setting(
-        None, "find the weights that give this text its highest probability, in place of --weights", metavar="FILE"
+        None, "instead of --weights, find the weights that maximize the probability of this text", metavar="FILE"
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.interpolate and (self.weights or self.fit_weights):
-            raise UserError(f"{'weights' if self.weights else 'fit_weights'} needs --interpolate")
+            raise UserError(
+                f"{'weights' if self.weights else 'fit_weights'} needs --interpolate: name the other checkpoints"
+            )
         if self.interpolate and bool(self.weights) == bool(self.fit_weights):
-            raise UserError("interpolate needs either --weights or --fit-weights")
+            raise UserError("interpolate needs either --weights or --fit-weights: give one of them")
         if self.weights and not (min(self.weights) > 0 and abs(sum(self.weights) - 1) < 1e-6):
-            raise UserError(f"weights must be positive and have the sum 1, got {' '.join(map(str, self.weights))}")
+            raise UserError(f"weights must be positive and sum to 1, got {' '.join(map(str, self.weights))}")
 
 
 @dataclass(frozen=True)
 class ScoringConfig(MixtureConfig):
-    """What is measured of a text, and in which unit."""
+    """Which tokens and sentences are scored, and the unit of the scores."""
 
     sentences: str | None = setting(
-        None, "where sentences end (default: as in training); line: every line is one",
+        None, "where sentences end (default: as in training); line: each line is one sentence",
         choices=("punkt", "line", "punkt_tab"),
     )  # fmt: skip
-    log_base: str = setting("e", "of logarithms: e for nats, 2 for bits", choices=("e", "2"))
-    exclude_unknown: bool = setting(False, "leave words that the vocabulary does not know out of all sums", kind=bool)
+    log_base: str = setting("e", "base of logarithms. e: nats; 2: bits", choices=("e", "2"))
+    exclude_unknown: bool = setting(False, "exclude words that are not in the vocabulary from all sums", kind=bool)
 
 
 @dataclass(frozen=True)
 class RescoringConfig(MixtureConfig):
     """How hypotheses are ranked."""
 
-    weight: float = setting(1.0, "of the model's log-probability", kind=float, at_least=0)
-    word_bonus: float = setting(0.0, "added for each word, else short hypotheses are preferred", kind=float)
-    tune: str | None = setting(
-        None, "lists with known answers: find --weight and --word-bonus with the fewest errors on them", metavar="FILE"
+    weight: float = setting(1.0, "weight of the model's log-probability in the total score", kind=float, at_least=0)
+    word_bonus: float = setting(
+        0.0, "score added for each word, because the log-probability favors short hypotheses", kind=float
     )
-    references: str | None = setting(None, "the right answer to each list of --tune, one a line", metavar="FILE")
+    tune: str | None = setting(
+        None,
+        "n-best lists with known answers: find the --weight and --word-bonus with the fewest errors on them",
+        metavar="FILE",
+    )
+    references: str | None = setting(None, "the correct answer for each list of --tune, one per line", metavar="FILE")
     metric: str = setting(
-        "wer", "what --tune counts: word errors, or lists whose first is not the reference", choices=("wer", "exact")
+        "wer",
+        "errors that --tune counts. wer: word errors; exact: lists whose best hypothesis is not the reference",
+        choices=("wer", "exact"),
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.tune is None) != (self.references is None):
-            raise UserError("tune and --references are needed together")
+            raise UserError("tune and --references must be given together: add the missing one")
 
 
 @dataclass(frozen=True)
 class AdaptationConfig(Section):
-    """Models that adapt to the text they are measured on."""
+    """Adaptation of a model to the text that it scores."""
 
     cache_size: int = setting(
-        0, "remember this many tokens and the states before them, and make words likelier that followed a similar one "
-        "(neural cache); 0 for none", kind=int, at_least=0,
+        0, "neural cache: store this many recent tokens with their hidden states, and raise the probability of words "
+        "that followed a similar state; 0: no cache", kind=int, at_least=0,
     )  # fmt: skip
-    cache_theta: float = setting(0.7, "how much more similar states count", kind=float, at_least=0)
-    cache_weight: float = setting(0.15, "the cache's share of the probability", kind=float, at_least=0, below=1)
+    cache_theta: float = setting(
+        0.7, "how strongly the neural cache prefers more similar states", kind=float, at_least=0
+    )
+    cache_weight: float = setting(0.15, "interpolation weight of the neural cache", kind=float, at_least=0, below=1)
     dynamic: str = setting(
-        "no", "go on training on the text, each token measured before (dynamic evaluation): by gradient descent, or "
-        "with steps scaled by the gradients' root mean squares", choices=("no", "sgd", "rms"),
+        "no",
+        "dynamic evaluation: keep training on the text, on each token after it is scored. sgd: by gradient descent; "
+        "rms: with updates scaled by the root mean square of the gradients", choices=("no", "sgd", "rms"),
     )  # fmt: skip
-    statistics_from: str | None = setting(None, "text like that of the training, for --dynamic rms", metavar="FILE")
-    dynamic_steps: int = setting(5, "tokens between two updates", kind=int, at_least=1)
+    statistics_from: str | None = setting(
+        None, "text similar to the training text, for the gradient statistics of --dynamic rms", metavar="FILE"
+    )
+    dynamic_steps: int = setting(5, "tokens between two updates of --dynamic", kind=int, at_least=1)
     dynamic_rate: float | None = setting(
         None, "learning rate of --dynamic (default: 0.2 for sgd, 0.002 for rms)", kind=float, above=0
     )
     dynamic_decay: float = setting(
-        0.003, "share of the way back to the trained parameters that each update goes", kind=float, at_least=0, below=1
+        0.003,
+        "fraction by which each update of --dynamic moves the parameters back towards the trained ones",
+        kind=float,
+        at_least=0,
+        below=1,
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.cache_size and self.dynamic != "no":
-            raise UserError("cache_size cannot be used with --dynamic")
+            raise UserError("cache_size cannot be used with --dynamic: leave one of them out")
         if (self.dynamic == "rms") != (self.statistics_from is not None):
-            raise UserError("statistics_from is needed with --dynamic rms, and with it alone")
+            raise UserError("statistics_from is needed with --dynamic rms, and only with it: add both or neither")
         if self.dynamic_rate is None:
             object.__setattr__(self, "dynamic_rate", 0.2 if self.dynamic != "rms" else 0.002)
 
     @property
     def is_adaptive(self) -> bool:
-        """Whether the model changes with the text."""
+        """Returns whether the model changes while it scores a text."""
         return bool(self.cache_size) or self.dynamic != "no"

@@ -1,216 +1,69 @@
-"""Fill in the missing word: a model of a word given all the others of its sentence.
-
-    forward_t  = stack over the words 1 .. t-1, from the left
-    backward_t = stack over the words n .. t+1, from the right
-    h_t = tanh([forward_t, backward_t] W_join + b_join)
-    P(word_t | all others) = softmax(h_t W_hy + b_y)_word_t
-
-Each stack may be deep, but in its own direction alone: they are joined only where no recurrent layer comes after (as in
-context2vec, Melamud et al. 2016, and ELMo, Peters et al. 2018). Were they joined lower down, a layer at t+1 would have
-read word t from the left and would tell it from the right. Without ``tanh`` the probabilities would be a product of
-what each side alone says.
-"""
+"""The task of the missing word: each word of a sentence, given all the others."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import aesara
-import aesara.tensor as T
-import numpy as np
-
-from theano_rnn.learning.batching import Ids, Sentences, sentence_lengths
-from theano_rnn.model import Hidden, WordModel, make_layers, run_layers
-from theano_rnn.nn.initializers import uniform
-from theano_rnn.nn.layers import Layers
-from theano_rnn.nn.regularization import Dropout
 from theano_rnn.settings.base import UserError
-from theano_rnn.settings.network import ModelConfig
-from theano_rnn.settings.text import TextConfig
-from theano_rnn.text.vocabulary import Vocabulary
-from theano_rnn.text.words import sentence_splitter, word_tokenizer
+from theano_rnn.tasks.task import Compiled, Data, Sections
+from theano_rnn.tasks.text_task import TextTask
 
-BLANK = re.compile(r"(?<!\w)_{2,}(?!\w)")  # not _italics_, nor half a word
-BLANK_TOKEN = "___"
+if TYPE_CHECKING:
+    import numpy as np
 
 
-class Cloze(WordModel):
-    """A model of each word of a sentence given the others.
+class Fill(TextTask):
+    """Fill in a missing word from those on both sides of it."""
 
-    Of its functions `tokens`, `targets` and `mask` are as for a model of the next token (`batches` makes them): the
-    word before each word, and the word itself. ``predict(tokens, targets, mask, *state)`` gives the probabilities of
-    every word at each place, given those at the other places; what `targets` has at a place changes nothing there.
+    name = "fill"
+    kind = "fill-in model"
+    summary = "a missing word, from those on both sides"
 
-    Parameters
-    ----------
-    config : ModelConfig
-        ``hidden_size`` and ``num_layers`` are those of one direction.
-    end_id : int
-        What the last word is followed by; from there the backward stack starts.
-    rng : np.random.Generator
-    """
+    def settled(self, sections: Sections, given: Mapping[str, Any]) -> Sections:
+        if given.get("batching") == "stream":
+            raise UserError("--batching stream is for --task next: a word is filled in from the sentence it stands in")
+        training = dataclasses.replace(sections["training"], batching="sentences")
+        return super().settled({**sections, "training": training}, given)
 
-    def __init__(self, config: ModelConfig, *, rng: np.random.Generator, end_id: int = Vocabulary.eos_id) -> None:
-        self.end_id = end_id
-        self.forward, self.backward = make_layers(config, rng=rng), make_layers(config, rng=rng)
-        stacks: dict[str, Layers] = {"forward.": self.forward, "backward.": self.backward}
-        shape = 2 * config.hidden_size, config.hidden_size
-        values = {"W_join": uniform(shape, rng=rng), "b_join": np.zeros(config.hidden_size)}
-        self.join = {name: aesara.shared(value.astype(config.dtype), name=name) for name, value in values.items()}
-        super().__init__(config, stacks, config.hidden_size, rng=rng)
-        self.params |= self.join
+    def needs_sentences(self) -> str:
+        return "--task fill"
 
-    def initial_state(self, batch_size: int) -> tuple[Any, ...]:
-        """Zeros of the forward stack, the only one that is carried over where a sentence is cut for its length."""
-        return self.forward.initial_state(batch_size)
+    def make_model(
+        self, sections: Sections, facts: Mapping[str, Any], *, rng: np.random.Generator, num_devices: int = 1
+    ) -> Any:
+        from theano_rnn.tasks.cloze import Cloze
 
-    def hidden(self, tokens: Any, targets: Any, mask: Any, state: Sequence[Any], dropout: Dropout) -> Hidden:
-        """Both stacks, joined (time, batch, hidden_size)."""
-        ids = T.concatenate([tokens, following(targets, mask, self.end_id)], axis=0)  # (2 * time, batch)
-        x, vectors = self.looked_up(ids, dropout)
-        time, batch = tokens.shape[0], tokens.shape[1]
-        before, after = self.forward.project_over_time(vectors[:time]), self.backward.project_over_time(vectors[time:])
-        h_forward, final = run_layers(self.forward, before, mask, state, dropout)
-        zeros = [T.zeros((batch, array.shape[1]), self.config.dtype) for array in self.backward.initial_state(1)]
-        h_backward, _ = run_layers(self.backward, after, mask, zeros, dropout, backwards=True)
-        sides = T.concatenate([h_forward, h_backward], axis=2).reshape((time * batch, 2 * self.config.hidden_size))
-        h = T.tanh(T.dot(sides, self.join["W_join"]) + self.join["b_join"])
-        return Hidden(h.reshape((time, batch, self.config.hidden_size)), final, x, ids)
+        return Cloze(self.model_config(sections, facts, num_devices), rng=rng)
 
-    def seen(self, tokens: Any, targets: Any) -> list[Any]:
-        """What ``predict`` takes: both."""
-        return [tokens, targets]
+    def batches(
+        self, part: Any, sections: Sections, facts: Mapping[str, Any], *, dtype: str, epoch: int | None = None
+    ) -> Any:
+        import numpy as np
 
+        from theano_rnn.learning.batching import evaluation_batch_size
+        from theano_rnn.tasks.blanks import batches
 
-def following(targets: Any, mask: Any, end_id: int) -> Any:
-    """The word after each word, `end_id` after the last: int32 (time, batch)."""
-    end = np.asarray(end_id, "int32")
-    after = T.switch(T.gt(mask[1:], 0), targets[1:], end)
-    return T.concatenate([after, T.zeros_like(targets[:1]) + end], axis=0)
+        config = sections["training"]
+        rng = None if epoch is None else np.random.default_rng([config.seed, epoch])
+        size = evaluation_batch_size(config) if epoch is None else config.batch_size
+        return batches(part, facts["vocabulary"], batch_size=size, rng=rng, dtype=dtype)
 
+    def examples(
+        self, compiled: Compiled, model: Any, data: Data, sections: Sections, *, count: int, seed: Sequence[int]
+    ) -> list[str]:
+        """Sentences of the validation text with one word left out, that word, and the model's guesses."""
+        import numpy as np
 
-def batches(
-    ids: Ids, vocabulary: Vocabulary, *, batch_size: int, rng: np.random.Generator | None = None, dtype: str = "float32"
-) -> Sentences:
-    """Batches of the sentences of `ids` without their ends: a target is a word, which has words on both sides.
+        from theano_rnn.tasks.blanks import examples
+        from theano_rnn.text.words import detokenize
 
-    A sentence of more than 256 words is read in pieces, each as if it ended there.
-    """
-    lengths = sentence_lengths(ids, vocabulary.eos_id)
-    words = ids != vocabulary.eos_id
-    lengths = lengths - np.add.reduceat(~words, np.cumsum(lengths) - lengths) if len(lengths) else lengths
-    return Sentences(
-        ids[words], batch_size=batch_size, start_id=vocabulary.bos_id, pad_id=vocabulary.pad_id,
-        lengths=lengths[lengths > 0], rng=rng, dtype=dtype,
-    )  # fmt: skip
-
-
-def read_blanks(line: str, text: TextConfig) -> list[tuple[list[str], list[int]]]:
-    """The sentences of a line that have blanks, two or more underscores, as tokens, and the places of their blanks.
-
-    Raises
-    ------
-    UserError
-        There is no blank, or one that is part of a token.
-
-    Examples
-    --------
-    >>> read_blanks('He left. "Is it ___?" asked ____.', TextConfig())
-    [(['``', 'Is', 'it', '___', '?', "''"], [3]), (['asked', '___', '.'], [1])]
-    """
-    word = "blank"  # in place of each: a word is split from what is around it as words are
-    while word in line.lower():
-        word += "k"
-    marked, count = BLANK.subn(word, line)
-    tokenize, found = word_tokenizer(text), []
-    for sentence in sentence_splitter(text)(marked):
-        tokens = tokenize(sentence)
-        places = [place for place, token in enumerate(tokens) if token == word]
-        if places:
-            found.append(([BLANK_TOKEN if token == word else token for token in tokens], places))
-    if not count or count != sum(len(places) for _, places in found):
-        raise UserError(f"no blank in {line[:60]!r}: write ___ between spaces where a word is missing")
-    return found
-
-
-def fill(
-    predict: Callable[..., list[Any]],
-    initial_state: Callable[[int], tuple[Any, ...]],
-    vocabulary: Vocabulary,
-    tokens: Sequence[str],
-    places: Sequence[int],
-    *,
-    num_words: int = 5,
-    dtype: str = "float32",
-) -> list[list[tuple[str, float]]]:
-    """The likeliest words for each of some places of a sentence, with their probabilities.
-
-    `<unk>` is not among them; the other probabilities are as they are. With several places each is filled for itself,
-    the others being unknown words.
-
-    Parameters
-    ----------
-    predict : as of `Cloze`
-    tokens : the sentence, split as the training text was
-    places : in increasing order
-
-    Returns
-    -------
-    list of (word, probability), the likeliest first, for each place
-    """
-    ids = vocabulary.encode(tokens)
-    ids[list(places)] = vocabulary.unk_id
-    source = Sentences(
-        ids, batch_size=1, start_id=vocabulary.bos_id, pad_id=vocabulary.pad_id, lengths=np.array([len(ids)]),
-        dtype=dtype,
-    )  # fmt: skip
-    found: list[list[tuple[str, float]]] = []
-    first, state = 0, list(initial_state(1))
-    for batch in source:
-        log_p, *state = predict(batch.tokens, batch.targets, batch.mask, *state)
-        for place in places:
-            if first <= place < first + len(batch.tokens):
-                p = np.exp(np.asarray(log_p[place - first, 0], np.float64))
-                p[[vocabulary.unk_id, vocabulary.eos_id]] = -1
-                best = np.argsort(-p, kind="stable")[: min(num_words, len(p) - 2)]
-                found.append([(vocabulary.id_to_token(i), float(p[i])) for i in best])
-        first += len(batch.tokens)
-    return found
-
-
-class Example(NamedTuple):
-    """A sentence with a blank, the word that stood there, and what a model would fill in."""
-
-    tokens: list[str]
-    word: str
-    guesses: list[tuple[str, float]]
-
-
-def examples(
-    predict: Callable[..., list[Any]],
-    initial_state: Callable[[int], tuple[Any, ...]],
-    vocabulary: Vocabulary,
-    ids: Ids,
-    *,
-    rng: np.random.Generator,
-    num_words: int = 5,
-    dtype: str = "float32",
-) -> Iterator[Example]:
-    """Sentences of `ids` in a random order, one word of four letters or more left out of each.
-
-    Only sentences of 5 to 24 tokens that are all in the vocabulary, so that a reader can judge.
-    """
-    lengths = sentence_lengths(ids, vocabulary.eos_id)
-    begins = np.cumsum(lengths) - lengths
-    for number in rng.permutation(np.flatnonzero((lengths > 5) & (lengths <= 25))):
-        sentence = ids[begins[number] : begins[number] + lengths[number] - 1]
-        tokens = vocabulary.decode(sentence)
-        places = [i for i, token in enumerate(tokens) if token.isalpha() and len(token) > 3]
-        if vocabulary.unk_id in sentence or not places:
-            continue
-        place = int(rng.choice(places))
-        word, tokens[place] = tokens[place], BLANK_TOKEN
-        (guesses,) = fill(predict, initial_state, vocabulary, tokens, [place], num_words=num_words, dtype=dtype)
-        yield Example(tokens, word, guesses)
+        vocabulary = data.facts["vocabulary"]
+        found = examples(compiled("predict"), model.initial_state, vocabulary, data.parts["valid"],
+                         rng=np.random.default_rng(seed), num_words=3, dtype=model.config.dtype)  # fmt: skip
+        return [
+            f"{detokenize(tokens, vocabulary.text)}   ({word}: {', '.join(f'{guess} {p:.2f}' for guess, p in guesses)})"
+            for tokens, word, guesses in itertools.islice(found, count)
+        ]

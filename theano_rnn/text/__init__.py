@@ -1,1 +1,1 @@
-"""Text: from files to sentences, words and ids."""
+"""Text processing: from files to sentences, tokens and ids, and from tokens back to text."""

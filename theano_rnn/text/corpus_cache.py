@@ -1,9 +1,10 @@
-"""A folder of tokenized files, so that a second start takes no time; losing it, or failing to write it, is harmless.
+"""Cache tokenized files on disk, so that a later run does not tokenize again.
 
-One entry is a folder named by what decides its content; it holds the ids and a description with their check sum. It is
-written elsewhere and renamed, so two programs may use the folder at once. The least recently used entries give way.
+The cache only saves time: losing it, or failing to write it, is harmless. An entry is a folder, named by a hash of what
+decides its content; it contains the ids, the types and their checksums. It is written under a temporary name and then
+renamed, so two programs may use the cache at once. When the cache is full, the least recently used entries are deleted.
 
->>> all(folder.is_absolute() for folder in scratch_folders())
+>>> all(folder.is_absolute() for folder in temporary_folders())
 True
 """
 
@@ -23,13 +24,16 @@ import numpy as np
 import numpy.typing as npt
 
 DEFAULT_MEGABYTES = 2048
-BLOCK_IDS = 1 << 20
-ABANDONED_SECONDS = 86_400  # a temporary folder older than this is a crashed program's
+BLOCK_IDS = 1 << 20  # ids in one block: a corpus may be larger than memory, so it is processed in blocks
+ABANDONED_SECONDS = 86_400  # a temporary folder older than this was left by a crash
 
 
 def cache_folder() -> Path | None:
-    """`$THEANO_RNN_CACHE`, or `theano_rnn` in the user's folder for such things; none if nothing is to be kept."""
-    if not cache_bytes():
+    """Returns the folder of the cache; None if the cache is disabled or the user has no home folder.
+
+    `$THEANO_RNN_CACHE`, else `$XDG_CACHE_HOME/theano_rnn`, else `~/.cache/theano_rnn`.
+    """
+    if not max_cache_bytes():
         return None
     if named := os.environ.get("THEANO_RNN_CACHE"):
         return Path(named)
@@ -41,22 +45,25 @@ def cache_folder() -> Path | None:
         return None
 
 
-def cache_bytes() -> int:
-    """The size that the cache may have: `$THEANO_RNN_CACHE_MB` in megabytes, 0 for none; what is no number is 0."""
+def max_cache_bytes() -> int:
+    """Returns the maximum size of the cache in bytes, from `$THEANO_RNN_CACHE_MB` (megabytes).
+
+    0 disables the cache; so does a value that is not a number.
+    """
     try:
         return max(int(float(os.environ.get("THEANO_RNN_CACHE_MB", DEFAULT_MEGABYTES)) * 1e6), 0)
     except (ValueError, OverflowError):
         return 0
 
 
-def scratch_folders() -> list[Path]:
-    """Where temporary files may go, the best first: the cache is on a disk, TMPDIR may be in memory."""
+def temporary_folders() -> list[Path]:
+    """Returns folders for temporary files, best first: the cache is on a disk, but TMPDIR may be in memory."""
     folder = cache_folder()
     return [*([folder] if folder else []), Path(tempfile.gettempdir())]
 
 
 class IdFile:
-    """int32 ids on a temporary file without a name; when one disk is full it moves to the next.
+    """A growing array of int32 ids in an unnamed temporary file; if the disk is full, it moves to the next folder's.
 
     >>> ids = IdFile()
     >>> ids.append(np.array([3, 1, 4], np.int32))
@@ -65,17 +72,17 @@ class IdFile:
     """
 
     def __init__(self) -> None:
-        self.folders = scratch_folders()
+        self.folders = temporary_folders()
         self.file: IO[bytes] | None = None
         self.num_bytes = 0
 
     def append(self, ids: npt.NDArray[np.int32]) -> None:
-        """Write more ids at the end."""
+        """Append ids."""
         data = ids.tobytes()
         while True:
             try:
                 if self.file is None:
-                    self.file = self.moved(None)
+                    self.file = self.move_to_next_folder(None)
                 self.file.seek(self.num_bytes)
                 self.file.write(data)
                 self.file.flush()
@@ -84,10 +91,16 @@ class IdFile:
             except OSError:
                 if not self.folders:
                     raise
-                self.file = self.moved(self.file)
+                self.file = self.move_to_next_folder(self.file)
 
-    def moved(self, old: IO[bytes] | None) -> IO[bytes]:
-        """A new file in the next folder that takes one, with what the old one held."""
+    def move_to_next_folder(self, old: IO[bytes] | None) -> IO[bytes]:
+        """Returns a new file in the next writable folder, with the content of the old one.
+
+        Raises
+        ------
+        OSError
+            If no folder is left.
+        """
         while True:
             folder = self.folders.pop(0)
             try:
@@ -96,7 +109,7 @@ class IdFile:
                 if old is not None:
                     old.seek(0)
                     shutil.copyfileobj(old, new)
-                    with contextlib.suppress(OSError):  # what the full disk did not take is written again
+                    with contextlib.suppress(OSError):  # append() writes the unsaved rest again
                         old.close()
                 return new
             except OSError:
@@ -104,7 +117,7 @@ class IdFile:
                     raise
 
     def array(self) -> npt.NDArray[np.int32]:
-        """The ids, int32, shape (tokens,), mapped from the file; nothing can be appended afterwards."""
+        """Returns the ids, int32, shape (tokens,), mapped from the file. No ids can be appended afterwards."""
         if self.file is None:
             return np.empty(0, np.int32)
         with self.file as file:
@@ -114,7 +127,7 @@ class IdFile:
 
 
 def checksum(ids: npt.NDArray[np.int32]) -> int:
-    """CRC-32 of the ids."""
+    """Returns the CRC-32 of the ids."""
     value = 0
     for start in range(0, ids.size, BLOCK_IDS):
         value = zlib.crc32(ids[start : start + BLOCK_IDS].tobytes(), value)
@@ -122,7 +135,7 @@ def checksum(ids: npt.NDArray[np.int32]) -> int:
 
 
 def load(key: str) -> tuple[npt.NDArray[np.int32], list[str]] | None:
-    """The ids and types of an entry, none if it is not there; a damaged one is removed."""
+    """Load a cache entry, its ids and types. Returns None if it is missing; deletes it if it is damaged."""
     folder = cache_folder()
     if folder is None or not os.path.isdir(folder / key):
         return None
@@ -142,8 +155,8 @@ def load(key: str) -> tuple[npt.NDArray[np.int32], list[str]] | None:
 
 
 def store(key: str, ids: npt.NDArray[np.int32], types: list[str]) -> None:
-    """Write an entry, unless it is there, too large, or the folder cannot be written."""
-    limit, folder = cache_bytes(), cache_folder()
+    """Write a cache entry. Does nothing if it exists, is too large, or the folder cannot be written."""
+    limit, folder = max_cache_bytes(), cache_folder()
     if folder is None or not ids.size or ids.nbytes > limit:
         return
     temporary = None
@@ -165,7 +178,7 @@ def store(key: str, ids: npt.NDArray[np.int32], types: list[str]) -> None:
 
 
 def evict(folder: Path, limit: int) -> None:
-    """Remove abandoned temporary folders, and the entries longest unused until the rest fits into `limit` bytes."""
+    """Delete the least recently used entries until the rest fits into `limit` bytes, and folders left by crashes."""
     entries = []
     for entry in folder.iterdir():
         with contextlib.suppress(OSError):

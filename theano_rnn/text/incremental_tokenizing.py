@@ -1,11 +1,13 @@
-"""Text as somebody types it, not yet complete: what a model reads of it, and what a further token would add to it.
+"""Tokenize text while a user is still typing it, and find what text a further token would add.
 
->>> from theano_rnn.preprocessing import TextConfig
+The last sentence of such a text may be incomplete, so it is not clear yet where it ends, or whether the full stop of
+`Mr.` ends it.
+
 >>> vocabulary = Vocabulary.from_sentences([["Oh", ",", "no", ".", "!"]])
->>> pieces, rest = typed_pieces("Oh,\\n no!  Oh. ", vocabulary, vocabulary.eos_id)
+>>> pieces, rest = tokenize_incomplete_text("Oh,\\n no!  Oh. ", vocabulary, vocabulary.eos_id)
 >>> [piece.text for piece in pieces], rest
 (['Oh', ',', '\\n no', '!', '', '  Oh', '.', ''], ' ')
->>> [appended([token], "Oh, no", ["Oh", ",", "no"], vocabulary.text) for token in ("Oh", "!")]
+>>> [text_to_append([token], "Oh, no", ["Oh", ",", "no"], vocabulary.text) for token in ("Oh", "!")]
 [' Oh', '!']
 """
 
@@ -17,72 +19,77 @@ from collections.abc import Iterator, Sequence
 
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.reading import PARAGRAPH_END
-from theano_rnn.text.token_spans import Piece, parts
+from theano_rnn.text.token_spans import Piece, split_by_tokens
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.words import detokenized_pieces, sentence_splitter, word_tokenizer
 
-PROBE = " He"  # is a new sentence after the end of one
-splitter = functools.lru_cache(maxsize=8)(sentence_splitter)
+PROBE = " He"  # text to try after a sentence: it begins a new sentence if that one has ended
+cached_splitter = functools.lru_cache(maxsize=8)(sentence_splitter)
 
 
-def typed_pieces(text: str, vocabulary: Vocabulary, end_id: int) -> tuple[list[Piece], str]:
-    """What a model reads of a text, and the blanks after it; the pieces' texts and these, joined, are the text.
+def tokenize_incomplete_text(text: str, vocabulary: Vocabulary, end_id: int) -> tuple[list[Piece], str]:
+    """Returns the tokens of a text, each with its part of the text, and the white space after the last token.
 
-    After every sentence comes its end, a piece without text. The last one ends where blanks follow it and a new
-    sentence could begin there, with sentences by lines where a line break follows it.
+    The texts of the pieces, joined and followed by that white space, are `text`. A piece without text, of id `end_id`,
+    ends each sentence. The last sentence has ended if white space follows it and a new sentence could begin there; with
+    `sentences="line"`, if a line break follows it.
     """
     config = vocabulary.text
     if config.unit == "char":
         tokens = word_tokenizer(config)(text)
         ids = (end_id if token == "\n" else vocabulary.token_to_id(token) for token in tokens)
         return list(map(Piece, text, tokens, ids)), ""
-    tokenize, end = word_tokenizer(config), vocabulary.id_to_token(end_id)
+    tokenize, end_token = word_tokenizer(config), vocabulary.id_to_token(end_id)
     pieces: list[Piece] = []
-    here = 0
-    for stop, is_ended, follows in sentence_stops(text, config):
-        sentence = text[here:stop]
-        tokens = tokenize(sentence.replace("\n", " ") + follows)
-        if follows:
+    start = 0
+    for end, is_ended, probe in sentence_ends(text, config):
+        sentence = text[start:end]
+        tokens = tokenize(sentence.replace("\n", " ") + probe)
+        if probe:
             tokens.pop()
         if tokens:
-            pieces += map(Piece, parts(sentence, tokens), tokens, map(vocabulary.token_to_id, tokens))
-            here = stop
+            pieces += map(Piece, split_by_tokens(sentence, tokens), tokens, map(vocabulary.token_to_id, tokens))
+            start = end
             if is_ended:
-                pieces.append(Piece("", end, end_id))
-    return pieces, text[here:]
+                pieces.append(Piece("", end_token, end_id))
+    return pieces, text[start:]
 
 
-def sentence_stops(text: str, config: TextConfig) -> Iterator[tuple[int, bool, str]]:
-    """Where each sentence of a text of words stops, whether it ends there, and what is to be imagined after it.
+def sentence_ends(text: str, config: TextConfig) -> Iterator[tuple[int, bool, str]]:
+    """Yields, for each sentence, its end position, whether it has ended, and text to tokenize it with.
 
-    A sentence that goes on, as after `Mr.`, has another word there: before it the full stop belongs to the token.
+    That text is a word after a sentence that has not ended, as after `Mr.`; otherwise it is empty. The word keeps the
+    full stop in the token `Mr.`: at the end of a sentence, the full stop would be a token of its own.
     """
     if config.sentences == "line":
-        here = 0
+        position = 0
         for line in text.split("\n"):
-            here += len(line)
+            position += len(line)
             if line.strip():
-                yield here, here < len(text), ""
-            here += 1
+                yield position, position < len(text), ""
+            position += 1
         return
     breaks = [found.span() for found in PARAGRAPH_END.finditer(text)]
-    for start, stop in zip([0, *(end for _, end in breaks)], [*(start for start, _ in breaks), len(text)]):
-        paragraph = text[start:stop].replace("\n", " ")
+    for start, end in zip([0, *(end for _, end in breaks)], [*(start for start, _ in breaks), len(text)]):
+        paragraph = text[start:end].replace("\n", " ")
         if not paragraph.strip():
             continue
-        (*whole, last), here = splitter(config)(paragraph), 0
-        for sentence in whole:
-            here = paragraph.find(sentence, here) + len(sentence)
-            yield start + here, True, ""
-        here = paragraph.find(last, here) + len(last)
-        goes_on = stop == len(text) and len(splitter(config)(last + PROBE)) == 1
-        yield start + here, stop < len(text) or (paragraph[-1].isspace() and not goes_on), PROBE if goes_on else ""
+        (*complete, last), position = cached_splitter(config)(paragraph), 0
+        for sentence in complete:
+            position = paragraph.find(sentence, position) + len(sentence)
+            yield start + position, True, ""
+        position = paragraph.find(last, position) + len(last)
+        continues = end == len(text) and len(cached_splitter(config)(last + PROBE)) == 1
+        is_ended = end < len(text) or (paragraph[-1].isspace() and not continues)
+        yield start + position, is_ended, PROBE if continues else ""
 
 
-def appended(new: Sequence[str], text: str, tokens: Sequence[str], config: TextConfig) -> str:
-    """What further tokens add to a text of `tokens`, a blank before them where one is needed and not yet there.
+def text_to_append(new: Sequence[str], text: str, tokens: Sequence[str], config: TextConfig) -> str:
+    """Returns the text that the tokens `new` add to `text`, whose own tokens are `tokens`.
 
-    >>> appended(["was", "``", "Oh"], 'He said "No" ', ["He", "said", "``", "No", "''"], TextConfig())
+    It begins with a space if one is needed and `text` does not end with one.
+
+    >>> text_to_append(["was", "``", "Oh"], 'He said "No" ', ["He", "said", "``", "No", "''"], TextConfig())
     'was "Oh'
     """
     if config.unit == "char":

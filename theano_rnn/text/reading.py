@@ -1,10 +1,11 @@
-"""Text to sentences, in a stream, cut only where it does not change any sentence.
+"""Split a stream of text into chunks for the tokenizer, and each chunk into sentences.
 
-A *unit* is about 128 thousand characters of whole paragraphs (of whole lines with `sentences="line"`); a longer
-paragraph is handed on in pieces cut at white space, only the last of which ends its sentence.
+Several processes tokenize a file, one *chunk* at a time. A chunk has at most about 131 thousand characters and ends at
+the end of a paragraph (with `sentences="line"`: of a line), so no sentence is changed. A longer paragraph is split at
+white space into several chunks, and its last sentence ends in the last of them.
 
->>> list(units(iter(["One par", "agraph.\\n\\nAnother.\\n"]), TextConfig()))
-[Unit(text='One paragraph.\\n\\nAnother.\\n', is_continued=False, is_open=False)]
+>>> list(chunks(iter(["One par", "agraph.\\n\\nAnother.\\n"]), TextConfig()))
+[Chunk(text='One paragraph.\\n\\nAnother.\\n', starts_mid_sentence=False, ends_mid_sentence=False)]
 """
 
 from __future__ import annotations
@@ -18,31 +19,53 @@ from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.sources import Source
 from theano_rnn.text.words import sentence_splitter
 
-UNIT_CHARACTERS = 1 << 17  # of a work unit, and of one piece of a longer paragraph: changes the tokens of such pieces
+CHUNK_CHARACTERS = 1 << 17  # at most; a different value changes the tokens of paragraphs longer than this
 PARAGRAPH_END = re.compile(r"\n[^\S\n]*\n")
 
 
-class Unit(NamedTuple):
-    """A piece of text: whether it starts inside a sentence, and whether the last sentence goes on in the next unit."""
+class Chunk(NamedTuple):
+    """A piece of text; its first sentence may begin in the chunk before, its last may continue in the next."""
 
     text: str
-    is_continued: bool
-    is_open: bool
+    starts_mid_sentence: bool
+    ends_mid_sentence: bool
 
 
-def units(blocks: Iterator[str], config: TextConfig, size: int = UNIT_CHARACTERS) -> Iterator[Unit]:
-    r"""The text of `blocks` in pieces of `size` characters at most; how it came in blocks makes no difference.
+def read_sentences(path: str | os.PathLike[str], text: TextConfig) -> Iterator[str]:
+    """Yields the sentences of a file, not tokenized (with `unit="char"`: its lines); skips blank ones.
+
+    Raises
+    ------
+    OSError, UserError
+        As in `Source`.
+    """
+    split = sentence_splitter(text)
+    with Source(path) as source:
+        parts: list[str] = []
+        for chunk in chunks(source.blocks(text), text):
+            for sentence, is_complete in split_chunk(chunk, text, split):
+                if sentence:  # empty: the sentence in `parts` ends here
+                    parts.append(sentence)
+                if is_complete:
+                    yield " ".join(parts)
+                    parts = []
+
+
+def chunks(blocks: Iterator[str], config: TextConfig, size: int = CHUNK_CHARACTERS) -> Iterator[Chunk]:
+    r"""Yields the text of `blocks` in chunks of at most `size` characters.
+
+    The chunks depend on the text alone, not on how it is divided into blocks.
 
     Examples
     --------
-    >>> for unit in units(iter(["A very long paragraph.\n\nShort."]), TextConfig(), size=12):
-    ...     print(unit)
-    Unit(text='A very long', is_continued=False, is_open=True)
-    Unit(text=' paragraph.', is_continued=True, is_open=True)
-    Unit(text='\n\nShort.', is_continued=True, is_open=False)
+    >>> for chunk in chunks(iter(["A very long paragraph.\n\nShort."]), TextConfig(), size=12):
+    ...     print(chunk)
+    Chunk(text='A very long', starts_mid_sentence=False, ends_mid_sentence=True)
+    Chunk(text=' paragraph.', starts_mid_sentence=True, ends_mid_sentence=True)
+    Chunk(text='\n\nShort.', starts_mid_sentence=True, ends_mid_sentence=False)
     """
     by_line = config.sentences == "line" or config.unit == "char"
-    text, parts, num_waiting, is_continued = "", [""], 0, False
+    text, parts, num_waiting, starts_mid_sentence = "", [""], 0, False
     for block in blocks:
         parts.append(block)
         num_waiting += len(block)
@@ -51,66 +74,53 @@ def units(blocks: Iterator[str], config: TextConfig, size: int = UNIT_CHARACTERS
         text, parts, num_waiting = text + "".join(parts), [], 0
         start = 0
         while len(text) - start > size:
-            end, is_open = cut(text, start, start + size, by_line)
-            if is_open and (blanks := leading_blanks(text[start : start + size])) > 1:  # no piece may be blank
-                text = ("\n" if "\n" in text[start : start + blanks] else " ") + text[start + blanks :]
+            end, ends_mid_sentence = chunk_end(text, start, start + size, by_line)
+            num_blanks = count_leading_blanks(text[start : start + size]) if ends_mid_sentence else 0
+            if num_blanks > 1:  # shorten the white space: no chunk may be blank
+                text = ("\n" if "\n" in text[start : start + num_blanks] else " ") + text[start + num_blanks :]
                 start = 0
                 continue
-            yield Unit(text[start:end], is_continued, is_open)
-            start, is_continued = end, is_open
+            yield Chunk(text[start:end], starts_mid_sentence, ends_mid_sentence)
+            start, starts_mid_sentence = end, ends_mid_sentence
         text = text[start:]
     text += "".join(parts)
     if text:
-        yield Unit(text, is_continued, False)
+        yield Chunk(text, starts_mid_sentence, False)
 
 
-def cut(text: str, start: int, end: int, by_line: bool) -> tuple[int, bool]:
-    """Where a piece of `text[start:end]` ends, and whether that is inside a paragraph (a line)."""
+def chunk_end(text: str, start: int, limit: int, by_line: bool) -> tuple[int, bool]:
+    """Returns where the chunk that begins at `start` ends, at most at `limit`.
+
+    The second value is True if no paragraph (with `by_line`: no line) ends there.
+    """
     mark = "\n" if by_line else "\n\n"
-    if (found := text.rfind(mark, start, end)) >= 0:
+    if (found := text.rfind(mark, start, limit)) >= 0:
         return found + len(mark), False
-    if not by_line and (ends := [match.end() for match in PARAGRAPH_END.finditer(text, start, end)]):
+    if not by_line and (ends := [match.end() for match in PARAGRAPH_END.finditer(text, start, limit)]):
         return ends[-1], False
-    blank = next((position for position in range(end - 1, start, -1) if text[position].isspace()), end)
-    while blank < end and text[blank - 1].isspace() and blank - 1 > start:
+    blank = next((position for position in range(limit - 1, start, -1) if text[position].isspace()), limit)
+    while blank < limit and text[blank - 1].isspace() and blank - 1 > start:
         blank -= 1
-    return blank, True  # before all the blanks: they may begin the end of the paragraph
+    return blank, True  # before all white space, which may be the start of a paragraph's end
 
 
-def leading_blanks(text: str) -> int:
-    """How many blanks the text starts with."""
+def count_leading_blanks(text: str) -> int:
+    """Returns the number of white space characters at the start of the text."""
     return len(text) - len(text.lstrip())
 
 
-def sentences_of(unit: Unit, config: TextConfig, split: Callable[[str], list[str]]) -> Iterator[tuple[str, bool]]:
-    """The sentences of a unit by `split`, and of each whether it ends here; `("", True)` ends one that began before."""
+def split_chunk(chunk: Chunk, config: TextConfig, split: Callable[[str], list[str]]) -> Iterator[tuple[str, bool]]:
+    """Yields the sentences of a chunk, as `split` finds them, each with whether it ends in this chunk.
+
+    `("", True)` means that the sentence that the chunk before began ends at the start of this one.
+    """
     by_line = config.sentences == "line" or config.unit == "char"
-    segments = unit.text.split("\n") if by_line else PARAGRAPH_END.split(unit.text)
-    if unit.is_continued and not segments[0].strip():
+    segments = chunk.text.split("\n") if by_line else PARAGRAPH_END.split(chunk.text)
+    if chunk.starts_mid_sentence and not segments[0].strip():
         yield "", True
     for segment in segments:
         if segment.strip():
-            *whole, last = split(segment)
-            for sentence in whole:
+            *complete, last = split(segment)
+            for sentence in complete:
                 yield sentence, True
-            yield last, not unit.is_open
-
-
-def read_sentences(path: str | os.PathLike[str], text: TextConfig) -> Iterator[str]:
-    """The sentences of a file as they stand there, in a stream; with `unit="char"` its lines; blank ones are skipped.
-
-    Raises
-    ------
-    OSError, UserError
-        As `Source`.
-    """
-    split = sentence_splitter(text)
-    with Source(path) as source:
-        begun: list[str] = []
-        for unit in units(source.blocks(text), text):
-            for sentence, is_whole in sentences_of(unit, text, split):
-                if sentence:  # else: the one that has begun ends here
-                    begun.append(sentence)
-                if is_whole:
-                    yield " ".join(begun)
-                    begun = []
+            yield last, not chunk.ends_mid_sentence

@@ -1,9 +1,8 @@
-"""Tokens and the text that they were cut from: which part of it each stands for.
+"""Align tokens with the text that they come from: find the part of the text that belongs to each token.
 
->>> from theano_rnn.config import TextConfig
->>> from theano_rnn.preprocessing import word_tokenizer
+>>> from theano_rnn.settings.text import TextConfig
 >>> sentence = '"You can\\'t,"  said Emma.'
->>> parts(sentence, word_tokenizer(TextConfig())(sentence))
+>>> split_by_tokens(sentence, word_tokenizer(TextConfig())(sentence))
 ['"', 'You', ' ca', "n't", ',', '"', '  said', ' Emma', '.']
 """
 
@@ -15,15 +14,15 @@ from typing import NamedTuple
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.words import sentence_splitter, word_tokenizer
 
-QUOTES = ("``", "''")  # what NLTK makes of " and of '', which may be either
-FARTHEST = 100  # characters that are passed over in search of a token
+QUOTES = ("``", "''")  # NLTK's tokens for opening and closing quotation marks, which the text writes as " or ''
+MAX_SKIPPED_CHARACTERS = 100  # in the search for the next token
 
 
 class Piece(NamedTuple):
-    """A token and where it comes from.
+    """A token, its part of the text, and its id in the vocabulary.
 
-    `text`: its part of the text, blanks before it included; empty where the text has nothing for it, as for the end of
-    a sentence. `token`: as the tokenizer made it. `id`: the vocabulary's.
+    `text` includes the white space before the token. It is empty if nothing in the text stands for the token, as for
+    the end of a sentence. `token` is as the tokenizer made it.
     """
 
     text: str
@@ -31,58 +30,61 @@ class Piece(NamedTuple):
     id: int
 
 
-def parts(sentence: str, tokens: Sequence[str]) -> list[str]:
-    """The part of `sentence` that each token stands for, blanks before it included; joined they are the sentence.
+def split_by_tokens(sentence: str, tokens: Sequence[str]) -> list[str]:
+    """Returns the part of `sentence` for each token, white space before it included; joined, they are the sentence.
 
-    A token that is not there as it is written has an empty part. What stands after the last one is added to it.
+    A token that the sentence does not contain, as when it was lower-cased to more characters, gets an empty part. Text
+    after the last token belongs to that token.
     """
-    lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in sentence)  # place by place
-    found: list[str] = []
-    here = 0
+    lowered = "".join(c.lower() if len(c.lower()) == 1 else c for c in sentence)  # of the same length
+    parts: list[str] = []
+    start = 0
     for token in tokens:
-        ends = [end_of(token, text, here) for text in (sentence, lowered)]
-        end = next((end for end in ends if end is not None), here)
-        found.append(sentence[here:end])
-        here = end
-    if found:
-        found[-1] += sentence[here:]
-    return found
+        ends = [token_end(token, text, start) for text in (sentence, lowered)]
+        end = next((end for end in ends if end is not None), start)
+        parts.append(sentence[start:end])
+        start = end
+    if parts:
+        parts[-1] += sentence[start:]
+    return parts
 
 
-def end_of(token: str, text: str, start: int) -> int | None:
-    """Where `token` ends in `text`, looked for from `start` on; None where it is not near."""
-    places = []
+def token_end(token: str, text: str, start: int) -> int | None:
+    """Returns where `token` ends in `text`, searching from `start`; None if it is not found nearby."""
+    matches = []
     for form in (token, '"', "''") if token in QUOTES else (token,):
-        place = text.find(form, start, start + FARTHEST + len(form))
-        if place >= 0:
-            places.append((place, place + len(form)))
-    return min(places)[1] if places else None
+        position = text.find(form, start, start + MAX_SKIPPED_CHARACTERS + len(form))
+        if position >= 0:
+            matches.append((position, position + len(form)))
+    return min(matches)[1] if matches else None
 
 
-def text_pieces(text: str, vocabulary: Vocabulary, end_id: int) -> list[Piece]:
-    """What a model reads of a short text: its sentences' tokens, and after each sentence but the last its end.
+def pieces_of_text(text: str, vocabulary: Vocabulary, end_id: int) -> list[Piece]:
+    """Returns the tokens of a short text, with a piece of id `end_id` after each sentence except the last.
 
     >>> vocabulary = Vocabulary.from_sentences([["Oh", ",", "no", "."]])
-    >>> [piece.text for piece in text_pieces(" Oh, dear.  No.", vocabulary, vocabulary.eos_id)]
+    >>> [piece.text for piece in pieces_of_text(" Oh, dear.  No.", vocabulary, vocabulary.eos_id)]
     [' Oh', ',', ' dear', '.', '', '  No', '.']
     """
     if vocabulary.text.unit == "char":
-        return list(pieces_of([text], vocabulary))
+        return list(pieces_of_sentences([text], vocabulary))
     text = text.replace("\n", " ")
-    sentences, here = [], 0
+    sentences, start = [], 0
     for sentence in sentence_splitter(vocabulary.text)(text):
-        end = text.find(sentence, here) + len(sentence)
-        sentences.append(text[here:end])
-        here = end
-    return list(pieces_of(sentences, vocabulary, end_id=end_id))[:-1]
+        end = text.find(sentence, start) + len(sentence)
+        sentences.append(text[start:end])
+        start = end
+    return list(pieces_of_sentences(sentences, vocabulary, end_id=end_id))[:-1]
 
 
-def pieces_of(sentences: Iterable[str], vocabulary: Vocabulary, *, end_id: int | None = None) -> Iterator[Piece]:
-    """The pieces of sentences as they come; with `end_id` each sentence is followed by its end."""
+def pieces_of_sentences(
+    sentences: Iterable[str], vocabulary: Vocabulary, *, end_id: int | None = None
+) -> Iterator[Piece]:
+    """Yields the tokens of each sentence, and after it a piece of id `end_id`, if one is given."""
     tokenize = word_tokenizer(vocabulary.text)
     for sentence in sentences:
         tokens = tokenize(sentence)
-        for text, token in zip(parts(sentence, tokens), tokens):
+        for text, token in zip(split_by_tokens(sentence, tokens), tokens):
             yield Piece(text, token, vocabulary.token_to_id(token))
         if end_id is not None:
             yield Piece("", vocabulary.id_to_token(end_id), end_id)

@@ -1,7 +1,8 @@
-"""Files to ids on disk: in a stream, by several processes, remembered from one start to the next.
+"""Tokenize a file: stream it through several processes and cache the result on disk for the next run.
 
-A *type* is a token of its own spelling. The types of a file are numbered as they first appear, from 1; 0 ends a
-sentence. So neither the number of processes nor the cutting into units shows in the result.
+A *type* is a distinct token. Ids here number the types of one file, in order of first appearance, from 1; 0 ends a
+sentence. So the result depends neither on the number of processes nor on the chunks that they get.
+`theano_rnn.preprocessing` maps these ids to those of a vocabulary.
 
 >>> import tempfile, pathlib
 >>> with tempfile.TemporaryDirectory() as folder:
@@ -30,82 +31,87 @@ import numpy.typing as npt
 from theano_rnn.settings.base import UserError, to_mapping
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text import corpus_cache
-from theano_rnn.text.reading import UNIT_CHARACTERS, units
+from theano_rnn.text.reading import CHUNK_CHARACTERS, chunks
 from theano_rnn.text.sources import Source
-from theano_rnn.text.words import EOS, splitter_signature, word_tokenizer
-from theano_rnn.text.worker_processes import UnitTokens, tokenized_units
+from theano_rnn.text.words import EOS, tokenization_fingerprint, word_tokenizer
+from theano_rnn.text.worker_processes import ChunkTokens, tokenize_chunks
 
-FORMAT_VERSION = 1  # of what is remembered: raise it when the same text gives other ids
-IN_PROCESS_BYTES = 1 << 20  # files smaller than this are done before another process has started
+FORMAT_VERSION = 1  # of a cache entry: raise it when the same text gives other ids
+MIN_PARALLEL_BYTES = 1 << 20  # a smaller file is tokenized sooner than another process can start
 MAX_WORKERS = 6
 PROGRESS_SECONDS = 0.1
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int], None]  # called with the bytes done and the bytes in total
 
 
 class TokenizedFile(NamedTuple):
-    """Ids of a file's own types, int32, shape (tokens,), 0 for the end of a sentence; and the types by id."""
+    """The ids of a file's tokens, int32, shape (tokens,), 0 at each sentence's end; and the type of each id."""
 
     ids: npt.NDArray[np.int32]
     types: list[str]
 
 
 def tokenize_file(
-    path: str | os.PathLike[str], text: TextConfig, *, workers: int | None = None, progress: Progress | None = None
+    path: str | os.PathLike[str], text: TextConfig, *, num_workers: int | None = None, progress: Progress | None = None
 ) -> TokenizedFile:
-    """The ids of a file, on disk, and its types, in memory.
+    """Returns the ids of a file, mapped from disk, and its types, in memory.
 
     Parameters
     ----------
     path
-        UTF-8 text, a CSV file with a column `body`, either packed by gzip; - for standard input.
+        UTF-8 text or a CSV file with a column `body`, plain or compressed with gzip; - for standard input.
     text
         How text becomes tokens.
-    workers
-        Processes beside this one; as many as there are processors if not said, none for a small file.
+    num_workers
+        Additional processes; by default one per processor, at most 6, and none for a file below 1 MiB.
     progress
-        Called with the bytes done and the bytes in all, about ten times a second at most.
+        Called at most about ten times a second with the bytes done and the bytes in total.
 
     Raises
     ------
     OSError, UserError
-        As `Source`, `Source.blocks` and `sentence_splitter`.
+        As in `Source`, `Source.blocks` and `sentence_splitter`.
+    UserError
+        If the file changes while it is read.
     """
     with Source(path) as source:
-        return tokenize(source, text, workers=workers, progress=progress)
+        return tokenize_source(source, text, num_workers=num_workers, progress=progress)
 
 
-def tokenize(
-    source: Source, text: TextConfig, *, workers: int | None = None, progress: Progress | None = None
+def tokenize_source(
+    source: Source, text: TextConfig, *, num_workers: int | None = None, progress: Progress | None = None
 ) -> TokenizedFile:
-    """`tokenize_file` of an open file."""
-    settings = [FORMAT_VERSION, UNIT_CHARACTERS, source.digest(), splitter_signature(text), to_mapping(text)]
+    """Same as `tokenize_file`, for a file that is already open."""
+    settings = [FORMAT_VERSION, CHUNK_CHARACTERS, source.digest(), tokenization_fingerprint(text), to_mapping(text)]
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
-    if (known := corpus_cache.load(key)) is not None:
-        return TokenizedFile(*known)
-    blocks = watched(source, source.blocks(text), progress)
+    if (cached := corpus_cache.load(key)) is not None:
+        return TokenizedFile(*cached)
+    blocks = report_progress(source, source.blocks(text), progress)
     if text.unit == "char":
-        tokenized = characters(blocks, text)
+        tokenized = tokenize_characters(blocks, text)
     else:
-        if workers is None:
-            workers = default_workers(source.num_bytes)
-        with contextlib.closing(tokenized_units(units(blocks, text), text, workers)) as work:
-            tokenized = merged(work)
+        if num_workers is None:
+            num_workers = default_num_workers(source.num_bytes)
+        with contextlib.closing(tokenize_chunks(chunks(blocks, text), text, num_workers)) as tokenized_chunks:
+            tokenized = merge_chunks(tokenized_chunks)
     if source.has_changed():
-        raise UserError(f"{source.name} changed while it was read")
+        raise UserError(f"{source.name} changed while it was being read: run the command again")
     corpus_cache.store(key, *tokenized)
     return tokenized
 
 
-def default_workers(num_bytes: int) -> int:
-    """Processes for a file: as many as may run at once, but none for a small one; each takes about 100 MB of memory."""
-    if num_bytes < IN_PROCESS_BYTES or not sys.executable:
+def default_num_workers(num_bytes: int) -> int:
+    """Returns the number of processes for a file: one per processor, at most 6, none for a small file.
+
+    Each process takes about 100 MB of memory.
+    """
+    if num_bytes < MIN_PARALLEL_BYTES or not sys.executable:
         return 0
     return min(MAX_WORKERS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
-def watched(source: Source, blocks: Iterator[str], progress: Progress | None) -> Iterator[str]:
-    """The blocks, and a word to `progress` now and then."""
+def report_progress(source: Source, blocks: Iterator[str], progress: Progress | None) -> Iterator[str]:
+    """Yields the blocks unchanged, and calls `progress` every tenth of a second and at the end."""
     next_time = 0.0
     for block in blocks:
         yield block
@@ -116,20 +122,20 @@ def watched(source: Source, blocks: Iterator[str], progress: Progress | None) ->
         progress(source.num_bytes, source.num_bytes)
 
 
-def merged(work: Iterable[UnitTokens]) -> TokenizedFile:
-    """The units of a file as one, with one numbering of types."""
+def merge_chunks(tokenized_chunks: Iterable[ChunkTokens]) -> TokenizedFile:
+    """Join the tokenized chunks of a file; each chunk numbers its own types, the file has one numbering."""
     numbers: defaultdict[str, int] = defaultdict()
     numbers.default_factory = lambda: len(numbers) + 1
     file = corpus_cache.IdFile()
-    for ids, types in work:
+    for ids, types in tokenized_chunks:
         new_ids = np.zeros(len(types) + 1, np.int32)
         new_ids[1:] = list(map(numbers.__getitem__, types))
         file.append(new_ids[ids])
     return TokenizedFile(file.array(), [EOS, *numbers])
 
 
-def characters(blocks: Iterator[str], text: TextConfig) -> TokenizedFile:
-    """Every character one token, line ends too."""
+def tokenize_characters(blocks: Iterator[str], text: TextConfig) -> TokenizedFile:
+    """Tokenize into characters, each one a token, line breaks included; no sentence ends."""
     new_ids = np.zeros(sys.maxunicode + 1, np.int32)
     types = [EOS]
     file = corpus_cache.IdFile()

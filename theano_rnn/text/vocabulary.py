@@ -1,4 +1,4 @@
-"""Words and their ids, the same everywhere: in training, in a checkpoint, in scoring and in generated text.
+"""The vocabulary: maps words to ids and back, for training, scoring, generation and checkpoints alike.
 
 >>> vocabulary = Vocabulary.from_sentences([["to", "be", "or", "not", "to", "be"]], max_size=5)
 >>> [vocabulary.id_to_token(number) for number in range(len(vocabulary))]
@@ -24,22 +24,23 @@ DEFAULT_TEXT = TextConfig()
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Words and their ids: `<unk>` is 0, `</s>` is 1, then the words, the commonest first.
+    """Words and their ids: `<unk>` is 0, `</s>` is 1, then the words, most frequent first.
 
-    Order is by `(-count, word)`, so neither the order of the text nor that of a hash matters. `<pad>` and `<s>` are ids
-    for input only, placed after the words, never predicted. A literal `</s>` in the text is an ordinary word.
+    Words are sorted by `(-count, word)`, so their ids do not depend on the order of the text. `<pad>` and `<s>` have
+    the ids after the words; they are for input only and never predicted. A literal `</s>` in the text is an ordinary
+    word.
 
     Parameters
     ----------
     words
-        The words of ids 2, 3, ..., each once.
+        The words with ids 2, 3, ..., each once.
     text
-        How the text was made into tokens; other text must be treated the same way.
+        How the text was tokenized; any other text must be tokenized the same way.
 
     Raises
     ------
     UserError
-        There is no word, or a word twice.
+        If there is no word, or a word occurs twice.
 
     Examples
     --------
@@ -68,7 +69,7 @@ class Vocabulary:
         if not word_to_id:
             raise UserError("a vocabulary needs at least one word")
         if len(word_to_id) < len(self.words):
-            raise UserError(f"words must differ, {Counter(self.words).most_common(1)[0][0]!r} is there twice")
+            raise UserError(f"words must be unique, but {Counter(self.words).most_common(1)[0][0]!r} is there twice")
         object.__setattr__(self, "word_to_id", word_to_id)
 
     @classmethod
@@ -79,7 +80,7 @@ class Vocabulary:
         min_count: int = 1,
         text: TextConfig = DEFAULT_TEXT,
     ) -> Vocabulary:
-        """The vocabulary of some tokenized sentences; see `from_counts`."""
+        """Returns the vocabulary of tokenized sentences; see `from_counts`."""
         counted: Counter[str] = Counter()
         for sentence in sentences:
             counted.update(sentence)
@@ -95,25 +96,25 @@ class Vocabulary:
         min_count: int = 1,
         text: TextConfig = DEFAULT_TEXT,
     ) -> Vocabulary:
-        """The vocabulary of the commonest of `types`.
+        """Returns the vocabulary of the most frequent `types`.
 
         Parameters
         ----------
         types
-            Different words, in any order.
+            Distinct words, in any order.
         counts
-            How often each occurs.
+            How often each word occurs.
         max_size
-            Columns of the output at most, `<unk>` and `</s>` among them; at least 3.
+            Maximum size of the vocabulary, `<unk>` and `</s>` included; at least 3.
         min_count
-            Rarer words are left out.
+            Words that occur less often are left out.
         text
-            Recorded; with `tokens="whitespace"` a literal `<unk>` is the unknown word, not a word of its own.
+            How the text was tokenized. With `tokens="whitespace"`, a literal `<unk>` in the text is the unknown word.
 
         Raises
         ------
         UserError
-            `max_size` is less than 3, or no word is left.
+            If `max_size` is less than 3, or no word is left.
         """
         if max_size is not None and max_size < 3:
             raise UserError(f"max_size must be at least 3 (<unk>, </s> and one word), got {max_size}")
@@ -122,7 +123,10 @@ class Vocabulary:
         if text.unit == "word" and text.tokens == "whitespace":
             kept = kept[[types[number] != UNK for number in kept]] if kept.size else kept
         if not kept.size:
-            raise UserError(f"no word occurs at least {min_count} times: the vocabulary would be empty")
+            raise UserError(
+                f"no word occurs at least {min_count} times, so the vocabulary would be empty: "
+                "add text, or lower min_count"
+            )
         if max_size is not None and kept.size > max_size - 2:  # sort no more than needed: there may be millions
             rarest = np.partition(counts[kept], kept.size - (max_size - 2))[kept.size - (max_size - 2)]
             kept = kept[counts[kept] >= rarest]
@@ -131,7 +135,7 @@ class Vocabulary:
 
     @property
     def vocab_size(self) -> int:
-        """Columns of the output layer: words, `<unk>` and `</s>`."""
+        """The size of the output layer: the number of words, plus `<unk>` and `</s>`."""
         return len(self.words) + 2
 
     def __len__(self) -> int:
@@ -149,16 +153,16 @@ class Vocabulary:
         return self.vocab_size + 1
 
     def token_to_id(self, token: str) -> int:
-        """The id of a word, `unk_id` for one that is not in the vocabulary."""
+        """Returns the id of a word; `unk_id` if it is not in the vocabulary."""
         return self.word_to_id.get(token, self.unk_id)
 
     def id_to_token(self, number: int) -> str:
-        """The word of an id, or `<unk>`, `</s>`, `<pad>`, `<s>`.
+        """Returns the word of an id, or `<unk>`, `</s>`, `<pad>` or `<s>`.
 
         Raises
         ------
         ValueError
-            There is no such id.
+            If there is no such id.
         """
         number = int(number)
         if not 0 <= number < self.vocab_size + 2:
@@ -168,26 +172,26 @@ class Vocabulary:
         return {self.unk_id: UNK, self.eos_id: EOS, self.pad_id: PAD, self.bos_id: BOS}[number]
 
     def encode(self, tokens: Iterable[str]) -> npt.NDArray[np.int32]:
-        """The ids of one sentence's tokens, int32, shape (tokens,); no `</s>` is added."""
+        """Returns the ids of the tokens of one sentence, int32, shape (tokens,), without `</s>` at the end."""
         get, unk_id = self.word_to_id.get, self.unk_id
         return np.array([get(token, unk_id) for token in tokens], np.int32)
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """The tokens of some ids."""
+        """Returns the tokens of the ids."""
         return [self.id_to_token(number) for number in ids]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
+        """Returns plain values for a JSON file."""
         return {"words": list(self.words), "text": to_mapping(self.text)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Vocabulary:
-        """The vocabulary that `to_json` described.
+        """Returns the vocabulary that `to_json` was called on.
 
         Raises
         ------
         UserError
-            The values are not those of a vocabulary.
+            If the values do not describe a vocabulary.
 
         Examples
         --------
@@ -197,7 +201,9 @@ class Vocabulary:
         """
         words, text = values.get("words"), values.get("text")
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-            raise UserError("a vocabulary's words must be a list of texts")
+            raise UserError("the vocabulary's words must be a list of strings")
         if not isinstance(text, Mapping):
-            raise UserError("a vocabulary must say how its text was tokenized")
+            raise UserError(
+                "the vocabulary does not say how its text was tokenized: its 'text' must be a table of settings"
+            )
         return cls(tuple(words), from_mapping(TextConfig, text))

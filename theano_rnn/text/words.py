@@ -1,8 +1,8 @@
-"""Text to tokens and back: a paragraph becomes sentences, a sentence tokens, and a vocabulary makes them ids.
+"""Split paragraphs into sentences and sentences into tokens with NLTK, and join tokens to text again.
 
-Sentences end where NLTK's Punkt says so, helped by a short list of abbreviations that travels with the package; words
-are those of NLTK's own word tokenizer. Neither needs data files, and nothing is ever downloaded. This is the only
-module that imports nltk, and it does so when the first text arrives.
+Sentences are those of NLTK's Punkt, which gets a short list of abbreviations that is part of this package; tokens are
+those of NLTK's word tokenizer. Neither needs data files, and nothing is ever downloaded. This is the only module that
+imports nltk, and it does so when the first text arrives, because that import takes a while.
 
 >>> text = TextConfig()
 >>> sentences = sentence_splitter(text)("Mr. Knightley smiled. Emma, you can't be serious!")
@@ -31,22 +31,23 @@ from typing import Any
 
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
-from theano_rnn.text.detokenizing import word_pieces
+from theano_rnn.text.detokenizing import spaced_tokens
 from theano_rnn.text.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 __all__ = [
     "BOS", "EOS", "PAD", "UNK", "Vocabulary", "abbreviations", "detokenize", "detokenized_pieces", "sentence_splitter",
-    "splitter_signature", "word_tokenizer",
+    "tokenization_fingerprint", "word_tokenizer",
 ]  # fmt: skip
 
-PUNKT_TAB_RECIPE = (
+PUNKT_TAB_INSTRUCTIONS = (
     "run `python -m nltk.downloader -d ~/nltk_data punkt_tab` on a machine with a network, copy ~/nltk_data here, and "
-    "make it private with `chmod -R go-w ~/nltk_data`; or use sentences=punkt, which needs no data"
+    "run `chmod -R go-w ~/nltk_data` so that only you can change it; or use sentences=punkt, which needs no data"
 )
 
-# NLTK's rules, by their own source text, and what must be in a sentence for the rule to change it. A rule that is not
-# listed here (another version of NLTK) is always tried, so the tokens are NLTK's in any case.
-RULE_NEEDS: dict[str, tuple[str, ...]] = {
+# NLTK's tokenizer applies each of these regular expressions to each sentence. Most cannot match, so a rule is skipped
+# unless the sentence contains one of its triggers. A rule that is not listed here, as of another version of NLTK, is
+# always applied, so the tokens are NLTK's in any case.
+RULE_TRIGGERS: dict[str, tuple[str, ...]] = {
     "([«“‘„]|[`]+)": ("`", "“", "‘", "«", "„"),
     r"^\"": ('"',),
     r"(``)": ("``",),
@@ -69,7 +70,7 @@ RULE_NEEDS: dict[str, tuple[str, ...]] = {
     r"[*]": ("*",),
     r"[\]\[\(\)\{\}\<\>]": ("(", ")", "[", "]", "<", ">", "{", "}"),
     r"--": ("--",),
-    r"(?i)\b(can)(?#X)(not)\b": ("cannot",),  # this and the following: in the sentence in lower case
+    r"(?i)\b(can)(?#X)(not)\b": ("cannot",),  # from here on: triggers in the sentence in lower case
     r"(?i)\b(d)(?#X)('ye)\b": ("'ye",),
     r"(?i)\b(gim)(?#X)(me)\b": ("gimme",),
     r"(?i)\b(gon)(?#X)(na)\b": ("gonna",),
@@ -84,7 +85,7 @@ OTHER_WHITE_SPACE = re.compile(r"[^\S ]")
 
 
 def abbreviations() -> tuple[str, ...]:
-    """The abbreviations that do not end a sentence: lower case, without the last full stop.
+    """Returns the abbreviations whose full stop does not end a sentence: lower case, without that full stop.
 
     Words that also end sentences in novels and letters (no, sat, mon, fig, co, ed, al) are left out on purpose.
     """
@@ -93,14 +94,14 @@ def abbreviations() -> tuple[str, ...]:
 
 
 def sentence_splitter(config: TextConfig) -> Callable[[str], list[str]]:
-    r"""A function that cuts one paragraph into its sentences, with no blanks around them.
+    r"""Returns a function that splits a paragraph into sentences, without white space around them.
 
-    With `sentences="line"` or `unit="char"` every line that is not blank is a sentence.
+    With `sentences="line"` or `unit="char"`, every line that is not blank is a sentence.
 
     Raises
     ------
     UserError
-        `sentences="punkt_tab"` and NLTK finds no such resource, or refuses it.
+        If `sentences="punkt_tab"` and NLTK does not find this resource or refuses to load it.
 
     Examples
     --------
@@ -119,44 +120,44 @@ def sentence_splitter(config: TextConfig) -> Callable[[str], list[str]]:
         parameters = PunktParameters()
         parameters.abbrev_types.update(abbreviations())
         tokenizer = PunktSentenceTokenizer(parameters)
-    tokenizer.text_contains_sentbreak = remembered(tokenizer.text_contains_sentbreak)
+    tokenizer.text_contains_sentbreak = cached_decision(tokenizer.text_contains_sentbreak)
     return lambda paragraph: list(tokenizer.tokenize(paragraph.replace("\n", " ").strip()))
 
 
-def remembered(decide: Callable[[str], bool]) -> Callable[[str], bool]:
-    """Punkt's decision on the words around a full stop, made once for those that come again, such as `it. I`."""
-    known = functools.lru_cache(maxsize=1 << 15)(decide)
-    return lambda context: known(context) if len(context) < 64 else decide(context)
+def cached_decision(decide: Callable[[str], bool]) -> Callable[[str], bool]:
+    """Returns `decide`, Punkt's decision on the words around a full stop, with a cache for frequent ones (`it. I`)."""
+    cached = functools.lru_cache(maxsize=1 << 15)(decide)
+    return lambda context: cached(context) if len(context) < 64 else decide(context)
 
 
 def punkt_tab_tokenizer() -> Any:
-    """NLTK's English sentence tokenizer, from the resource that the user has installed."""
+    """Returns NLTK's English sentence tokenizer, loaded from the punkt_tab resource that the user has installed."""
     from nltk.tokenize.punkt import PunktTokenizer
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # says the same as the error
+            warnings.simplefilter("ignore", RuntimeWarning)  # repeats the error
             return PunktTokenizer("english")
     except (LookupError, OSError, ValueError) as error:
         lines = (line.strip(" *") for line in str(error).splitlines())
         reason = next((line for line in lines if line), type(error).__name__).rstrip(".")
-        raise UserError(f"sentences=punkt_tab cannot be used ({reason}): {PUNKT_TAB_RECIPE}") from error
+        raise UserError(f"sentences=punkt_tab cannot be used ({reason}): {PUNKT_TAB_INSTRUCTIONS}") from error
 
 
-def splitter_signature(config: TextConfig) -> str:
-    """What besides the settings decides sentences and tokens: NLTK's version, and what Punkt knows; hexadecimal."""
+def tokenization_fingerprint(config: TextConfig) -> str:
+    """Returns a SHA-256, hexadecimal, of what decides tokens besides settings: NLTK's version, Punkt's parameters."""
     parts: list[object] = [importlib.metadata.version("nltk") if config.unit == "word" else ""]
     if config.unit == "word" and config.sentences == "punkt":
         parts += abbreviations()
     elif config.unit == "word" and config.sentences == "punkt_tab":
-        known = punkt_tab_tokenizer()._params
-        parts += [sorted(known.abbrev_types), sorted(known.collocations), sorted(known.sent_starters)]
-        parts += [sorted(known.ortho_context.items())]
+        parameters = punkt_tab_tokenizer()._params
+        parts += [sorted(parameters.abbrev_types), sorted(parameters.collocations), sorted(parameters.sent_starters)]
+        parts += [sorted(parameters.ortho_context.items())]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def word_tokenizer(config: TextConfig) -> Callable[[str], list[str]]:
-    """A function that cuts one sentence into tokens.
+    """Returns a function that splits a sentence into tokens.
 
     Examples
     --------
@@ -177,53 +178,58 @@ def word_tokenizer(config: TextConfig) -> Callable[[str], list[str]]:
     if not config.lowercase:
         return split
     if config.unit == "char":
-        return lambda sentence: list("".join(map(str.lower, sentence)))  # one by one: no sigma depends on its word
+        return lambda sentence: list("".join(map(str.lower, sentence)))  # one by one, or a sigma depends on its word
     return lambda sentence: [token.lower() for token in split(sentence)]
 
 
 @functools.lru_cache(maxsize=1)
 def fast_nltk_tokenizer() -> Callable[[str], list[str]]:
-    """`NLTKWordTokenizer().tokenize` at ten times its speed: NLTK's rules in order, less those that cannot match."""
+    """Returns a ten times faster `NLTKWordTokenizer().tokenize`, which skips rules that cannot match."""
     from nltk.tokenize import NLTKWordTokenizer as Rules  # type: ignore[import-untyped]
 
-    def ready(rules: Iterable[tuple[Any, str]]) -> list[tuple[tuple[str, ...], Callable[[str, str], str], str]]:
-        return [(RULE_NEEDS.get(rule.pattern, ("",)), untimed(rule), replacement) for rule, replacement in rules]
+    def with_triggers(rules: Iterable[tuple[Any, str]]) -> list[tuple[tuple[str, ...], Callable[[str, str], str], str]]:
+        return [
+            (RULE_TRIGGERS.get(rule.pattern, ("",)), substitution_without_timeout(rule), replacement)
+            for rule, replacement in rules
+        ]
 
-    before = ready([*Rules.STARTING_QUOTES, *Rules.PUNCTUATION, Rules.PARENS_BRACKETS, Rules.DOUBLE_DASHES])
-    after = ready(Rules.ENDING_QUOTES)
-    after_if_only_blanks = ready(pair for pair in Rules.ENDING_QUOTES if pair[0].pattern != r"\s+")
-    contractions = ready((rule, r" \1 \2 ") for rule in [*Rules.CONTRACTIONS2, *Rules.CONTRACTIONS3])
+    first_rules = with_triggers(
+        [*Rules.STARTING_QUOTES, *Rules.PUNCTUATION, Rules.PARENS_BRACKETS, Rules.DOUBLE_DASHES]
+    )
+    quote_rules = with_triggers(Rules.ENDING_QUOTES)
+    quote_rules_for_spaces = with_triggers(pair for pair in Rules.ENDING_QUOTES if pair[0].pattern != r"\s+")
+    contractions = with_triggers((rule, r" \1 \2 ") for rule in [*Rules.CONTRACTIONS2, *Rules.CONTRACTIONS3])
 
     def tokenize(sentence: str) -> list[str]:
         text = sentence
-        for needs, sub, replacement in before:
-            for piece in needs:
-                if piece in text:
+        for triggers, sub, replacement in first_rules:
+            for trigger in triggers:
+                if trigger in text:
                     text = sub(replacement, text)
                     break
         text = f" {text} "
-        for needs, sub, replacement in after if OTHER_WHITE_SPACE.search(text) else after_if_only_blanks:
-            for piece in needs:
-                if piece in text:
+        for triggers, sub, replacement in quote_rules if OTHER_WHITE_SPACE.search(text) else quote_rules_for_spaces:
+            for trigger in triggers:
+                if trigger in text:
                     text = sub(replacement, text)
                     break
         lowered = text.lower()
-        for needs, sub, replacement in contractions:
-            if needs[0] in lowered:
+        for triggers, sub, replacement in contractions:
+            if triggers[0] in lowered:
                 text = sub(replacement, text)
         return text.split()
 
     return tokenize
 
 
-def untimed(rule: Any) -> Callable[[str, str], str]:
-    """`rule.sub` without the clock that newer versions of NLTK start for every call; our pieces of text are bounded."""
+def substitution_without_timeout(rule: Any) -> Callable[[str, str], str]:
+    """Returns `rule.sub` without the slow timeout of newer versions of NLTK; our sentences are bounded in length."""
     sub: Callable[..., str] = rule.sub
     return functools.partial(sub, timeout=None) if hasattr(rule, "_timeout") else sub
 
 
 def detokenize(tokens: Iterable[str], config: TextConfig) -> str:
-    """The text that `tokens` stand for, as a reader writes it.
+    """Returns the text of `tokens`, with spaces and quotation marks as in ordinary writing.
 
     Examples
     --------
@@ -238,11 +244,11 @@ def detokenize(tokens: Iterable[str], config: TextConfig) -> str:
 
 
 def detokenized_pieces(tokens: Iterable[str], config: TextConfig) -> Iterator[str]:
-    """What each of `tokens` adds to the text, one piece for each, as they come."""
+    """Yields, for each token, the text that it adds; joined, these pieces are the text of `detokenize`."""
     if config.unit == "char":
         yield from tokens
     elif config.tokens == "whitespace":
         for number, token in enumerate(tokens):
             yield f" {token}" if number else token
     else:
-        yield from word_pieces(tokens)
+        yield from spaced_tokens(tokens)

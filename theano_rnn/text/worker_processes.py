@@ -1,7 +1,7 @@
-"""Units of text to ids by several processes at once.
+"""Tokenize chunks of text in several processes at once.
 
->>> unit = Unit("To be. Not to be.", is_continued=False, is_open=False)
->>> tokens = UnitTokenizer(TextConfig())(unit)
+>>> chunk = Chunk("To be. Not to be.", starts_mid_sentence=False, ends_mid_sentence=False)
+>>> tokens = ChunkTokenizer(TextConfig())(chunk)
 >>> tokens.types, tokens.ids.tolist()
 (['To', 'be', '.', 'Not', 'to'], [1, 2, 3, 0, 4, 5, 2, 3, 0])
 """
@@ -24,156 +24,164 @@ import numpy.typing as npt
 
 from theano_rnn.settings.base import UserError, to_mapping
 from theano_rnn.settings.text import TextConfig
-from theano_rnn.text.reading import Unit, sentences_of
+from theano_rnn.text.reading import Chunk, split_chunk
 from theano_rnn.text.words import sentence_splitter, word_tokenizer
 
 
-class UnitTokens(NamedTuple):
-    """The ids of one unit, int32, shape (tokens,), 0 for the end of a sentence; and its types, of ids 1, 2, ..."""
+class ChunkTokens(NamedTuple):
+    """The ids of a chunk, int32, shape (tokens,), 0 at each sentence's end; and its types, with ids 1, 2, ..."""
 
     ids: npt.NDArray[np.int32]
     types: list[str]
 
 
-class UnitTokenizer:
-    """Units to ids: what a worker process does."""
+class ChunkTokenizer:
+    """Tokenizes chunks; the part of the work that a worker process does."""
 
     def __init__(self, text: TextConfig) -> None:
         self.text = text
-        self.split = sentence_splitter(text)
-        self.words = word_tokenizer(text)
+        self.split_sentences = sentence_splitter(text)
+        self.split_words = word_tokenizer(text)
 
-    def __call__(self, unit: Unit) -> UnitTokens:
+    def __call__(self, chunk: Chunk) -> ChunkTokens:
         numbers: defaultdict[str, int] = defaultdict()
         numbers.default_factory = lambda: len(numbers) + 1
         ids: list[int] = []
-        for sentence, is_whole in sentences_of(unit, self.text, self.split):
-            ids.extend(map(numbers.__getitem__, self.words(sentence)))
-            if is_whole:
+        for sentence, is_complete in split_chunk(chunk, self.text, self.split_sentences):
+            ids.extend(map(numbers.__getitem__, self.split_words(sentence)))
+            if is_complete:
                 ids.append(0)
-        return UnitTokens(np.array(ids, np.int32), list(numbers))
+        return ChunkTokens(np.array(ids, np.int32), list(numbers))
 
 
 class Worker:
-    """Another Python that tokenizes units; it ends when this program does, however that ends.
+    """A process that tokenizes chunks; it ends with this program, even if that is killed.
 
-    It is no `multiprocessing` process: those run the user's main module again, and need a guard in it.
+    `multiprocessing` is not used because it imports the user's main module again, which then needs a guard.
     """
 
-    START = (
+    PROGRAM = (
         "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
-        "import theano_rnn.text.worker_processes as w; w.serve()"
+        "import theano_rnn.text.worker_processes as w; w.run_worker()"
     )
 
     def __init__(self, text: TextConfig) -> None:
         settings = json.dumps(to_mapping(text))
         self.process = subprocess.Popen(
-            [sys.executable, "-c", self.START, json.dumps([os.path.abspath(folder) for folder in sys.path]), settings],
+            [
+                sys.executable,
+                "-c",
+                self.PROGRAM,
+                json.dumps([os.path.abspath(folder) for folder in sys.path]),
+                settings,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            start_new_session=True,  # an interrupt from the keyboard is for us; the worker sees the end of its input
+            start_new_session=True,  # Ctrl-C reaches this program only; the worker ends when its input ends
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.requests: IO[bytes] = self.process.stdin
-        self.answers: IO[bytes] = self.process.stdout
+        self.responses: IO[bytes] = self.process.stdout
 
-    def __call__(self, unit: Unit) -> UnitTokens:
-        """The ids of a unit.
+    def __call__(self, chunk: Chunk) -> ChunkTokens:
+        """Returns the tokens of a chunk.
 
         Raises
         ------
         RuntimeError
-            The process has ended.
+            If the process has ended.
         UserError
-            As `sentence_splitter`.
+            As in `sentence_splitter`.
         """
         try:
-            send(self.requests, json.dumps(unit, ensure_ascii=False).encode())
-            kind, ids, types = receive(self.answers), receive(self.answers), receive(self.answers)
+            send(self.requests, json.dumps(chunk, ensure_ascii=False).encode())
+            kind, ids, types = receive(self.responses), receive(self.responses), receive(self.responses)
         except (EOFError, OSError, ValueError) as error:  # ValueError: closed by stop()
-            raise RuntimeError("a process that tokenizes text has ended unexpectedly, perhaps out of memory") from error
+            raise RuntimeError(
+                "a process that tokenizes text has ended unexpectedly: check that there is enough memory"
+            ) from error
         if kind != b"ids":
             raise UserError(types.decode())
-        return UnitTokens(np.frombuffer(ids, np.int32), json.loads(types))
+        return ChunkTokens(np.frombuffer(ids, np.int32), json.loads(types))
 
     def stop(self) -> None:
         """End the process."""
         self.process.kill()
         self.process.wait()
-        for pipe in (self.requests, self.answers):
-            with contextlib.suppress(OSError):  # what was not sent is not missed
+        for pipe in (self.requests, self.responses):
+            with contextlib.suppress(OSError):  # unsent data does not matter now
                 pipe.close()
 
 
 def send(stream: IO[bytes], message: bytes) -> None:
-    """Write a message after its length."""
+    """Write a message, preceded by its length in 8 bytes."""
     stream.write(len(message).to_bytes(8, "little"))
     stream.write(message)
     stream.flush()
 
 
 def receive(stream: IO[bytes]) -> bytes:
-    """The next message; EOFError where there is none."""
-    for_length = stream.read(8)
-    length = int.from_bytes(for_length, "little")
-    message = stream.read(length) if len(for_length) == 8 else b""
-    if len(for_length) < 8 or len(message) < length:
+    """Returns the next message. Raises `EOFError` if there is none, or only a part of one."""
+    prefix = stream.read(8)
+    length = int.from_bytes(prefix, "little")
+    message = stream.read(length) if len(prefix) == 8 else b""
+    if len(prefix) < 8 or len(message) < length:
         raise EOFError("no message")
     return message
 
 
-def serve() -> None:
-    """Answer units until there are no more: the life of a worker process."""
-    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+def run_worker() -> None:
+    """Tokenize chunks from standard input until it ends; this is the main function of a worker process."""
+    requests, responses = sys.stdin.buffer, sys.stdout.buffer
     tokenize = None
     while True:
         try:
-            unit = Unit(*json.loads(receive(requests)))
+            chunk = Chunk(*json.loads(receive(requests)))
         except (EOFError, OSError):
             return
         try:
-            tokenize = tokenize or UnitTokenizer(TextConfig(**json.loads(sys.argv[2])))
-            tokens = tokenize(unit)
-            answer = [b"ids", tokens.ids.tobytes(), json.dumps(tokens.types, ensure_ascii=False).encode()]
+            tokenize = tokenize or ChunkTokenizer(TextConfig(**json.loads(sys.argv[2])))
+            tokens = tokenize(chunk)
+            response = [b"ids", tokens.ids.tobytes(), json.dumps(tokens.types, ensure_ascii=False).encode()]
         except UserError as error:
-            answer = [b"error", b"", str(error).encode()]
+            response = [b"error", b"", str(error).encode()]
         try:
-            for message in answer:
-                send(answers, message)
+            for message in response:
+                send(responses, message)
         except OSError:
             return
 
 
-def tokenized_units(work: Iterator[Unit], text: TextConfig, workers: int) -> Generator[UnitTokens, None, None]:
-    """The ids of each unit, in order; at most two units a worker are waiting."""
-    if workers < 1:
-        yield from map(UnitTokenizer(text), work)
+def tokenize_chunks(chunks: Iterator[Chunk], text: TextConfig, num_workers: int) -> Generator[ChunkTokens, None, None]:
+    """Yields the tokens of each chunk, in order; at most two chunks per worker wait."""
+    if num_workers < 1:
+        yield from map(ChunkTokenizer(text), chunks)
         return
-    crew: list[Worker] = []
+    workers: list[Worker] = []
     idle: SimpleQueue[Worker] = SimpleQueue()
 
-    def one(unit: Unit) -> UnitTokens:
+    def tokenize_with_idle_worker(chunk: Chunk) -> ChunkTokens:
         worker = idle.get()
         try:
-            return worker(unit)
+            return worker(chunk)
         finally:
             idle.put(worker)
 
-    pool = ThreadPoolExecutor(workers)
+    pool = ThreadPoolExecutor(num_workers)
     try:
-        for _ in range(workers):
-            crew.append(Worker(text))
-            idle.put(crew[-1])
-        waiting: deque[Future[UnitTokens]] = deque()
-        for unit in work:
-            waiting.append(pool.submit(one, unit))
-            if len(waiting) >= 2 * workers:
+        for _ in range(num_workers):
+            workers.append(Worker(text))
+            idle.put(workers[-1])
+        waiting: deque[Future[ChunkTokens]] = deque()
+        for chunk in chunks:
+            waiting.append(pool.submit(tokenize_with_idle_worker, chunk))
+            if len(waiting) >= 2 * num_workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
-        for worker in crew:
+        for worker in workers:
             worker.stop()
         pool.shutdown(cancel_futures=True)

@@ -1,1 +1,1 @@
-"""Views: pages and pictures that show what a model does."""
+"""Visualization: web pages and plots that show how a model works."""

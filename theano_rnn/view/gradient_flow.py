@@ -1,10 +1,10 @@
-"""How far back a model's loss reaches: the vanishing gradient, measured.
+"""Measures vanishing gradients: how far back in time the gradient of a model's loss reaches.
 
     norm of d loss_t / d h_{t-k}      for k = 0 .. lags
 
-where loss_t is the negative log-likelihood of one token, and h_{t-k} what all layers put out k steps before it was
-predicted (Hochreiter 1991; Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013). The gradient with respect
-to an h inside the scan is that with respect to a zero that is added to it.
+Here loss_t is the negative log-likelihood of one token, and h_{t-k} is the output of all layers k steps before its
+prediction (Hochreiter 1991; Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013). To get the gradient with
+respect to an h inside the scan, a zero is added to h and the gradient is taken with respect to this zero.
 """
 
 from __future__ import annotations
@@ -15,76 +15,77 @@ from typing import Any
 import aesara.tensor as T
 import numpy as np
 
-from theano_rnn.model import compile_functions, gradients
+from theano_rnn.engine.compiling import Graph, compile_graph
+from theano_rnn.model import gradients
 from theano_rnn.nn.layers import projected_over_time
 from theano_rnn.nn.unrolling import unroll
 
 
-class PushedCell:
-    """A cell to whose output, and the state that is the output, something is added at every step.
+class PerturbedCell:
+    """A cell with a perturbation added to its output, and to the state that equals the output, at every step.
 
-    Its inputs (time, batch, units + hidden_size) are the cell's own, and beside them what is added.
+    Its inputs (time, batch, units + hidden_size) are the inputs of the cell followed by the perturbation.
     """
 
     def __init__(self, cell: Any) -> None:
         self.cell, self.num_states, self.recurrent = cell, cell.num_states, cell.recurrent
 
     def step(self, projected_t: Any, *rest: Any) -> tuple[Any, ...]:
-        """As of the cell; of all cells here the first state is the output."""
+        """Runs one step of the cell. The first state of every cell equals its output."""
         size = self.cell.hidden_size
         output_t, h_t, *others = self.cell.step(projected_t[:, :-size], *rest)
-        added_t = projected_t[:, -size:]
-        return output_t + added_t, h_t + added_t, *others
+        perturbation_t = projected_t[:, -size:]
+        return output_t + perturbation_t, h_t + perturbation_t, *others
 
 
-def flow_graph(model: Any) -> tuple[list[Any], list[Any], dict[Any, Any]]:
-    """Inputs and outputs of a function of windows of text.
+def gradient_flow_graph(model: Any) -> Graph:
+    """Returns the graph of a function that computes the gradients for windows of text.
 
-    Inputs: `tokens` int32 (time, batch); `targets` int32 (batch,), the token after each window; `pushes`, one float
-    (time, batch, hidden_size) for each layer, added to its outputs; the state before. Outputs: the losses (batch,) in
-    nats of the targets, and of each layer the gradient of their sum with respect to its pushes.
+    Inputs: `tokens` int32 (time, batch); `targets` int32 (batch,), the token after each window; one perturbation
+    (time, batch, hidden_size) for each layer, added to its outputs; the initial state. Outputs: the losses (batch,) of
+    the targets in nats; for each layer, the gradient of their sum with respect to its perturbation.
     """
     dtype = model.config.dtype
     tokens, targets = T.imatrix("tokens"), T.ivector("targets")
-    pushes = [T.tensor3(f"pushes{i}", dtype=dtype) for i, _ in enumerate(model.layers.cells)]
+    perturbations = [T.tensor3(f"perturbation{i}", dtype=dtype) for i, _ in enumerate(model.layers.cells)]
     state = model.symbolic_state()
     mask = T.ones_like(tokens, dtype=dtype)
     outputs = model.embedding[tokens.flatten()].reshape((tokens.shape[0], tokens.shape[1], -1))
     for i, (cell, before) in enumerate(zip(model.layers.cells, model.layers.divided(state))):
         below = outputs
-        projected = T.concatenate([projected_over_time(cell, below), pushes[i]], axis=2)
-        outputs, _ = unroll(PushedCell(cell), projected, mask, before, params=cell.params)
+        projected = T.concatenate([projected_over_time(cell, below), perturbations[i]], axis=2)
+        (outputs, *_), _ = unroll(PerturbedCell(cell), projected, mask, before, params=cell.params)
         if model.layers.is_residual and i > 0:
             outputs = outputs + below
     log_p = model.head.log_probabilities(outputs[-1])  # (batch, vocab)
     losses = -log_p[T.arange(targets.shape[0]), targets]
-    found = gradients(losses.sum(), {push.name: push for push in pushes})
-    return [tokens, targets, *pushes, *state], [losses, *found.values()], {}
+    found = gradients(losses.sum(), {each.name: each for each in perturbations})
+    return Graph([tokens, targets, *perturbations], state, totals=[losses, *found.values()])
 
 
 class GradientFlow:
-    """Measures how far back the losses of a model reach; compiled when made.
+    """Computes how far back the gradients of a model's losses reach. The function is compiled on construction.
 
     Parameters
     ----------
     model : RNNLM
-    compiled
-        As of `compile_functions`: `engine`, `device`, `progress`.
+    options
+        As of `compile_graph`: `engine`, `device`, `progress`.
     """
 
-    def __init__(self, model: Any, **compiled: Any) -> None:
+    def __init__(self, model: Any, **options: Any) -> None:
         self.model = model
-        self.function = compile_functions({"flow": flow_graph(model)}, **compiled)["flow"]
+        self.function = compile_graph(gradient_flow_graph(model), name="flow", **options)
 
     def norms(self, windows: Any, *, lags: int) -> Any:
-        """Norms of d loss_t / d h_{t-k} for k = 0 .. `lags`, of every window: float64 (lags + 1, windows).
+        """Returns the norms of d loss_t / d h_{t-k} for k = 0 .. `lags`, float64 (lags + 1, windows).
 
         Parameters
         ----------
         windows : int32 (windows, time + 1)
-            The last token of each is the one that is predicted; the model reads the others from the zero state.
+            The last token of each window is predicted; the model reads the others from the zero state.
         lags
-            Fewer than the tokens that are read.
+            Less than the number of tokens that are read.
 
         Raises
         ------
@@ -104,8 +105,8 @@ class GradientFlow:
         return np.sqrt(squares)[::-1][: lags + 1]
 
 
-def windows_of(ids: Sequence[int], *, length: int, count: int) -> Any:
-    """`count` windows of `length` ids each, evenly spread over a text: int32 (count, length); fewer if it is short.
+def evenly_spaced_windows(ids: Sequence[int], *, length: int, count: int) -> Any:
+    """Returns `count` windows, int32 (count, length), evenly spaced over a text; fewer if the text is short.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""The page of ``look``: a text as a model read it, in one HTML file that needs nothing else.
+"""The page of ``look``: a text with the model's predictions and activations, in one self-contained HTML file.
 
-Activations are stored in a byte each, as shares of the largest that the unit had, so a page grows by one and a third
-bytes for every unit and token.
+Each activation is stored in one byte, relative to the unit's largest activation, and encoded in base64. So a page grows
+by 4/3 bytes for each unit and token.
 """
 
 from __future__ import annotations
@@ -13,72 +13,72 @@ from typing import Any
 import numpy as np
 
 from theano_rnn.text.token_spans import Piece
-from theano_rnn.view.inspection import Reading, capitals, correlations, positions, quotes
-from theano_rnn.view.pages import page
+from theano_rnn.view.inspection import Inspection, correlations, inside_quotes, positions, starts_with_capital
+from theano_rnn.view.pages import build_page
 
-NUM_RANKED = 10  # units that are named for each feature
-NUM_STEPS = 127  # of an activation between zero and the unit's largest
+NUM_RANKED = 10  # number of units listed for each feature
+NUM_LEVELS = 127  # of an activation, from zero to the unit's largest
 
 
 def look_page(
-    pieces: Sequence[Piece], reading: Reading, *, names: Sequence[str], vocabulary: Any, end_id: int, about: str
+    pieces: Sequence[Piece], inspection: Inspection, *, names: Sequence[str], vocabulary: Any, end_id: int, about: str
 ) -> str:
-    """The page, as HTML.
+    """Build the page as HTML.
 
     Parameters
     ----------
     pieces
-        Of the text.
-    reading
-        What the model made of them.
+        The tokens of the text.
+    inspection
+        The model's predictions and states for these tokens.
     names
-        Of the parts of the state, as of `state_names`.
+        Names of the parts of the state, as of `state_names`.
     vocabulary : Vocabulary
     end_id
-        Ends a sentence, of characters a line.
+        The id that ends a sentence, or a line in a character model.
     about
-        One line that says which model this is.
+        One line that describes the model.
     """
-    words: dict[str, int] = {}  # every token that is named, and its place in the page's list
+    words: dict[str, int] = {}  # each token that the page shows, and its index in the page's list
 
-    def place(word: str) -> int:
+    def index_of(word: str) -> int:
         return words.setdefault(word, len(words))
 
-    known = {int(i): place(vocabulary.id_to_token(int(i))) for i in np.unique(reading.guesses)}
-    units = np.concatenate(reading.states, axis=1)  # (tokens, units)
+    known = {int(i): index_of(vocabulary.id_to_token(int(i))) for i in np.unique(inspection.guesses)}
+    units = np.concatenate(inspection.states, axis=1)  # (tokens, units)
     scales = np.abs(units).max(axis=0)
-    steps = np.rint(NUM_STEPS * units / np.where(scales > 0, scales, 1)).astype(np.int8)
-    shown = {
+    levels = np.rint(NUM_LEVELS * units / np.where(scales > 0, scales, 1)).astype(np.int8)
+    data = {
         "model": {"unit": vocabulary.text.unit, "about": about},
         "pieces": {
             "texts": [piece.text for piece in pieces],
-            "tokens": [place(piece.token) for piece in pieces],
+            "tokens": [index_of(piece.token) for piece in pieces],
             "unknown": [int(piece.id == vocabulary.unk_id) for piece in pieces],
-            "surprisals": [round(float(value), 4) for value in -reading.log_probabilities],
-            "guesses": [known[int(i)] for i in reading.guesses.ravel()],
-            "probabilities": rounded(np.exp(reading.guess_log_probabilities)),
+            "surprisals": [round(float(value), 4) for value in -inspection.log_probabilities],
+            "guesses": [known[int(i)] for i in inspection.guesses.ravel()],
+            "probabilities": round_to_four_digits(np.exp(inspection.guess_log_probabilities)),
         },
         "states": {
             "names": list(names),
-            "sizes": [part.shape[1] for part in reading.states],
-            "scales": rounded(scales),
-            "activations": base64.b64encode(np.ascontiguousarray(steps.T).tobytes()).decode(),
+            "sizes": [part.shape[1] for part in inspection.states],
+            "scales": round_to_four_digits(scales),
+            "activations": base64.b64encode(np.ascontiguousarray(levels.T).tobytes()).decode(),
         },
         "ranked": ranked_units(units, pieces, end_id),
         "words": list(words),
     }
-    return page("look", reading=shown)
+    return build_page("look", reading=data)
 
 
 def ranked_units(units: Any, pieces: Sequence[Piece], end_id: int) -> list[dict[str, Any]]:
-    """For each feature of a text its title and the units (tokens, units) that follow it best: [number, correlation].
+    """Returns the title of each feature and the units (tokens, units) that correlate most with it.
 
-    Of a feature that does not change in this text there are none.
+    Each unit is a pair of its number and its correlation. A feature that is constant in this text has no units.
     """
     features = {
-        "inside quotation marks": quotes(pieces),
-        "place in the sentence": positions(pieces, end_id),
-        "capital letters": capitals(pieces),
+        "inside quotation marks": inside_quotes(pieces),
+        "position in the sentence": positions(pieces, end_id),
+        "capital letters": starts_with_capital(pieces),
     }
     ranked = []
     for title, feature in features.items():
@@ -88,6 +88,6 @@ def ranked_units(units: Any, pieces: Sequence[Piece], end_id: int) -> list[dict[
     return ranked
 
 
-def rounded(values: Any) -> list[float]:
-    """As numbers of four digits, row after row."""
+def round_to_four_digits(values: Any) -> list[float]:
+    """Returns the values with four significant digits, row by row."""
     return [float(f"{value:.4g}") for value in np.ravel(values)]

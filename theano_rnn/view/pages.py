@@ -1,8 +1,8 @@
-"""Web pages put together: an HTML file of the package, its styles and scripts inside it, and data as JSON.
+"""Building self-contained web pages from the package's HTML, CSS and JavaScript files and JSON data.
 
-A page is one file that needs nothing else: no server, no network, no library. In `data/NAME.html` a comment with a
-file's name stands for that file's text, ``/*tokens.css*/`` or ``/*tokens.js*/``, and ``<!--data-->`` for one
-``<script type="application/json" id="...">`` for each datum, which the page's script reads by its id.
+A page is one file that needs no server, network or library. In `data/NAME.html`, a comment with a file name, such as
+``/*tokens.css*/`` or ``/*tokens.js*/``, is replaced by the text of that file. ``<!--data-->`` is replaced by one
+``<script type="application/json" id="...">`` for each data item, which the page's script reads by its id.
 
 >>> json_text({"title": "</script> & more"})
 '{"title":"\\\\u003c/script\\\\u003e \\\\u0026 more"}'
@@ -18,37 +18,37 @@ import re
 from typing import Any
 
 PART = re.compile(r"/\*([\w-]+\.(?:css|js))\*/")
-INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)  # what a browser runs or applies; data have a type
-UNSAFE = {  # in HTML, in a script, or, halves of characters, in UTF-8
+INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)  # scripts and styles; data items have a type attribute
+UNSAFE = {  # characters with a meaning in HTML or JavaScript, and surrogates, which UTF-8 cannot encode
     code: f"\\u{code:04x}" for code in [*map(ord, "<>&\u2028\u2029"), *range(0xD800, 0xE000)]
 }
 
 
-def page(name: str, **data: Any) -> str:
-    """The page `data/NAME.html` with all its parts, and each of `data` as JSON under its name as id.
+def build_page(name: str, **data: Any) -> str:
+    """Build the page `data/NAME.html` with its styles and scripts, and each item of `data` as JSON with its name as id.
 
     Raises
     ------
     ValueError
-        A datum holds a number that JSON does not have, such as infinity.
+        An item contains a number that JSON cannot represent, such as infinity.
     """
-    html = PART.sub(lambda found: part(found[1]), part(f"{name}.html"))
+    html = PART.sub(lambda found: read_part(found[1]), read_part(f"{name}.html"))
     scripts = (f'<script type="application/json" id="{key}">{json_text(value)}</script>' for key, value in data.items())
     return html.replace("<!--data-->", "\n".join(scripts))
 
 
-def part(name: str) -> str:
-    """The text of a file in the package's folder `data`."""
+def read_part(name: str) -> str:
+    """Read a text file in the package's folder `data`."""
     return importlib.resources.files("theano_rnn").joinpath(f"data/{name}").read_text(encoding="utf-8")
 
 
 def json_text(value: Any) -> str:
-    """`value` as JSON that may stand in a script element, whatever texts are in it."""
+    """Encode `value` as JSON that is safe inside a script element, whatever strings it contains."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(UNSAFE)
 
 
 def security_policy(html: str) -> str:
-    """A Content-Security-Policy for a page: its own styles and scripts by their hashes, its own server, no others.
+    """Returns a Content-Security-Policy that allows only the page's own styles and scripts (by hash) and own server.
 
     >>> security_policy("<style>p {}</style>")
     "default-src 'none'; style-src 'sha256-SNJDlN1Iy2mnt7DOjQIyDb2LQE6O5PQiSZomcdzawQ4='; img-src data:; connect-src \

@@ -1,6 +1,6 @@
-"""Pictures: learning curves, and how far back gradients reach. Needs matplotlib (extra `plot`).
+"""Plots with matplotlib (extra `plot`): learning curves, and how far back gradients reach.
 
-Everything is drawn on figures of its own: no window is opened and no setting of matplotlib is changed.
+Every plot has its own figure. No window is opened and no global setting of matplotlib is changed.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from theano_rnn.learning.measures import Measure
 from theano_rnn.settings.base import UserError
 
-HIGHEST = {"word": 2.5, "char": 1.5}  # of what is shown, times the best: a first epoch is far above all others
+HIGHEST = {True: 2.5, False: 1.5}  # of a perplexity or another measure, times the best: first epochs are far above
 STYLES = ("--", "-.", ":")
 
 
 def new_figure() -> Any:
-    """An empty figure.
+    """Returns an empty figure.
 
     Raises
     ------
@@ -29,64 +30,78 @@ def new_figure() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise UserError("pictures need matplotlib: pip install 'theano_rnn[plot]'") from None
+        raise UserError("plots need matplotlib, which is not installed: run pip install 'theano_rnn[plot]'") from None
     return Figure(figsize=(7, 4), layout="constrained")
 
 
 def as_png(figure: Any) -> bytes:
-    """A figure as a PNG file, the same for the same figure: it names neither time nor version."""
+    """Returns a figure as a PNG file. It contains no time and no version, so equal figures give equal files."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def learning_curves(
-    logs: Mapping[str, Sequence[Mapping[str, Any]]], unit: str, published: Sequence[tuple[float, str]] = ()
+    logs: Mapping[str, Sequence[Mapping[str, Any]]], measure: Measure, published: Sequence[tuple[float, str]] = ()
 ) -> Any:
-    """A figure of training and validation by epoch: perplexity of words, nats of characters.
+    """A figure of a measure by epoch, on the validation part and, if it follows from the loss, in training.
 
     Parameters
     ----------
     logs
         The records of each run's log by its name; those that are not of epochs are passed over.
-    unit : {"word", "char"}
+    measure
+        The one to show.
     published
         What others reached, and who: horizontal lines.
     """
     figure = new_figure()
     axes = figure.add_subplot()
-    shown = (lambda loss: math.exp(min(loss, 700.0))) if unit == "word" else float
     best, lowest = [value for value, _ in published], math.inf
     for number, (name, log) in enumerate(logs.items()):
         records, color = [record for record in log if "valid_loss" in record], f"C{number}"
         epochs = range(1, len(records) + 1)
-        valid = [shown(record["valid_loss"]) for record in records]
-        train = [shown(record["train_loss"]) for record in records]
-        best, lowest = [*best, min(valid)], min(lowest, *train)
+        valid = [shown_value(record, "valid", measure) for record in records]
+        reached = (max if measure.is_higher_better else min)(valid)
         title = f"{plain(name)}: " if len(logs) > 1 else ""
-        axes.plot(epochs, valid, color=color, marker=".", label=f"{title}validation, best {min(valid):.4g}")
-        axes.plot(epochs, train, color=color, marker=".", markersize=3, linestyle=":", label=f"{title}training")
+        axes.plot(epochs, valid, color=color, marker=".", label=f"{title}validation, best {reached:.4g}")
+        best, lowest = [*best, reached], min(lowest, *valid)
+        if measure.of_loss or measure.name == "loss":  # the others are not measured in training
+            train = [shown_value(record, "train", measure) for record in records]
+            lowest = min(lowest, *train)
+            axes.plot(epochs, train, color=color, marker=".", markersize=3, linestyle=":", label=f"{title}training")
     for number, (value, title) in enumerate(published):
         axes.axhline(
             value, color="black", linestyle=STYLES[number % 3], linewidth=1, label=f"{plain(title)}: {value:g}"
         )
-    axes.set_ylim(0.95 * min(lowest, *best), max(HIGHEST[unit] * min(best), 1.05 * max(best)))
+    if not measure.is_higher_better:
+        highest = HIGHEST[measure.of_loss is not None] * min(best)
+        axes.set_ylim(0.95 * min(lowest, *best), max(highest, 1.05 * max(best)))
     axes.set_xlabel("epoch")
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_ylabel("perplexity" if unit == "word" else "nats per character")
+    axes.set_ylabel(measure.unit or measure.name)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     return figure
 
 
+def shown_value(record: Mapping[str, Any], part: str, measure: Measure) -> float:
+    """A measure of one epoch on the part "train" or "valid"."""
+    if measure.of_loss:
+        return measure.of_loss(min(record[f"{part}_loss"], 700.0))
+    return float(record[f"{part}_{measure.name}"])
+
+
 def gradient_flow(norms: Mapping[str, tuple[Any, Any]]) -> Any:
-    """A figure of the norms of d loss_t / d h_{t-k} over k, on a logarithmic scale.
+    """Plot the norms of d loss_t / d h_{t-k} over k, on a logarithmic scale.
+
+    Lines show the geometric mean over the windows. For trained models, the shaded area shows the middle half.
 
     Parameters
     ----------
     norms
-        By the name of a model two arrays (lags + 1, windows), as of `GradientFlow.norms`: of the trained model, and of
-        the same before training. The line is their geometric mean; the shade, of trained models, has the middle half.
+        Maps the name of a model to two arrays (lags + 1, windows), as of `GradientFlow.norms`: of the trained model and
+        of the same model before training.
     """
     figure = new_figure()
     axes = figure.add_subplot()
@@ -114,7 +129,7 @@ def plain(name: str) -> str:
 
 
 def geometric_mean(norms: Any) -> Any:
-    """Of each row (rows, n) the exponential of the mean logarithm; zeros count as the least float32.
+    """Returns the geometric mean of each row (rows, n); zeros count as the smallest positive normal float32.
 
     >>> geometric_mean(np.array([[1.0, 100.0]])).round(6).tolist()
     [10.0]

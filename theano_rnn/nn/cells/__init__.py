@@ -1,12 +1,13 @@
-"""Cells: one time step of a recurrent layer, a file each.
+"""Recurrent cells: one time step of a recurrent layer. Each cell has a file of its own.
 
-A cell knows nothing of sequences, masks, loss or text; `theano_rnn.nn.unrolling.unroll` repeats it. Conventions of
-the package: vectors are rows, time comes first, so that arrays are (time, batch, units) and a step is
+A cell knows nothing of sequences, masks, losses or text; `theano_rnn.nn.unrolling.unroll` repeats it over time. In the
+whole package, vectors are rows and time is the first axis. So arrays are (time, batch, units), and the step of a simple
+cell is
 
     h_t = f(x_t W_xh + h_tm1 W_hh + b_h)
 
-The part that does not depend on the state, ``x_t W_xh + b_h``, is computed for all steps at once by `project`; all that
-`step` needs besides it and the state are the parameters that the cell names in `recurrent`.
+`project` computes ``x_t W_xh + b_h`` for all time steps at once, because it does not depend on the state. `step`
+computes the rest from the projected input, the previous state and the parameters that the cell lists in `recurrent`.
 
 >>> import numpy as np
 >>> cell = make_cell("lstm", 3, 2, rng=np.random.default_rng(0), dtype="float32")
@@ -40,12 +41,12 @@ CELLS: dict[str, Callable[..., Any]] = {
 
 
 def make_cell(kind: str, input_size: int, hidden_size: int, **options: Any) -> Any:
-    """The cell of a name in `CELLS`; `options` as of its class.
+    """Returns a new cell by its name in `CELLS`; `options` are arguments of its class.
 
     Raises
     ------
     ValueError
-        No cell has the name.
+        There is no cell with this name.
     """
     if kind not in CELLS:
         raise ValueError(f"cell must be one of {', '.join(CELLS)}, got {kind!r}")

@@ -1,4 +1,4 @@
-"""What cells share: the parameters of a layer, the product with its inputs, and the state it begins with."""
+"""The base class of cells: parameters, projected inputs and the initial state."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ RECURRENT_INITS = ("uniform", "orthogonal")
 
 
 class Cell(ABC):
-    """A recurrent layer of one matrix for the input, one for the state before, and a bias; `step` is the cell's own.
+    """A recurrent cell with an input matrix, a recurrent matrix and a bias. Each subclass defines its own `step`.
 
     Parameters
     ----------
     input_size, hidden_size : int
     input_scale : float
-        How large the inputs are (their standard deviation); ``W_xh`` starts larger where they are small.
+        The standard deviation of the inputs. The smaller they are, the larger the initial ``W_xh``.
     recurrent_init : {"uniform", "orthogonal"}
-        How ``W_hh`` begins: uniform in +-1/sqrt(rows), or each of its blocks orthogonal (Saxe et al. 2014).
+        The initial ``W_hh``: uniform in +-1/sqrt(rows), or each block an orthogonal matrix (Saxe et al. 2014).
     rng : np.random.Generator
     dtype : {"float32", "float64"}
 
     Attributes
     ----------
     params : dict of shared variables
-        ``W_xh`` (input_size, blocks * hidden_size), ``W_hh`` (hidden_size, blocks * hidden_size) and ``b_h``
-        (blocks * hidden_size,), and whatever else `initial_values` names. ``W_xh`` starts
-        uniform in +-1/sqrt(rows) divided by `input_scale`, ``b_h`` zero.
+        ``W_xh`` (input_size, blocks * hidden_size), ``W_hh`` (hidden_size, blocks * hidden_size), ``b_h``
+        (blocks * hidden_size,), and others that a subclass adds in `initial_values`. ``W_xh`` starts uniform in
+        +-1/sqrt(rows) divided by `input_scale`, ``b_h`` at zero.
     blocks : int
-        How many times hidden_size columns ``W_xh``, ``W_hh`` and ``b_h`` have: a gate each.
+        Number of blocks of hidden_size columns in ``W_xh``, ``W_hh`` and ``b_h``, such as one for each gate.
     recurrent : tuple of str
-        Those of `params` that `step` takes.
+        Names of the parameters that `step` takes.
     num_states : int
-        How many state arrays a step takes and returns.
+        Number of state arrays that `step` takes and returns.
     """
 
     blocks = 1
@@ -63,7 +63,7 @@ class Cell(ABC):
         self.params = {name: aesara.shared(value.astype(dtype), name=name) for name, value in values.items()}
 
     def initial_values(self, *, input_scale: float, recurrent_init: str, rng: np.random.Generator) -> dict[str, Any]:
-        """Float64 arrays that `params` begin with, by name; a cell with others adds them."""
+        """Returns the initial values of `params`, float64 arrays by name. Subclasses add their own."""
         size = self.hidden_size
         W_xh = uniform((self.input_size, self.blocks * size), rng=rng) / input_scale
         if recurrent_init == "uniform":
@@ -73,13 +73,16 @@ class Cell(ABC):
         return {"W_xh": W_xh, "W_hh": W_hh, "b_h": np.zeros(self.blocks * size)}
 
     def project(self, x: TensorVariable, params: dict[str, Any]) -> TensorVariable:
-        """``x W_xh + b_h`` of all time steps at once: x (rows, input_size) -> (rows, blocks * hidden_size)."""
+        """Returns ``x W_xh + b_h`` for all time steps at once: x (rows, input_size) -> (rows, blocks * hidden_size)."""
         return T.dot(x, params["W_xh"]) + params["b_h"]
 
     @abstractmethod
     def step(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        """``step(projected_t, *state, *recurrent, *context) -> (output_t, *new state)``, each (batch, units)."""
+        """Compute one time step: ``step(projected_t, *state, *recurrent, *context) -> (output_t, *new_state)``.
+
+        All arrays but the parameters are (batch, units).
+        """
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
-        """Zeros, one NumPy array (batch_size, hidden_size) for each state."""
+        """Returns the initial state: for each state array, zeros (batch_size, hidden_size) as a NumPy array."""
         return tuple(np.zeros((batch_size, self.hidden_size), self.dtype) for _ in range(self.num_states))

@@ -1,4 +1,4 @@
-"""The vanilla recurrent layer."""
+"""The simple recurrent cell."""
 
 from __future__ import annotations
 
@@ -13,22 +13,28 @@ ACTIVATIONS = {"tanh": T.tanh, "relu": lambda x: T.maximum(x, 0)}
 
 
 class RNNCell(Cell):
-    """The vanilla recurrent layer, ``h_t = f(x_t W_xh + h_tm1 W_hh + b_h)`` with f = tanh or relu (Elman 1990).
+    """The simple recurrent cell, or Elman cell (Elman 1990).
+
+        h_t = f(x_t W_xh + h_tm1 W_hh + b_h)        with f = tanh or relu
 
     Parameters
     ----------
     input_size, hidden_size, input_scale, recurrent_init, rng, dtype
-        As of `Cell`.
+        As in `Cell`.
     activation : {"tanh", "relu"}
+        The function f.
 
     Attributes
     ----------
     params : dict
-        ``W_xh`` (input_size, hidden_size), ``W_hh`` (hidden_size, hidden_size) and ``b_h`` (hidden_size,). (From an
-        orthogonal ``W_hh`` the units learn to latch: a text that begins in another state than the training text did is
-        then predicted far worse.)
+        ``W_xh`` (input_size, hidden_size), ``W_hh`` (hidden_size, hidden_size) and ``b_h`` (hidden_size,).
     recurrent, num_states
-        As of `Cell`; the one state is the output h.
+        As in `Cell`. The only state is the output h.
+
+    Notes
+    -----
+    With an orthogonal initial ``W_hh``, the units learn to latch: a text that starts in another state than the training
+    text is then predicted much worse.
     """
 
     def __init__(self, input_size: int, hidden_size: int, *, activation: str = "tanh", **options: Any) -> None:
@@ -38,6 +44,6 @@ class RNNCell(Cell):
         super().__init__(input_size, hidden_size, **options)
 
     def step(self, projected_t: TensorVariable, h_tm1: TensorVariable, W_hh: TensorVariable) -> tuple[Any, ...]:
-        """The output and the new state of one step, here the same: each (batch, hidden_size)."""
+        """Returns the output h_t and the new state h_t, each (batch, hidden_size)."""
         h_t = self.activation(projected_t + T.dot(h_tm1, W_hh))
         return h_t, h_t

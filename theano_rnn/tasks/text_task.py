@@ -1,0 +1,92 @@
+"""What tasks on plain text share: files of text, a vocabulary of their training part, ids."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from theano_rnn.learning.measures import CHARACTER_LOSS, LOSS, PERPLEXITY, Measure
+from theano_rnn.settings.base import UserError
+from theano_rnn.settings.network import ModelConfig
+from theano_rnn.settings.text import CorpusConfig, TextConfig
+from theano_rnn.settings.training import TrainingConfig, check_head, resolved_head
+from theano_rnn.tasks.task import Data, Progress, Sections, Task
+
+if TYPE_CHECKING:
+    pass
+
+UNITS = {"word": "words", "char": "characters"}
+
+
+class TextTask(Task):
+    """A task whose parts are ids of a text, int32 (tokens,), and whose fact is their `Vocabulary`."""
+
+    sections = {"corpus": CorpusConfig, "text": TextConfig, "model": ModelConfig, "training": TrainingConfig}  # noqa: RUF012
+    measures = (LOSS, PERPLEXITY)
+
+    def settled(self, sections: Sections, given: Mapping[str, Any]) -> Sections:
+        sections = super().settled(sections, given)
+        if sections["training"].batching == "sentences":
+            if sections["text"].unit == "char":
+                raise UserError(f"{self.needs_sentences()} needs --unit word: characters are one stream without "
+                                "sentences")  # fmt: skip
+            if given.get("random_windows"):
+                raise UserError("--random-windows needs --batching stream: a sentence is read as a whole")
+        return sections
+
+    def check_devices(self, sections: Sections, num_devices: int) -> None:
+        check_head(sections["model"], sections["training"], num_devices)
+
+    def needs_sentences(self) -> str:
+        """The flag that asks for batches of sentences."""
+        return "--batching sentences"
+
+    def default_files(self, corpus: Any, root: Path | None) -> Any:
+        """The novels of ``data/austen`` in a checkout."""
+        if corpus.train:
+            return corpus
+        root = root or Path(__file__).resolve().parents[2]
+        novels = sorted(str(path) for path in (root / "data" / "austen").glob("*.txt"))
+        if not novels:
+            raise UserError("no --train FILE given, and the six novels that are read without it come only with a clone "
+                            "of the repository: give your own text, for example --train book.txt")  # fmt: skip
+        return dataclasses.replace(corpus, train=tuple(novels))
+
+    def read(
+        self,
+        sections: Sections,
+        *,
+        known: Mapping[str, Any] | None = None,
+        is_resumed: bool = False,
+        progress: Progress | None = None,
+    ) -> Data:
+        from theano_rnn.preprocessing import load_corpus
+
+        corpus = load_corpus(
+            sections["corpus"], sections["text"], vocabulary=None if known is None else known["vocabulary"],
+            add_words=0 if is_resumed else sections["corpus"].add_words, progress=progress,
+        )  # fmt: skip
+        parts = {"train": corpus.train, "valid": corpus.valid} | ({} if corpus.test is None else {"test": corpus.test})
+        return Data(parts, {"vocabulary": corpus.vocabulary}, corpus.fingerprint)
+
+    def model_config(self, sections: Sections, facts: Mapping[str, Any], num_devices: int) -> ModelConfig:
+        """The network's settings, with everything that follows from the vocabulary."""
+        config = dataclasses.replace(sections["model"], vocab_size=facts["vocabulary"].vocab_size)
+        return resolved_head(config, sections["training"], num_devices)
+
+    def describe(self, data: Data) -> str:
+        vocabulary = data.facts["vocabulary"]
+        return f"{super().describe(data)}, {vocabulary.vocab_size:,} {UNITS[vocabulary.text.unit]} in the vocabulary"
+
+    def test_facts(self, part: Any, facts: Mapping[str, Any], num_targets: int) -> dict[str, float]:
+        """The number of targets, and the share of tokens that the vocabulary does not know."""
+        return {"tokens": num_targets, "unk_rate": int((part == facts["vocabulary"].unk_id).sum()) / num_targets}
+
+    def describe_test(self, facts: Mapping[str, float]) -> str:
+        return f"{super().describe_test(facts)}, {100 * facts['unk_rate']:.1f} % unknown"
+
+    def drawn(self, sections: Sections) -> Measure:
+        """Perplexity of words, nats per character."""
+        return PERPLEXITY if sections["text"].unit == "word" else CHARACTER_LOSS
