@@ -378,6 +378,7 @@ def run(folder, monkeypatch, capsys):
 ADAPTIVE = ["train", *TINY, "--head", "adaptive", "--checkpoint", "adaptive.safetensors"]
 
 
+@pytest.mark.learns
 def test_the_commands_train_score_and_generate(run, folder):
     status, _, err = run(*ADAPTIVE, "--test", "text.txt", "--learning-rate", "0.05")
     assert status == 0, err
