@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 # Before anything imports aesara: a rewrite that fails is an error instead of a slower graph.
@@ -54,7 +55,9 @@ XLA = {"test_adaptive_head", "test_cli_engines", "test_fill", "test_engine_xla",
 SLOW = {"test_cli_engines", "test_cli_fill", "test_cli_resume"}  # commands that run for minutes in all
 
 # Modules whose tests of engine c are quick: one model shows that g++ compiles a graph to the right numbers.
-QUICK_ON_C = {"test_model", "test_generation", "test_scoring"}
+QUICK_ON_C = {"test_model"}
+
+assert SMOKE | XLA | SLOW | QUICK_ON_C <= {path.stem for path in Path(__file__).parent.rglob("test_*.py")}
 
 
 def is_slow_on_c(item: pytest.Item) -> bool:
@@ -64,7 +67,7 @@ def is_slow_on_c(item: pytest.Item) -> bool:
     return (
         parameters is not None
         and "c" in [parameters.params.get("engine"), *np.ravel(parameters.params.get("case", ""))]
-        and (item.path.stem not in QUICK_ON_C or bool(models) or "relu" in parameters.params.values())
+        and (item.path.stem not in QUICK_ON_C or bool(models | {"relu", "float32"} & set(parameters.params.values())))
     )
 
 

@@ -159,6 +159,7 @@ def test_a_checkpoint_loaded_and_saved_without_a_step_has_the_same_bytes(dtype, 
         assert (tmp_path / "m").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_state_of_either_engine_is_carried_into_a_checkpoint_as_it_is(tmp_path):
     model = two_trains("float32")[0]
     for engine in ENGINES:
