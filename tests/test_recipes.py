@@ -61,7 +61,9 @@ def test_the_defaults_are_the_recipe_for_the_novels():
     assert recipe["model"] == resolved_head(recipe["model"]) == resolved_head(defaults["model"])
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "austen" else pytest.mark.slow) for name in RECIPES]
+)
 def test_a_recipe_run_twice_gives_the_same_bytes(name, tmp_path, monkeypatch, capsys):
     """A small network on a small text, with all other settings of the recipe."""
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
