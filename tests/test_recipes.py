@@ -74,10 +74,9 @@ def no_xla_cache():
     compilation_cache.reset_cache()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_xla_cache")
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "austen" else pytest.mark.slow) for name in RECIPES]
-)
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_run_twice_gives_the_same_bytes(name, tmp_path, monkeypatch, capsys):
     """A small network on a small text, with all other settings of the recipe."""
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")

@@ -100,6 +100,7 @@ def test_large_arrays_are_computed_in_c_and_lengths_in_python(adam):
     assert not any(in_c[node] for node in length_arithmetic)
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_engine(tanh, python_mode):
     """The same graph in Aesara's plain Python mode gives the same numbers."""
     graph = tanh.model.train(optimizer="sgd", clip_norm=0)

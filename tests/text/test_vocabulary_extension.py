@@ -111,7 +111,11 @@ def test_a_continued_run_stopped_and_resumed_is_the_same(commands):
     ("arguments", "message"),
     [
         (["--lowercase"], "--lowercase True conflicts with model.safetensors, which has False"),
-        (["--embedding-size", "7", "--hidden-size", "9"], "no parameter of model.safetensors fits this model"),
+        pytest.param(
+            ["--embedding-size", "7", "--hidden-size", "9"],
+            "no parameter of model.safetensors fits this model",
+            marks=pytest.mark.slow,
+        ),
         (["--unit", "char"], "--unit char conflicts with model.safetensors, which has word"),
         (["--vocab-size", "50"], "--vocab-size cannot be used with --init-from"),
         (["--init-from", "none.safetensors"], "none.safetensors: No such file"),
