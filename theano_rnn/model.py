@@ -54,7 +54,7 @@ def gradients(loss: Any, params: Mapping[str, Any], rows: Mapping[str, Rows] | N
 
 
 def training_step(
-    model: Trainable, loss: Any, learning_rate: Any, *, update: Any, noise: Noise, rows: Mapping[str, Rows]
+    model: Trainable, loss: Any, learning_rate: Any, *, update: Any, noise: Noise | None = None, rows: Any = None
 ) -> tuple[dict[str, Any], dict[Any, Any]]:
     """The gradients of `loss`, and the updates that they lead to: clipped, with weight decay, by the optimizer.
 
@@ -70,7 +70,7 @@ def training_step(
     """
     found = gradients(loss, model.params, rows)
     updates, model.optimizer_state, model.averages = update.apply(model.params, found, learning_rate)
-    if noise.num_sites:
+    if noise is not None and noise.num_sites:
         updates[noise.step] = noise.step + np.int32(1)
         model.optimizer_state["steps"] = noise.step
     return found, updates

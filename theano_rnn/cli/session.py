@@ -196,7 +196,8 @@ class Session(Callback):
     def evaluate(self, part: Any, title: str) -> Evaluation | None:
         loss = self.function("loss")
         batches = self.batches(part)
-        bar = Bar(title, unit=f" {self.task.target_name}", total=batches.num_tokens, delay=2.0, unit_scale=True)
+        total = getattr(batches, "num_targets", None)  # unknown for a plain list
+        bar = Bar(title, unit=f" {self.task.target_name}", total=total, delay=2.0, unit_scale=True)
 
         def on_batch(num_targets: int) -> bool:
             bar.to(num_targets)

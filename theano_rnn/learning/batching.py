@@ -120,9 +120,9 @@ def evaluation_batch_size(config: TrainingConfig) -> int:
 
 
 class BatchSequence(Sequence[Batch]):
-    """What both sources share: numbered batches, made when asked for, with `num_tokens` targets in all."""
+    """What both sources share: numbered batches, made when asked for, with `num_targets` targets in all."""
 
-    num_tokens: int
+    num_targets: int
 
     def batch(self, number: int) -> Batch:
         raise NotImplementedError
@@ -160,7 +160,7 @@ class Stream(BatchSequence):
     ) -> None:
         self.ids, self.batch_size, self.dtype = ids, batch_size, dtype
         self.start_id, self.pad_id = start_id, pad_id
-        self.height, self.num_tokens = -(-len(ids) // batch_size), len(ids)
+        self.height, self.num_targets = -(-len(ids) // batch_size), len(ids)
         self.bptt_steps, self.has_random_windows = bptt_steps, rng is not None
         if rng is None:
             self.paddings, self.lengths = [bptt_steps], np.full(-(-self.height // bptt_steps), bptt_steps)
@@ -263,7 +263,7 @@ class Sentences(BatchSequence):
     ) -> None:
         self.ids, self.batch_size, self.dtype = ids, batch_size, dtype
         self.start_id, self.pad_id = start_id, pad_id
-        self.lengths, self.begins, self.num_tokens = lengths, np.cumsum(lengths) - lengths, int(np.sum(lengths))
+        self.lengths, self.begins, self.num_targets = lengths, np.cumsum(lengths) - lengths, int(np.sum(lengths))
         self.plan = self.planned(np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths)), rng)
 
     def planned(self, order: Any, rng: np.random.Generator | None) -> list[tuple[Any, int, int]]:

@@ -125,10 +125,7 @@ class Task(ABC):
     def batches(
         self, part: Any, sections: Sections, facts: Mapping[str, Any], *, dtype: str, epoch: int | None = None
     ) -> Sequence[AnyBatch]:
-        """Batches of a part, in that epoch's order or, for evaluation, in the order of the data.
-
-        They have `num_tokens`, the number of targets in all.
-        """
+        """Batches of a part, in that epoch's order or, for evaluation, in the order of the data."""
 
     def examples(
         self, compiled: Compiled, model: Any, data: Data, sections: Sections, *, count: int, seed: Sequence[int]

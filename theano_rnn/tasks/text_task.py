@@ -82,7 +82,8 @@ class TextTask(Task):
 
     def test_facts(self, part: Any, facts: Mapping[str, Any], num_targets: int) -> dict[str, float]:
         """The number of targets, and the share of tokens that the vocabulary does not know."""
-        return {"tokens": num_targets, "unk_rate": int((part == facts["vocabulary"].unk_id).sum()) / num_targets}
+        unknown = int((part == facts["vocabulary"].unk_id).sum())
+        return {self.target_name: num_targets, "unk_rate": unknown / num_targets}
 
     def describe_test(self, facts: Mapping[str, float]) -> str:
         return f"{super().describe_test(facts)}, {100 * facts['unk_rate']:.1f} % unknown"
