@@ -1,8 +1,12 @@
-"""What the whole session shares: Aesara's flags, a cache folder of its own, and models that are compiled once.
+"""What the whole session shares: Aesara's flags, cache folders of its own, models that are compiled once, slow tests.
 
-Compiling a training function takes seconds, and half a minute where Aesara's own cache is empty, so tests of the
+Compiling a training function takes seconds, and half a minute with engine c and an empty cache, so tests of the
 compiled model share a few functions and feed them many inputs. Graphs too small to be worth compiling run under
 `python_mode`.
+
+The processes of a session (the workers of ``-n auto``, and commands that tests start) share what XLA has compiled in a
+temporary folder. g++ compiles with ``-O1``, in half the time, unless ``AESARA_FLAGS`` set ``gcc__cxxflags``: .ci/run
+tests the code that users get.
 """
 
 import atexit
@@ -12,12 +16,20 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 # Before anything imports aesara: a rewrite that fails is an error instead of a slower graph.
-os.environ["AESARA_FLAGS"] = ",".join(filter(None, [os.environ.get("AESARA_FLAGS"), "on_opt_error=raise"]))
+os.environ["AESARA_FLAGS"] = ",".join(filter(None, [
+    os.environ.get("AESARA_FLAGS"), "on_opt_error=raise",
+    "" if "gcc__cxxflags" in os.environ.get("AESARA_FLAGS", "") else "gcc__cxxflags=-O1",
+]))  # fmt: skip
 os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"  # on a GPU products are TF32 otherwise
 os.environ["THEANO_RNN_CACHE"] = CACHE = tempfile.mkdtemp(prefix="theano_rnn_tests_")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = (  # a worker has that of the process that started it
+    os.environ["JAX_COMPILATION_CACHE_DIR"] if "PYTEST_XDIST_WORKER" in os.environ else os.path.join(CACHE, "xla")
+)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import theano_rnn  # noqa: F401, I001  (adds its flags, so it comes before aesara)
 import aesara
@@ -40,13 +52,44 @@ XLA = {"test_adaptive_head", "test_cli_engines", "test_fill", "test_engine_xla",
        "test_lowered_scan", "test_lowering", "test_lowering_shapes", "test_lstm", "test_noise",
        "test_static_shapes"}  # fmt: skip
 
+SLOW = {"test_cli_engines", "test_cli_fill", "test_cli_resume"}  # commands that run for minutes in all
+
+# Modules whose tests of engine c are quick: one model shows that g++ compiles a graph to the right numbers.
+QUICK_ON_C = {"test_model"}
+
+assert SMOKE | XLA | SLOW | QUICK_ON_C <= {path.stem for path in Path(__file__).parent.rglob("test_*.py")}
+
+
+def is_slow_on_c(item: pytest.Item) -> bool:
+    """Returns whether a test compiles another model, layer or optimizer with g++, for half a minute or more."""
+    parameters = getattr(item, "callspec", None)
+    models = {"relu", "lstm", "adam", "hidden_1"} & set(getattr(item, "fixturenames", ()))
+    return (
+        parameters is not None
+        and "c" in [parameters.params.get("engine"), *np.ravel(parameters.params.get("case", ""))]
+        and (item.path.stem not in QUICK_ON_C or bool(models | {"relu", "float32"} & set(parameters.params.values())))
+    )
+
+
+def is_another_dtype(item: pytest.Item) -> bool:
+    """Returns whether a test of one operation's conversion repeats, in another dtype, what is tested in float64."""
+    parameters = getattr(item, "callspec", None)
+    dtypes = {"float32", "int64", "int32", "int8", "uint8", "bool"}
+    return (
+        item.path.stem in {"test_lowering", "test_lowering_shapes", "test_lowered_scan"}
+        and parameters is not None
+        and any(isinstance(value, str) and value in dtypes for value in parameters.params.values())
+    )
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what also runs on the other Pythons and the stack of NumPy 2."""
+    """Mark the tests for the other Pythons and the stack of NumPy 2, and the slow ones."""
     for item in items:
-        for marker, modules in (("smoke", SMOKE), ("xla", XLA)):
+        for marker, modules in (("smoke", SMOKE), ("xla", XLA), ("slow", SLOW)):
             if item.path.stem in modules:
                 item.add_marker(marker)
+        if is_slow_on_c(item) or is_another_dtype(item):
+            item.add_marker("slow")
 
 
 class Inputs(NamedTuple):

@@ -296,6 +296,7 @@ def test_results_are_not_overwritten_by_the_next_call(tanh):
             np.testing.assert_array_equal(result, copy)
 
 
+@pytest.mark.learns
 def test_adam_training_learns_the_batch(adam):
     inputs = adam.inputs()
     losses = [float(adam.functions.train(*inputs, 0.05)[0]) for _ in range(150)]

@@ -238,7 +238,8 @@ def test_a_full_disk_ends_the_events_not_the_training(run, tmp_path, monkeypatch
 
 @pytest.mark.parametrize(("head", "tie_weights", "vocab_size"), [
     ("softmax", False, FEW_ROWS // 5),
-    *itertools.product(["softmax", "adaptive"], [False, True], [FEW_ROWS + 20]),
+    *(pytest.param(*case, marks=pytest.mark.slow)
+      for case in itertools.product(["softmax", "adaptive"], [False, True], [FEW_ROWS + 20])),
 ])  # fmt: skip
 def test_norms_are_those_of_gradients_by_central_differences(head, tie_weights, vocab_size):
     """With clipping, which must not be seen; the gradient of a large embedding comes by rows where it is not tied."""

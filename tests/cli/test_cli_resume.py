@@ -26,7 +26,8 @@ from theano_rnn.training import fit
 WHOLE, MODEL = "whole.safetensors", "model.safetensors"
 PACKAGE = str(Path(theano_rnn.__file__).parent)
 pytestmark = pytest.mark.filterwarnings("ignore:os.fork")  # JAX, if other tests loaded it; copies do not use it
-WATCHED = tuple(f"{PACKAGE}/{name}.py" for name in ("checkpoint", "training", "cli/session", "cli/train"))
+WATCHED = tuple(f"{PACKAGE}/{name}.py" for name in ("learning/checkpoint", "training", "cli/session", "cli/train"))
+assert all(map(os.path.isfile, WATCHED))
 
 
 @pytest.fixture
@@ -107,7 +108,8 @@ def test_killed_before_any_line_that_saves_and_resumed_is_exact(commands):
     """Every line of writing a checkpoint and of the log once, at a random time; and some lines anywhere."""
     commands.train(checkpoint=WHOLE)
     lines, rng = executed_lines(commands), random.Random(0)
-    saving = {"write_atomically", "begun", "append", "finish", "close_epoch"}
+    saving = {"write_atomically", "new_run", "append", "finish", "close_epoch"}
+    assert saving < {function for function, _ in lines}
     moments = {line: [i for i, other in enumerate(lines, 1) if other == line] for line in set(lines)}
     chosen = [rng.choice(moments[line]) for line in sorted(moments) if line[0] in saving]
     chosen += rng.sample(range(1, len(lines)), 10)

@@ -143,6 +143,7 @@ def second(prepared):
     train_in(prepared, "--train", "strange.txt", checkpoint="strange.safetensors")
 
 
+@pytest.mark.learns
 def test_a_mixture_is_between_its_models_or_better(commands, second):
     mixture = ["--interpolate", "second.safetensors"]
     losses = [json.loads(scored(commands, "other.txt", "--stream", *arguments))["loss"] for arguments in (
@@ -176,6 +177,7 @@ def test_models_of_other_vocabularies_are_not_mixed(commands, second):
     assert "strange.safetensors has another vocabulary" in result.err and len(result.err.splitlines()) == 1
 
 
+@pytest.mark.learns
 @pytest.mark.parametrize(
     "arguments",
     [["--cache-size", "50", "--cache-theta", "1"], ["--dynamic", "sgd", "--dynamic-rate", "0.5"],

@@ -169,6 +169,8 @@ def losses(train, dtype):
             for i in range(50)]  # fmt: skip
 
 
+@pytest.mark.slow
+@pytest.mark.learns
 @pytest.mark.skipif("c" not in ENGINES, reason="Aesara's C code does not compile here")
 def test_both_engines_train_alike():
     """Rounding differences grow to at most 1e-5 in 50 float32 steps, and to at most 1e-9 in float64."""

@@ -102,6 +102,8 @@ def trained(dtype, order):
     return model, losses
 
 
+@pytest.mark.slow
+@pytest.mark.learns
 @both_engines
 @pytest.mark.parametrize("dtype", PRECISION)
 def test_a_run_that_changes_its_engine_goes_on_as_if_it_had_not(dtype):
@@ -112,6 +114,8 @@ def test_a_run_that_changes_its_engine_goes_on_as_if_it_had_not(dtype):
         np.testing.assert_allclose(trained(dtype, order)[1], expected, rtol=PRECISION[dtype])
 
 
+@pytest.mark.slow
+@pytest.mark.learns
 @both_engines
 @pytest.mark.parametrize("dtype", PRECISION)
 def test_evaluation_by_one_engine_sees_what_training_by_the_other_has_learnt(dtype):
@@ -135,6 +139,7 @@ def saved(path, model, carried=()):
 
 
 @pytest.mark.parametrize("dtype", PRECISION)
+@pytest.mark.slow
 @pytest.mark.parametrize("order", POSSIBLE)
 def test_a_checkpoint_loaded_and_saved_without_a_step_has_the_same_bytes(dtype, order, tmp_path):
     """The bytes depend neither on the engine that trained the model nor on where the other engine stores its values."""
@@ -154,6 +159,7 @@ def test_a_checkpoint_loaded_and_saved_without_a_step_has_the_same_bytes(dtype, 
         assert (tmp_path / "m").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_state_of_either_engine_is_carried_into_a_checkpoint_as_it_is(tmp_path):
     model = two_trains("float32")[0]
     for engine in ENGINES:

@@ -46,6 +46,7 @@ def test_the_state_of_the_step_before(part):
     np.testing.assert_allclose(trace, parts(np.array(expected))[part], rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(5), ids=PART_NAMES)
 @pytest.mark.parametrize("taps", [[-1, -3], [-3, -1], [-2], [-1, -2], [-4, -2, -1]])
 def test_states_of_several_steps_back(taps, part):
@@ -135,6 +136,7 @@ def test_one_step():
     check_with_gradients(lambda x, h, w: [expression(x, h, w)[-1]], X[:1], H0, W)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("taps", [[-1], [-1, -3]])
 def test_second_derivatives(taps):
     def expression(x, h, w):

@@ -26,7 +26,8 @@ def environment(num_devices):
     return kept | {"XLA_FLAGS": FLAGS.format(num_devices), "PYTHONPATH": str(ROOT)}
 
 
-@pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-9), ("float32", 1e-3)])
+@pytest.mark.learns
+@pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-9), pytest.param("float32", 1e-3, marks=pytest.mark.slow)])
 def test_devices_that_share_a_batch_follow_one_device(dtype, bound):
     wanted = [["tanh", dtype, 1], ["tanh", dtype, 4], ["lstm", dtype, 1], ["lstm", dtype, 2],
               ["tanh", dtype, 1, "fill"], ["tanh", dtype, 2, "fill"]]  # fmt: skip
@@ -74,6 +75,7 @@ def finished(processes, timeout=120):
             process.kill()
 
 
+@pytest.mark.slow
 def test_two_processes_follow_one_and_the_first_alone_writes(text):
     pair = two_processes(text, "--epochs", "2")
     outputs = finished(pair)
@@ -88,6 +90,7 @@ def test_two_processes_follow_one_and_the_first_alone_writes(text):
         np.testing.assert_allclose(value, one.last[name], atol=1e-3, err_msg=name)
 
 
+@pytest.mark.slow
 def test_another_number_of_devices_may_go_on(text):
     first = train(text, "--epochs", "2", "--num-devices", "2", "--checkpoint", "a.safetensors")
     line = ""
@@ -102,6 +105,7 @@ def test_another_number_of_devices_may_go_on(text):
     assert load(text / "a.safetensors", resume=True).progress["is_finished"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_killed_process_ends_the_other_with_one_line(text, killed):
     pair = two_processes(text, "--epochs", "100000")

@@ -53,7 +53,10 @@ def built(engine, dtype="float64", *, tied=False):
     return model, functions, values_of(model.params)
 
 
-@pytest.fixture(params=[*((engine, False) for engine in ENGINES), (ENGINE, True)], ids=[*ENGINES, f"{ENGINE} tied"])
+TIED = pytest.param((ENGINE, True), marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=[*((engine, False) for engine in ENGINES), TIED], ids=[*ENGINES, f"{ENGINE} tied"])
 def case(request):
     return request.param
 
@@ -124,6 +127,7 @@ def test_the_loss_of_a_token_is_minus_its_log_probability(adaptive, kind):
         np.testing.assert_allclose(mean, losses.sum() / mask.sum(), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_in_float32_it_sums_to_1_and_gives_the_same_losses():
     _, functions, _ = built(ENGINE, "float32")
     for kind in WORDS:
@@ -378,6 +382,7 @@ def run(folder, monkeypatch, capsys):
 ADAPTIVE = ["train", *TINY, "--head", "adaptive", "--checkpoint", "adaptive.safetensors"]
 
 
+@pytest.mark.learns
 def test_the_commands_train_score_and_generate(run, folder):
     status, _, err = run(*ADAPTIVE, "--test", "text.txt", "--learning-rate", "0.05")
     assert status == 0, err

@@ -153,6 +153,7 @@ def test_gradients_are_central_differences(engine, cell, num_layers):
         np.testing.assert_allclose((slopes[name] * direction).sum(), slope, rtol=1e-6, atol=1e-9, err_msg=name)
 
 
+@pytest.mark.learns
 @pytest.mark.skipif("jax" not in ENGINES, reason="needs jax")
 def test_a_model_with_ties_and_all_kinds_of_dropout_learns_a_rule_that_needs_both_sides():
     """A word is the sum of its neighbours: neither side alone tells it."""
