@@ -23,9 +23,9 @@ import numpy as np
 
 from theano_rnn.engine.compiling import Graph
 from theano_rnn.engine.parallel import batch_is_divided, sum_over_devices
-from theano_rnn.learning.gradients import RowGradient
+from theano_rnn.learning.gradients import RowGradient, norms_of
 from theano_rnn.learning.trainable import Trainable
-from theano_rnn.learning.updates import UpdateRule, norms_of
+from theano_rnn.learning.updates import UpdateRule
 from theano_rnn.nn.embedding import Rows, make_embedding, project_words
 from theano_rnn.nn.layers import Layers, make_layers
 from theano_rnn.nn.losses import masked_mean
