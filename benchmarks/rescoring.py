@@ -56,7 +56,7 @@ def corrupted(ids: list[int], unigrams: Any, rng: np.random.Generator) -> Iterat
 
 
 def lists_of(ids: Any, eos_id: int, unigrams: Any, seed: int) -> list[list[list[int]]]:
-    """Of each sentence of the right length itself and its copies, ends left out."""
+    """Returns, for each sentence of suitable length, the sentence and its copies, without ends."""
     rng = np.random.default_rng(seed)
     ends = np.cumsum(sentence_lengths(ids, eos_id))
     sentences = [part[:-1].tolist() for part in np.split(ids, ends[:-1]) if SHORTEST <= len(part) - 1 <= LONGEST]

@@ -82,7 +82,7 @@ class Worker:
 
 
 def environment_of(spec: dict[str, Any]) -> dict[str, str]:
-    """What must be set before a worker's libraries are loaded."""
+    """Returns the environment variables to set before a worker loads its libraries."""
     threads = str(spec["threads"])
     return {
         **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads),
@@ -268,7 +268,7 @@ def run_starts(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on."""
+    """Returns the facts about this machine that the results depend on."""
     versions = {}
     for package in ("numpy", "scipy", "aesara", "jax", "jaxlib", "torch"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

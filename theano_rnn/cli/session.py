@@ -61,11 +61,11 @@ class Session(Callback):
     def read(self, files: Any) -> Data:
         """Read the task's data, with a progress bar."""
         source = self.checkpoint or self.initial
-        begins_with_model = source is not None and getattr(files, "init_from", None) is not None
+        has_known_facts = source is not None and getattr(files, "init_from", None) is not None
         progress, close = tokenizing_progress()
         try:
             return self.task.read(
-                {**self.sections, "corpus": files}, known=source.facts if source and begins_with_model else None,
+                {**self.sections, "corpus": files}, known=source.facts if source and has_known_facts else None,
                 is_resumed=self.checkpoint is not None, progress=progress,
             )  # fmt: skip
         finally:
@@ -90,8 +90,8 @@ class Session(Callback):
             raise with_flag_name(error) from None
         if self.initial is not None:
             self.take_parameters(self.initial)
-        numbers = sum(int(np.prod(p.get_value(borrow=True).shape)) for p in self.model.params.values())
-        say(f"{self.task.describe(self.data)}, {numbers:,} parameters")
+        num_parameters = sum(int(np.prod(p.get_value(borrow=True).shape)) for p in self.model.params.values())
+        say(f"{self.task.describe(self.data)}, {num_parameters:,} parameters")
         options = {name: getattr(training, name) for name in TRAIN_OPTIONS} | {"regularization": training}
         has_events = settings.run.tensorboard is not None
         train = compile_with_progress(self.model, "train", settings.machine, with_norms=has_events, **options)
@@ -100,7 +100,7 @@ class Session(Callback):
             train = self.with_events(train)
         self.interruption.is_deferred = True
         self.display.begin()
-        ended = fit(
+        outcome = fit(
             self.state,
             train,
             lambda epoch: self.batches(self.data.parts["train"], epoch),
@@ -115,7 +115,7 @@ class Session(Callback):
         self.display.close()
         if self.curves is not None:
             self.curves.draw(self.records(), is_last=True)
-        if ended == "stopped" or not self.finish(is_finished=ended == "finished"):
+        if outcome == "stopped" or not self.finish(is_finished=outcome == "finished"):
             say(f"stopped after {self.state.progress.step} steps; to continue, use --resume --checkpoint {self.path}")
             return 128 + int(self.interruption.signal or signal.SIGTERM)  # none if another process received it
         return 0

@@ -95,7 +95,7 @@ class Task(ABC):
     def default_files(self, corpus: Any, root: Path | None) -> Any:
         """Returns `corpus` with default files if the user named none. `root` is the folder of a clone, if known."""
         if not corpus.train:
-            raise UserError(f"--task {self.name} needs a text: add --train FILE")
+            raise UserError(f"--task {self.name} needs training data: add --train FILE")
         return corpus
 
     @abstractmethod

@@ -43,11 +43,11 @@ def move_to_previous_folder(folder: str | os.PathLike[str]) -> Path | None:
     if not found:
         return None
     names = itertools.chain([f"{folder.name}.previous"], (f"{folder.name}.previous{i}" for i in itertools.count(2)))
-    aside = next(path for path in map(folder.with_name, names) if not path.exists())
-    aside.mkdir()
+    previous = next(path for path in map(folder.with_name, names) if not path.exists())
+    previous.mkdir()
     for path in found:
-        os.replace(path, aside / path.name)
-    return aside
+        os.replace(path, previous / path.name)
+    return previous
 
 
 class EventFile:
@@ -80,8 +80,8 @@ class EventFile:
         """Write one event as a TFRecord: length, checksum of the length, data, checksum of the data."""
         data = self.event.Event(wall_time=time.time(), step=step, **content).SerializeToString()
         length = struct.pack("<Q", len(data))
-        sums = [struct.pack("<I", self.checksum(part)) for part in (length, data)]
-        self.file.write(length + sums[0] + data + sums[1])
+        checksums = [struct.pack("<I", self.checksum(part)) for part in (length, data)]
+        self.file.write(length + checksums[0] + data + checksums[1])
         self.file.flush()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
