@@ -1,9 +1,9 @@
 """Measure milliseconds per sampled token, compared with the same loop in PyTorch.
 
 Both sample from the distribution over the whole vocabulary, one token after another, keeping the state, for one sample
-and for a batch of samples. Ours is `theano_rnn.generation.search` on the given checkpoint. PyTorch's is an LSTM of the same
-sizes with tied weights and a full softmax, in the loop of its example: ``softmax`` and ``multinomial``. Each runs in its
-own process, in turn, and is warmed up before timing.
+and for a batch of samples. Ours is `theano_rnn.generation.search` on the given checkpoint. PyTorch's is an LSTM of the
+same sizes with tied weights and a full softmax, in the loop of its example: ``softmax`` and ``multinomial``. Each runs
+in its own process, in turn, and is warmed up before timing.
 
     python benchmarks/generation.py runs/model.safetensors
 """
