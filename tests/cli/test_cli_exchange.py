@@ -138,7 +138,7 @@ def test_what_cannot_be_read_or_written_is_one_line(commands):
     assert "nothing: No such file" in refused(commands("import", "nothing", "--output", BACK))
     assert "nothing: No such file" in refused(commands("export", "nothing"))
     assert "is a folder" in refused(commands("export", MODEL, "--output", "."))
-    assert "theano-rnn import makes one" in refused(commands("score", FILE, "text.txt"))
+    assert "convert it with theano-rnn import" in refused(commands("score", FILE, "text.txt"))
     assert "is already a checkpoint of theano_rnn" in refused(commands("import", MODEL, "--output", BACK))
     assert "checkpoint" in refused(commands("import", FILE, "--like", FILE, "--output", BACK))
     assert not Path(BACK).exists()

@@ -79,7 +79,7 @@ def test_a_word_changes_nothing_where_it_stands_and_every_other_prediction(engin
 
 @pytest.mark.skipif("jax" not in ENGINES, reason="needs jax")
 def test_that_test_finds_a_model_that_looks_at_the_word(monkeypatch):
-    monkeypatch.setattr("theano_rnn.tasks.cloze.following", lambda targets, mask, end_id: targets)
+    monkeypatch.setattr("theano_rnn.tasks.cloze.next_words", lambda targets, mask, end_id: targets)
     model = model_of("tanh", 1)
     assert (np.diag(changes(model.compile("predict", engine="jax").predict, model)) > 1e-7).all()
 

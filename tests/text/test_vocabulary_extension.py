@@ -7,7 +7,7 @@ import pytest
 import safetensors.numpy
 from tiny_runs import Commands, log_of, train_in
 
-from theano_rnn.learning.parameter_transfer import transferred
+from theano_rnn.learning.parameter_transfer import transfer_parameters
 from theano_rnn.model import RNNLM
 from theano_rnn.settings.network import ModelConfig
 from theano_rnn.settings.text import TextConfig
@@ -36,7 +36,7 @@ def values(model):
 def test_old_words_keep_their_numbers_and_new_ones_have_those_of_a_new_model(head):
     old, fresh = values(model_of(20, 1, **HEADS[head])), values(model_of(23, 2, **HEADS[head]))
     old = {name: value + 0.5 if value.ndim == 1 else value for name, value in old.items()}
-    grown, taken, new = transferred(old, fresh, num_new_words=3)
+    grown, taken, new = transfer_parameters(old, fresh, num_new_words=3)
     assert set(taken) == set(fresh) and not new
     assert {name: v.shape for name, v in grown.items()} == {name: v.shape for name, v in fresh.items()}
     np.testing.assert_array_equal(grown["embedding"][:20], old["embedding"][:20])
