@@ -5,8 +5,8 @@ compiled model share a few functions and feed them many inputs. Graphs too small
 `python_mode`.
 
 The processes of a session (the workers of ``-n auto``, and commands that tests start) share what XLA has compiled in a
-temporary folder. g++ compiles with ``-O1``, in half the time, unless ``AESARA_FLAGS`` set ``gcc__cxxflags``: .ci/run
-tests the code that users get.
+temporary folder. g++ compiles with ``-O1``, in half the time, unless ``AESARA_FLAGS`` set ``gcc__cxxflags``: on Python
+3.10 .ci/run tests the code that users get.
 """
 
 import atexit

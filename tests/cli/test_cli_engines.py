@@ -26,7 +26,6 @@ ROOT = Path(__file__).parents[2]
 BOUND = 1e-4  # relative, of losses and scores
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "AESARA_FLAGS"} | {"PYTHONPATH": str(ROOT)}
 ARGUMENTS = [*TINY, "--learning-rate", "0.05", "--test", "text.txt"]
-pytestmark = pytest.mark.learns
 both_engines = pytest.mark.skipif(len(ENGINES) < 2, reason="one engine only can run here")
 
 

@@ -143,6 +143,7 @@ def second(prepared):
     train_in(prepared, "--train", "strange.txt", checkpoint="strange.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.learns
 def test_a_mixture_is_between_its_models_or_better(commands, second):
     mixture = ["--interpolate", "second.safetensors"]
@@ -160,6 +161,7 @@ def test_a_mixture_is_between_its_models_or_better(commands, second):
     np.testing.assert_allclose([float(line.split("\t")[0]) for line in lines if line], expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_fitted_weights_are_no_worse_than_any_others(commands, second):
     mixture = ["--interpolate", "second.safetensors"]
     result = commands("score", MODEL, "other.txt", "--stream", *mixture, "--fit-weights", "other.txt")
@@ -171,6 +173,7 @@ def test_fitted_weights_are_no_worse_than_any_others(commands, second):
         assert fitted["loss"] <= json.loads(given)["loss"] + 1e-6
 
 
+@pytest.mark.slow
 def test_models_of_other_vocabularies_are_not_mixed(commands, second):
     result = commands("score", MODEL, "other.txt", "--interpolate", "strange.safetensors", "--weights", "0.5", "0.5")
     assert (result.status, result.out) == (2, "")
@@ -181,7 +184,7 @@ def test_models_of_other_vocabularies_are_not_mixed(commands, second):
 @pytest.mark.parametrize(
     "arguments",
     [["--cache-size", "50", "--cache-theta", "1"], ["--dynamic", "sgd", "--dynamic-rate", "0.5"],
-     ["--dynamic", "rms", "--statistics-from", "text.txt"]],
+     pytest.param(["--dynamic", "rms", "--statistics-from", "text.txt"], marks=pytest.mark.slow)],
     ids=["cache", "sgd", "rms"],
 )  # fmt: skip
 def test_a_model_that_adapts_does_better_on_a_text_that_repeats_itself(commands, arguments):

@@ -382,6 +382,7 @@ def run(folder, monkeypatch, capsys):
 ADAPTIVE = ["train", *TINY, "--head", "adaptive", "--checkpoint", "adaptive.safetensors"]
 
 
+@pytest.mark.slow
 @pytest.mark.learns
 def test_the_commands_train_score_and_generate(run, folder):
     status, _, err = run(*ADAPTIVE, "--test", "text.txt", "--learning-rate", "0.05")
@@ -443,6 +444,7 @@ def test_a_checkpoint_from_before_there_was_a_choice_has_a_softmax(folder):
     assert set(RNNLM(config, rng=np.random.default_rng(0)).params) >= {"W_hy", "b_y"}
 
 
+@pytest.mark.slow
 def test_the_head_of_an_older_run_cannot_be_changed_on_the_way(run, folder):
     status, _, err = run("train", *TINY, "--checkpoint", "older.safetensors", "--max-seconds", "1e-6")
     assert status == 0, err
