@@ -127,14 +127,9 @@ class WordModel(Trainable):
         raise NotImplementedError
 
     def train(
-        self,
-        *,
-        regularization: RegularizationConfig = NO_REGULARIZATION,
-        seed: int = 1,
-        update: Any = None,
-        with_norms: bool = False,
-        **rule: Any,
-    ) -> Graph:
+        self, *, regularization: RegularizationConfig = NO_REGULARIZATION, seed: int = 1, update: Any = None,
+        with_norms: bool = False, **rule: Any,
+    ) -> Graph:  # fmt: skip
         """train(tokens, targets, mask, *state, learning_rate) -> [loss, *state]
 
         Make one update: ``p <- p - rate * d loss / d p``, or the optimizer's variant of it. The loss is the one before
@@ -150,15 +145,17 @@ class WordModel(Trainable):
         hidden = self.hidden(tokens, targets, mask, state, dropout)
         h = dropout.units(hidden.h, "output")
         pair = training_losses(self.head, self.flat(h), targets.flatten(), regularization.label_smoothing)
-        losses, objective = (values.reshape(mask.shape) for values in pair)
+        losses, objective = (values.reshape(mask.shape) for values in pair)  # reported, and minimized
         objective = with_penalties(objective, regularization, h, hidden.h, mask)
         loss, minimized = masked_mean(losses, mask), masked_mean(objective, mask)
-        rows = {} if hidden.rows is None or self.config.tie_weights else {"embedding": hidden.rows}
+        is_whole = hidden.rows is None or self.config.tie_weights  # the head, or a small vocabulary, reads every row
+        rows = {} if is_whole else {"embedding": hidden.rows}
         grads, updates = training_step(
             self, minimized, learning_rate, update=update or UpdateRule(**rule), noise=noise, rows=rows
         )
         norms = [norms_of(grads.values(), self.params.values())] if with_norms else []
-        return Graph([tokens, targets, mask], state, [learning_rate], [loss, *norms], [], hidden.final, updates)
+        inputs, totals = [tokens, targets, mask], [loss, *norms]
+        return Graph(inputs, state, [learning_rate], totals, new_state=hidden.final, updates=updates)
 
     def predict(self) -> Graph:
         """predict(tokens, mask, *state) -> [log_probabilities, *state]; if `sees_future`, targets are the second input.
@@ -177,8 +174,8 @@ class WordModel(Trainable):
 
         Returns ``-ln P(target)`` in nats at each time step, 0 at padding: (time, batch).
         """
-        losses, _ = (graph := self.features()).outputs
-        return graph._replace(outputs=[losses])
+        graph = self.features()
+        return graph._replace(outputs=graph.outputs[:1])
 
     def features(self) -> Graph:
         """features(tokens, targets, mask, *state) -> [losses, h, *state]
