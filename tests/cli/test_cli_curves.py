@@ -231,7 +231,7 @@ def test_a_full_disk_ends_the_events_not_the_training(run, tmp_path, monkeypatch
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(EventFile, "numbers", full)
+    monkeypatch.setattr(EventFile, "scalars", full)
     result = run.train("--tensorboard", "events")
     assert result.out.count("training continues without them: No space left on device") == 1
 

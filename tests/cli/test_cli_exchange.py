@@ -94,10 +94,11 @@ def test_onnx_is_written_or_its_extra_named(commands, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"head": "adaptive"}, "the adaptive softmax (train with --head softmax)"), ({"cell": "mogrifier"}, "mogrifier"),
-     ({"task": "fill"}, "is a fill-in model")],
+     ({"kind": "fill-in model"}, "is a fill-in model")],
 )  # fmt: skip
 def test_what_pytorch_lacks_is_refused_by_name_and_nothing_written(commands, options, message):
-    write(MODEL, config_of(**options))
+    kind = {"kind": options["kind"]} if "kind" in options else {}
+    write(MODEL, config_of(**{} if kind else options), **kind)
     before = contents(commands.folder)
     assert message in refused(commands("export", MODEL))
     assert contents(commands.folder) == before

@@ -161,7 +161,7 @@ def test_a_run_in_pieces_of_time_equals_one_in_one_piece(commands):
 def test_a_loss_that_diverges_is_status_1_and_keeps_the_checkpoint(commands):
     result = commands("train", *TINY, "--learning-rate", "1e38", "--checkpoint", MODEL)
     assert result.status == 1
-    assert result.err.count("\n") == 1 and "the last good checkpoint is kept" in result.err
+    assert result.err.count("\n") == 1 and "The last good checkpoint is kept" in result.err
     assert all(np.isfinite(value).all() for value in load(MODEL, resume=True).last.values())
 
 

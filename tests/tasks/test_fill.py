@@ -269,7 +269,7 @@ def test_blanks_are_found_as_a_reader_would(line, text, expected):
 
 @pytest.mark.parametrize("line", ["none", "_italics_", "half___", "___half", "one _", "the ___."])
 def test_a_line_without_a_blank_of_its_own_is_refused(line):
-    with pytest.raises(UserError, match="write ___ between spaces"):
+    with pytest.raises(UserError, match="write ___ for the missing word, with spaces around it"):
         read_blanks(line, TextConfig(tokens="whitespace", sentences="line"))
 
 
