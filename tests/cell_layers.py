@@ -85,7 +85,7 @@ def scalar_operations(op):
 
 def scan_graphs(function):
     """(name, inner graph) of each scan of a compiled function."""
-    if hasattr(function, "place"):  # the XLA engine's
+    if hasattr(function.vm, "scans"):  # the XLA engine's
         return list(function.vm.scans.items())
     nodes = function.maker.fgraph.toposort()
     return [(n.op.name, n.op.fn.maker.fgraph) for n in nodes if isinstance(n.op, Scan)]

@@ -61,7 +61,23 @@ def test_the_defaults_are_the_recipe_for_the_novels():
     assert recipe["model"] == resolved_head(recipe["model"]) == resolved_head(defaults["model"])
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.fixture
+def no_xla_cache():
+    """Every function is compiled again, as in another process of a user."""
+    jax = pytest.importorskip("jax")
+    from jax.experimental.compilation_cache import compilation_cache
+
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()
+    yield
+    jax.config.update("jax_enable_compilation_cache", True)
+    compilation_cache.reset_cache()
+
+
+@pytest.mark.usefixtures("no_xla_cache")
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "austen" else pytest.mark.slow) for name in RECIPES]
+)
 def test_a_recipe_run_twice_gives_the_same_bytes(name, tmp_path, monkeypatch, capsys):
     """A small network on a small text, with all other settings of the recipe."""
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")

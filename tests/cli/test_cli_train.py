@@ -71,12 +71,14 @@ def test_equal_runs_write_equal_bytes(commands):
     assert log_of("a.safetensors") == log_of("b/c/b.safetensors")
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_run(commands):
     commands.train(checkpoint="a.safetensors")
     commands.train("--seed", "2", checkpoint="b.safetensors")
     assert log_of("a.safetensors")[0]["train_loss"] != log_of("b.safetensors")[0]["train_loss"]
 
 
+@pytest.mark.slow
 def test_the_first_loss_is_that_of_knowing_nothing(commands):
     commands.train("--epochs", "1", "--bptt-steps", "1000", "--learning-rate", "1e-9")
     assert records()[0]["train_loss"] == pytest.approx(np.log(19), rel=1e-3)

@@ -55,14 +55,14 @@ def test_no_product_is_computed_twice_for_the_norm(adam):
     assert not [node for node in everything if isinstance(node.op, Dot22Scalar)]
 
 
-@pytest.mark.parametrize("model", ["tanh", pytest.param("relu", marks=pytest.mark.slow), "adam"])
+@pytest.mark.parametrize("model", ["tanh", *(pytest.param(name, marks=pytest.mark.slow) for name in ("relu", "adam"))])
 def test_training_takes_seven_matrix_products_outside_its_scans(model, request, engine):
     """x W_xh and h W_hy; four products for their gradients; one for the gradient of W_hh over all time steps."""
     train = request.getfixturevalue(model).functions.train
     assert len(matrix_products(nodes(train))) == 7
 
 
-@pytest.mark.parametrize("model", ["tanh", pytest.param("relu", marks=pytest.mark.slow), "adam"])
+@pytest.mark.parametrize("model", ["tanh", *(pytest.param(name, marks=pytest.mark.slow) for name in ("relu", "adam"))])
 def test_each_scan_takes_one_product_a_step(model, request, engine):
     """Forward h W_hh, backward the gradient of h: nothing of the forward pass is computed again.
 

@@ -79,6 +79,7 @@ def test_outputs_that_are_not_read_back():
     np.testing.assert_allclose(products, X[-1] @ W)
 
 
+@pytest.mark.slow
 def test_kinds_of_outputs_at_once():
     def step(x_t, x_next, h3, h1, c, w):
         h = T.tanh(x_t + T.dot(h1, w) - h3)
@@ -114,6 +115,7 @@ def test_sequences_with_taps_and_backwards():
     np.testing.assert_allclose(backwards[0], np.tanh(X[-1] * H0))
 
 
+@pytest.mark.slow
 def test_the_number_of_steps_comes_from_the_shape_of_any_input():
     def expression(x, h, w):
         powers, _ = aesara.scan(lambda h, w: T.dot(h, w), None, [h], [w], n_steps=x.shape[0] - 2)
@@ -147,6 +149,7 @@ def test_second_derivatives(taps):
     check_with_gradients(expression, X[:4], H0 if taps == [-1] else RNG.normal(size=(3, BATCH, UNITS)), W)
 
 
+@pytest.mark.slow
 def test_a_scan_in_a_scan():
     """The inner scan's number of steps is known although it is an argument of the outer scan's step."""
 
@@ -218,7 +221,7 @@ class AttendingCell:
         return T.concatenate([h_t, count], axis=1), h_t, count + 1
 
 
-@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("backwards", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_cells_of_users_unroll_with_masks_context_and_backwards(backwards):
     memory = RNG.normal(size=(4, BATCH, UNITS))
 

@@ -22,7 +22,10 @@ ROUNDS = 2  # of the Mogrifier: five compile for a minute in C; test_cells.py st
 KINDS = {**CELLS, "mogrifier": partial(CELLS["mogrifier"], rounds=ROUNDS), "forget_only": ForgetOnlyCell}
 ON_C = ("gru",)  # others compile for a minute each: test_model.py, test_lstm.py and test_cells.py have them
 PAIRS = [(kind, engine) for engine in ENGINES for kind in KINDS if engine != "c" or kind in ON_C]
-every_kind = pytest.mark.parametrize(("kind", "engine"), PAIRS)
+QUICK = ("tanh", "gru", "lstm")
+every_kind = pytest.mark.parametrize(
+    ("kind", "engine"), [pytest.param(*pair, marks=() if pair[0] in QUICK else pytest.mark.slow) for pair in PAIRS]
+)
 PRODUCTS = dict.fromkeys(KINDS, 1) | {"mogrifier": 2 + ROUNDS}  # a step; a new cell with more says so here
 
 

@@ -35,7 +35,9 @@ KINDS = {
 
 
 ON_C = ("all",)  # a kind takes half a minute to compile
-PAIRS = [(engine, kind) for engine in ENGINES for kind in KINDS if engine != "c" or kind in ON_C]
+QUICK = ("nothing", "all")
+PAIRS = [pytest.param(engine, kind, marks=() if kind in QUICK else pytest.mark.slow)
+         for engine in ENGINES for kind in KINDS if engine != "c" or kind in ON_C]  # fmt: skip
 
 
 class Masks:

@@ -18,7 +18,10 @@ from theano_rnn.text.vocabulary import Vocabulary
 TIME, BATCH, VOCAB, EMBEDDING, HIDDEN = 6, 3, 9, 4, 5
 SHAPES = [("jax", "tanh", 1), ("jax", "lstm", 2), ("jax", "gru", 3), ("c", "tanh", 1)]
 SHAPES = [shape for shape in SHAPES if shape[0] in ENGINES]
-every_shape = pytest.mark.parametrize(("engine", "cell", "num_layers"), SHAPES)
+every_shape = pytest.mark.parametrize(
+    ("engine", "cell", "num_layers"),
+    [pytest.param(*shape, marks=pytest.mark.slow if shape[1] == "gru" else ()) for shape in SHAPES],
+)
 
 
 def model_of(cell, num_layers, **settings):

@@ -84,6 +84,7 @@ def test_training_begins_where_the_model_was(commands):
     assert log_of(NEW)[0]["valid_loss"] == pytest.approx(own["loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_words_are_added_when_asked_for(commands):
     assert train(commands, "--add-words", "2", "--learning-rate", "0.05").status == 0
     words = commands("info", NEW).out
@@ -121,6 +122,7 @@ def test_what_conflicts_with_the_model_is_refused(commands, arguments, message):
     assert message in result.err and len(result.err.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_new_and_is_said(commands):
     result = train(commands, "--num-layers", "2", "--no-tie-weights")
     assert result.status == 0, result.err
