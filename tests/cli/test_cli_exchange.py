@@ -72,7 +72,7 @@ def test_an_imported_model_generates_tells_and_trains_on_but_cannot_be_resumed(c
     assert told.out.startswith(f"{BACK}: language model, imported\nstep 0, ")
     before = Path(BACK).read_bytes()
     train = ["train", "--checkpoint", BACK, "--resume"]
-    assert refused(commands(*train)).endswith(f"train on from it with --init-from {BACK} and another --checkpoint\n")
+    assert refused(commands(*train)).endswith(f"start a new run with --init-from {BACK} and another --checkpoint\n")
     assert Path(BACK).read_bytes() == before
     flags = ["--sentences", "line", "--tokens", "whitespace", "--epochs", "1", "--batch-size", "2"]
     result = commands("train", "--init-from", BACK, "--train", "text.txt", "--checkpoint", "on.safetensors", *flags)
