@@ -1,10 +1,10 @@
-"""What a neural cache and dynamic evaluation gain on a text, their settings tuned on that text or on its beginning.
+"""Measure how much a neural cache and dynamic evaluation improve the perplexity of a text.
 
     python benchmarks/adaptation.py runs/ptb.safetensors ptb.valid.txt --statistics-from ptb.train.txt
 
-One setting after another goes to the neighbour on its grid that is best, until none is better. Then the whole text is
-measured, as one stream: without either, with each, and with the defaults. `--tune-on N` gives the first lines to tune
-on (default: all).
+Their settings are tuned on the text, or on its first N lines with `--tune-on N`: each setting in turn moves to the best
+neighbour on its grid, until no move helps. Then the whole text is measured as one stream: without either method, with
+each of them, and with the default settings.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("checkpoint", metavar="CHECKPOINT")
     parser.add_argument("text", metavar="FILE")
-    parser.add_argument("--statistics-from", metavar="FILE", help="without it, no rms")
-    parser.add_argument("--tune-on", type=int, metavar="N", help="lines")
+    parser.add_argument("--statistics-from", metavar="FILE",
+                        help="training text, for the gradient statistics of the rule rms (default: no rms)")
+    parser.add_argument("--tune-on", type=int, metavar="N", help="tune on the first N lines (default: all)")
     parser.add_argument("--kinds", nargs="+", default=list(GRIDS), choices=list(GRIDS))
     args = parser.parse_args()
     machine = prepare_machine(MachineConfig())

@@ -1,14 +1,14 @@
-"""The adaptive soft-max beside the full one: `python benchmarks/adaptive.py`, training by Adam, two cores.
+"""Compare the adaptive softmax with the full softmax: `python benchmarks/adaptive.py`, trained with Adam on two cores.
 
-Both are the same LSTM with the same batches; they take turns, and figures are medians of rounds. What XLA compiles,
-once for each number of slots, is not counted.
+Both have the same LSTM and the same batches. They run in turn; results are medians over rounds. XLA compiles once for
+each number of slots, and that time is not counted.
 
     python benchmarks/adaptive.py                                   tokens per second, 100,000 words drawn by Zipf's law
-    python benchmarks/adaptive.py --train FILE ...                  those of a text, with columns added up to 100,000
-    python benchmarks/adaptive.py --train FILE ... --seconds 120    validation losses after equal times of training
+    python benchmarks/adaptive.py --train FILE ...                  the words of a text, padded to 100,000 words
+    python benchmarks/adaptive.py --train FILE ... --seconds 120    validation losses after equal training time
 
-The vocabulary of a text is all its words. Columns that are added to it stand for words that never occur: they cost what
-words cost, and either head soon learns to leave them out. `--vocab-size 0` adds none.
+The vocabulary of a text is all its words. Words added up to `--vocab-size` never occur: they cost as much time as other
+words, and both heads soon learn to ignore them. `--vocab-size 0` adds none.
 """
 
 from __future__ import annotations
@@ -174,19 +174,20 @@ def measure_losses(
 
 def main() -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("--train", nargs="+", metavar="FILE", help="text, a twentieth of it for validation")
-    parser.add_argument("--seconds", type=float, help="of training, of each, after which losses are compared")
-    parser.add_argument("--vocab-size", type=int, default=100_000, metavar="N", help="columns (default: %(default)s)")
+    parser.add_argument("--train", nargs="+", metavar="FILE", help="text; a twentieth of it is for validation")
+    parser.add_argument("--seconds", type=float, help="train each for this many seconds, then compare losses")
+    parser.add_argument("--vocab-size", type=int, default=100_000, metavar="N",
+                        help="output size (default: %(default)s)")
     parser.add_argument("--cutoffs", nargs="+", metavar="N,N", default=["default"],
-                        help="where the clusters begin; each is a contender (default: the package's)")
+                        help="first words of the clusters; each list is measured (default: the package's)")
     parser.add_argument("--cell", choices=["tanh", "relu", "lstm", "gru", "mogrifier"], default="lstm")
-    parser.add_argument("--hidden-size", type=int, default=200, metavar="N", help="and of embeddings")
+    parser.add_argument("--hidden-size", type=int, default=200, metavar="N", help="units, and embedding size")
     parser.add_argument("--batch-size", type=int, default=20, metavar="N")
     parser.add_argument("--bptt-steps", type=int, default=35, metavar="N")
     parser.add_argument("--learning-rate", type=float, default=0.001, metavar="X")
     parser.add_argument("--engine", choices=["c", "jax"], default="jax")
     parser.add_argument("--threads", type=int, default=2, help="default: %(default)s")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=7, help="number of rounds (default: %(default)s)")
     args = parser.parse_args()
     if args.seconds and not args.train:
         parser.error("--seconds needs --train")

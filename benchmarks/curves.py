@@ -1,4 +1,4 @@
-r"""Learning curves of runs as a picture: perplexity, or nats a character, of each epoch's training and validation text.
+r"""Plot the learning curves of runs: training and validation perplexity, or nats per character, by epoch.
 
     python benchmarks/curves.py results/austen.png results/austen.jsonl --published 70.5 "PyTorch, the same minutes"
     python benchmarks/curves.py results/char.png results/char.*.jsonl --unit char --published 1.4697 nanoGPT
@@ -20,8 +20,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("picture", type=Path, help="PNG file to write")
     parser.add_argument("logs", type=Path, nargs="+", help="logs of train.py")
-    parser.add_argument("--unit", choices=("word", "char"), default="word", help="char: nats instead of perplexity")
-    parser.add_argument("--published", nargs=2, action="append", default=[], metavar=("VALUE", "TITLE"), help="a line")
+    parser.add_argument("--unit", choices=("word", "char"), default="word",
+                        help="char: show nats per character instead of perplexity")
+    parser.add_argument("--published", nargs=2, action="append", default=[], metavar=("VALUE", "TITLE"),
+                        help="a horizontal line")
     args = parser.parse_args()
     args.picture.parent.mkdir(parents=True, exist_ok=True)
     published = [(float(value), title) for value, title in args.published]

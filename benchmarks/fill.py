@@ -1,8 +1,8 @@
-r"""How often the first guess is right: a model that fills in words, and one of the next token, on the same words.
+r"""Compare the accuracy of the first guess of a fill-in model and a language model on the same words.
 
-Both checkpoints must come from the same text and cuts; the words are those of its test cut, ends of sentences left out.
-The model of the next token reads the text as one stream, with all that came before; the other reads a sentence. Neither
-may guess `</s>`; of the words that the vocabulary knows a second figure is given, where neither may guess `<unk>`.
+Both checkpoints must be trained on the same text with the same split; the words are those of its test part, without the
+ends of sentences. The language model reads the text as one stream; the fill-in model reads single sentences. Neither
+may guess `</s>`. A second accuracy covers only known words; there, neither may guess `<unk>`.
 
     for task in fill next; do
         python scripts/train.py --task $task --dropout 0.2 --epochs 3 --checkpoint runs/$task.safetensors
@@ -68,8 +68,10 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("fill", metavar="CHECKPOINT", help="trained with --task fill")
     parser.add_argument("next", metavar="CHECKPOINT", help="trained with --task next, on the same text")
-    parser.add_argument("--examples", type=int, default=10, metavar="N", help="how many (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the examples (default: %(default)s)")
+    parser.add_argument("--examples", type=int, default=10, metavar="N",
+                        help="sentences to show (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N",
+                        help="random seed for the examples (default: %(default)s)")
     args = parser.parse_args()
     both = {task: open_model(getattr(args, task), MACHINE, task=task) for task in ("fill", "next")}
     first = both["fill"]

@@ -1,9 +1,9 @@
-"""Milliseconds for each sampled token, side by side with the same loop in PyTorch.
+"""Measure milliseconds per sampled token, compared with the same loop in PyTorch.
 
-Both draw from the distribution of a whole vocabulary, token after token, the state kept, for one sample and for several
-in one batch. Ours is `theano_rnn.generation.search` on a given checkpoint; PyTorch's is an LSTM of the same sizes with
-tied weights and a plain soft-max, ``softmax`` and ``multinomial``, the loop of its example. Each runs in a process of
-its own, in turn, and is warm when the clock starts.
+Both sample from the distribution over the whole vocabulary, one token after another, keeping the state, for one sample
+and for a batch of samples. Ours is `theano_rnn.generation.search` on the given checkpoint. PyTorch's is an LSTM of the
+same sizes with tied weights and a full softmax, in the loop of its example: ``softmax`` and ``multinomial``. Each runs
+in its own process, in turn, and is warmed up before timing.
 
     python benchmarks/generation.py runs/model.safetensors
 """
@@ -86,8 +86,10 @@ def theirs(checkpoint: str, batch: int, tokens: int) -> float:
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("checkpoint", metavar="CHECKPOINT")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 64], metavar="N", help="samples at once")
-    parser.add_argument("--tokens", type=int, default=10_000, metavar="N", help="drawn in each turn")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 64], metavar="N",
+                        help="batch sizes: samples at once (default: 1 64)")
+    parser.add_argument("--tokens", type=int, default=10_000, metavar="N",
+                        help="tokens per round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     parser.add_argument("--engines", nargs="+", default=["jax", "c"], choices=["jax", "c"])
     parser.add_argument("--worker", nargs=2, metavar=("NAME", "BATCH"), help=argparse.SUPPRESS)

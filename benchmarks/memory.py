@@ -1,10 +1,10 @@
-"""Memory of a training step: what XLA has planned for it, and with --run what the process, or the GPU, has used.
+"""Measure the memory of a training step: XLA's plan, and with --run the peak of the process or the GPU.
 
-Parameters, optimizer state and arguments are held from step to step; working memory is XLA's, for one step: hidden
-states, gates, scores and whatever of these the gradients need.
+Parameters, optimizer state and arguments are kept between steps. Working memory is what XLA needs within one step:
+hidden states, gates, logits and the values that the gradients need.
 
-    python benchmarks/memory.py                      the plan of both settings, nothing computed
-    python benchmarks/memory.py --run                and three steps of each
+    python benchmarks/memory.py                      the plan for both settings, without computing
+    python benchmarks/memory.py --run                the same, and the peak over three steps of each
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def measure(name: str, device: str, *, does_run: bool) -> dict[str, Any]:
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS), metavar="NAME",
-                        help=f"which of {', '.join(SETTINGS)} (default: all)")  # fmt: skip
+                        help=f"settings to measure, of {', '.join(SETTINGS)} (default: all)")  # fmt: skip
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="default: %(default)s")
-    parser.add_argument("--run", action="store_true", help="compute three steps, too")
+    parser.add_argument("--run", action="store_true", help="also compute three steps and measure the peak")
     parser.add_argument("--one", choices=list(SETTINGS), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:

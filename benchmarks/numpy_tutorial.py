@@ -1,13 +1,13 @@
-"""One training step of a tanh network in plain NumPy, for the reader: what `theano_rnn.model` writes as a graph.
+"""One training step of a tanh network in plain NumPy, to read next to the graph of `theano_rnn.model`.
 
-One sequence (batch 1), the parameters by the package's names, vectors as rows:
+One sequence (batch size 1), with the parameter names of the package; vectors are rows:
 
     x_t = embedding[token_t]
     h_t = tanh(x_t W_xh + h_tm1 W_hh + b_h)
     loss = mean over t of -log softmax(h_t W_hy + b_y)[target_t]
 
-Backpropagation through time by hand, the gradients clipped by their global norm, plain SGD. Only those rows of the
-embedding that the sequence uses have a gradient, and only they are updated.
+Backpropagation through time is written by hand; gradients are clipped by their global norm; the update is plain SGD.
+Only the rows of the embedding that the sequence uses have a gradient and are updated.
 """
 
 from __future__ import annotations

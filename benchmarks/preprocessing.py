@@ -1,9 +1,8 @@
-"""Time and memory of making ids from a large text: `python benchmarks/preprocessing.py --megabytes 200`.
+"""Measure time and memory of tokenizing a large text: `python benchmarks/preprocessing.py --megabytes 200`.
 
-The text is the novels of data/austen again and again, in each round with other names for a third of the longer words,
-so that the vocabulary grows as that of a real corpus does. Memory is that of this process and of all its workers, each
-counted by itself, sampled twenty times a second (Linux only); pages of mapped files, which the system can take back,
-are counted apart.
+The text repeats the novels of data/austen. Each repetition renames a third of the longer words, so that the vocabulary
+grows like that of a real corpus. Memory is the sum over this process and its workers, sampled twenty times a second
+(Linux only). Pages of mapped files, which the system can reclaim, are counted separately.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ def resident_bytes() -> tuple[int, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--megabytes", type=int, default=20, help="size of the text (default: %(default)s)")
+    parser.add_argument("--megabytes", type=int, default=20, help="size of the text in MB (default: %(default)s)")
     megabytes = parser.parse_args().megabytes
     with tempfile.TemporaryDirectory() as folder:
         os.environ["THEANO_RNN_CACHE"] = str(Path(folder, "cache"))

@@ -1,10 +1,10 @@
 """Can a model tell a sentence from corrupted copies of it?
 
-Each sentence of 5 to 30 words of a text with nine copies: three with two adjacent words swapped, three with a word
-replaced by one drawn from the unigrams of the training text, three with a word dropped. The lists go through
-`scoring.rescoring`; the word bonus is tuned on the validation cut, and the share of lists of the test cut is given
-in which the true sentence is first, a tie of n counted as one n-th. Beside the model: unigrams, and the model before
-any training.
+Each sentence of 5 to 30 words gets nine corrupted copies: in three, two adjacent words are swapped; in three, a word is
+replaced by one sampled from the unigram distribution of the training text; in three, a word is dropped.
+`scoring.rescoring` ranks each list, with a word bonus tuned on the validation part. The result is the fraction of lists
+of the test part in which the true sentence comes first; a tie of n sentences counts 1/n. For comparison, unigrams and
+the untrained model are measured too.
 
     python benchmarks/rescoring.py runs/model.safetensors            the novels of data/austen
 """
@@ -56,7 +56,7 @@ def corrupted(ids: list[int], unigrams: Any, rng: np.random.Generator) -> Iterat
 
 
 def lists_of(ids: Any, eos_id: int, unigrams: Any, seed: int) -> list[list[list[int]]]:
-    """Of each sentence of the right length itself and its copies, ends left out."""
+    """Returns, for each sentence of suitable length, the sentence and its copies, without ends."""
     rng = np.random.default_rng(seed)
     ends = np.cumsum(sentence_lengths(ids, eos_id))
     sentences = [part[:-1].tolist() for part in np.split(ids, ends[:-1]) if SHORTEST <= len(part) - 1 <= LONGEST]
@@ -85,8 +85,9 @@ def by_model(scorer: Scorer) -> Callable[[list[list[int]]], Any]:
 
 def main() -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="trained on words, on the files that it names")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the corruptions (default: %(default)s)")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a word model, trained on files that still exist")
+    parser.add_argument("--seed", type=int, default=1, metavar="N",
+                        help="random seed for the corruptions (default: %(default)s)")
     args = parser.parse_args()
     model = LanguageModel(args.checkpoint, engine=MACHINE.engine)
     files = model.task.default_files(model.sections["corpus"], None)

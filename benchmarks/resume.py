@@ -1,8 +1,8 @@
-"""Is a run that was killed and resumed the same to the last byte? `python benchmarks/resume.py --kills 20`.
+"""Check that a killed and resumed run ends with the same bytes: `python benchmarks/resume.py --kills 20`.
 
-A model of a few megabytes learns from the first pages of data/austen and writes a checkpoint ten times a second. It is
-ended by `kill -9`, every other time at a random moment, every other time as soon as a checkpoint is being written;
-resumed, and compared with the run that was left alone: all bytes of the checkpoint, and of the log all but the clock's.
+A model of a few megabytes trains on the first pages of data/austen and writes a checkpoint ten times a second. It is
+killed by `kill -9`, alternately at a random time and while a checkpoint is being written, and then resumed. At the end
+it is compared with an uninterrupted run: every byte of the checkpoint, and the log except for its clock times.
 """
 
 from __future__ import annotations
@@ -73,11 +73,13 @@ def records(path: Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=20, help="how often (default: %(default)s)")
-    parser.add_argument("--characters", type=int, default=60_000, help="of the novel (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="of every run (default: %(default)s)")
-    parser.add_argument("--engine", default="c", help="of every run (default: %(default)s)")
+    parser.add_argument("--kills", type=int, default=20, help="number of kills (default: %(default)s)")
+    parser.add_argument("--characters", type=int, default=60_000,
+                        help="characters of the novel to train on (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1,
+                        help="random seed for the times of the kills (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each run (default: %(default)s)")
+    parser.add_argument("--engine", default="c", help="engine of each run (default: %(default)s)")
     options = parser.parse_args()
     rng, num_exact, num_within = random.Random(options.seed), 0, 0
     with tempfile.TemporaryDirectory() as name:

@@ -1,11 +1,11 @@
-"""Scoring a large text: how much of the time is the model's own, and the most memory that it takes.
+"""Measure the time of scoring a large text, the model's share of it, and the peak memory.
 
     python benchmarks/scoring.py runs/model.safetensors book.txt
 
-Three parts, each measured by itself: splitting the text into ids (no cache of tokens), `evaluate` on the ids, and the
-model's ``loss`` alone, called again and again with batches of that shape at hand. The peak is that of the process and
-of those it starts together, pages that they share counted once, looked at five times a second. With `--sentences` the
-sentences are scored each for itself, as `score` does without --stream.
+Three parts are timed separately: tokenizing the text (without the cache), `evaluate` on the ids, and only the model's
+``loss``, called repeatedly with prepared batches of the same shape. Peak memory is that of the process and its child
+processes together, with shared pages counted once, sampled five times a second. With `--sentences`, each sentence is
+scored separately, as `score` does without --stream.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT")
     parser.add_argument("text", metavar="FILE")
     parser.add_argument("--engine", default="auto", choices=["auto", "jax", "c"])
-    parser.add_argument("--sentences", action="store_true")
+    parser.add_argument("--sentences", action="store_true", help="score each sentence separately")
     args = parser.parse_args()
     peak = PeakMemory()
     machine = prepare_machine(MachineConfig(engine=args.engine))

@@ -1,9 +1,9 @@
-r"""A small search for settings: trains a recipe with each of some combinations and keeps a log of all of them.
+r"""Search for good settings: train a recipe with several combinations of values and log the results.
 
-What decides is the best validation loss of a run; the test text is never measured. Combinations are drawn at random
-(seeded, none twice) from the values given, or all are tried where they are no more than `--trials`. Of an
-interrupted search, the same command goes on with what the log lacks. A run is what `scripts/train.py` does with these
-settings; `--jobs` run side by side and share the cores, so seconds in the log are for orientation.
+Runs are ranked by their best validation loss; the test text is never measured. If there are more combinations than
+`--trials`, they are sampled at random (seeded, without repetition), otherwise all are tried. After an interruption, the
+same command continues with the combinations that the log lacks. Each run is `scripts/train.py` with these settings.
+`--jobs` runs share the cores, so the seconds in the log are only a rough guide.
 
     python benchmarks/search.py austen results/search/austen.jsonl \
         --vary dropout 0.3 0.4 0.5 --vary learning-rate 0.002 0.003 --trials 4
@@ -76,13 +76,16 @@ def measure(recipe: Path, settings: dict[str, str], files: dict[str, str], cores
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipe", type=Path, help="the settings that stay: a recipe's name or a TOML file")
-    parser.add_argument("log", type=Path, help="JSON lines, one for each combination; added to")
+    parser.add_argument("recipe", type=Path, help="the fixed settings: the name of a recipe or a TOML file")
+    parser.add_argument("log", type=Path, help="JSON lines, one for each combination; results are appended")
     parser.add_argument("--vary", nargs="+", action="append", default=[], metavar="X", help="a flag's name and values")
-    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="for all, not in the log: files")
-    parser.add_argument("--trials", type=int, default=16, help="combinations at most")
-    parser.add_argument("--seed", type=int, default=1, help="of the draw among more combinations")
-    parser.add_argument("--jobs", type=int, default=1, help="runs side by side, each on cores of its own (taskset)")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE",
+                        help="settings of all runs that are not logged: files")
+    parser.add_argument("--trials", type=int, default=16, help="maximum number of combinations (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1,
+                        help="random seed for sampling combinations (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1,
+                        help="parallel runs, each on its own cores by taskset (default: %(default)s)")
     args = parser.parse_args()
     files = dict(item.split("=", 1) for item in args.set)
     args.log.parent.mkdir(parents=True, exist_ok=True)

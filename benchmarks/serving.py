@@ -1,8 +1,8 @@
-"""Latency and throughput of ``serve`` under many clients at a time, and whether its memory stays level.
+"""Measure the latency and throughput of ``serve`` with many clients, and whether its memory stays constant.
 
-Starts the server on a free port of this machine. Each client has one connection and sends one request after the other,
-without pauses: two of three score a sentence of the novels, the third asks for two continuations of its first words, of
-at most 30 tokens. Clients run in this process, so they share the cores with the server.
+Starts the server on a free local port. Each client has one connection and sends requests one after another, without
+pauses: two of three score a sentence of the novels, the third asks for two continuations of its first words, of at most
+30 tokens. The clients run in this process, so they share the cores with the server.
 
     python benchmarks/serving.py runs/model.safetensors --clients 200 --seconds 60
 """
@@ -119,8 +119,8 @@ async def measure(args: argparse.Namespace, port: int, pid: int, sentences: list
 def main() -> int:
     parser = parser_of(__doc__)
     parser.add_argument("checkpoint")
-    parser.add_argument("--clients", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--clients", type=int, default=200, help="number of clients (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="duration (default: %(default)s)")
     parser.add_argument("--engine", default="auto")
     args = parser.parse_args()
     from theano_rnn.settings.text import TextConfig

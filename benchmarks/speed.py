@@ -1,19 +1,18 @@
-"""Speed and memory of one training step, side by side with PyTorch doing the same work.
+"""Measure speed and memory of one training step, compared with PyTorch doing the same work.
 
-Same sizes, data, initial parameters, carried state, clipping by global norm, plain SGD and float32; the loss of every
-step is fetched, as a training loop does. First all contenders must compute the same losses over a few steps, else
-nothing is measured. Each runs in a process of its own, and only one computes at a time; seven rounds, in each of which
-every contender has a turn of about 1.5 seconds, so that what the machine does besides meets all alike.
+All contenders use the same sizes, data, initial parameters, carried state, clipping by global norm, plain SGD and
+float32, and fetch the loss of every step, as a training loop does. First they must compute the same losses over a few
+steps; otherwise nothing is measured. Each runs in its own process, and only one computes at a time. In each of seven
+rounds every contender computes for about 1.5 seconds, so that other load on the machine affects all of them alike.
 
     python benchmarks/speed.py                                     all settings, all engines, about ten minutes
     python benchmarks/speed.py --settings tutorial --engines c
     python benchmarks/speed.py --device gpu --json gpu.json
     python benchmarks/speed.py --start                             seconds to the first training step, cold and warm
 
-Figures: of each round the median time of a step; of these the median, smallest and largest. The ratio is that of the
-tokens per second of the same round to those of PyTorch's dense embedding (on a CPU at its faster number of threads):
-median, smallest and largest of the rounds. Peak memory is that of the whole process, libraries included; on a GPU that
-of the arrays on it is given too.
+Results: each round gives the median time of a step; shown are the median, smallest and largest over the rounds. The
+ratio divides the tokens per second by those of PyTorch's dense embedding in the same round (on a CPU, with PyTorch's
+faster number of threads). Peak memory is that of the whole process, with libraries; on a GPU, also that of its arrays.
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ class Worker:
 
 
 def environment_of(spec: dict[str, Any]) -> dict[str, str]:
-    """What must be set before a worker's libraries are loaded."""
+    """Returns the environment variables to set before a worker loads its libraries."""
     threads = str(spec["threads"])
     return {
         **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads),
@@ -269,7 +268,7 @@ def run_starts(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on."""
+    """Returns the facts about this machine that the results depend on."""
     versions = {}
     for package in ("numpy", "scipy", "aesara", "jax", "jaxlib", "torch"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -290,22 +289,23 @@ def machine() -> dict[str, Any]:
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS), metavar="NAME",
-                        help=f"which of {', '.join(SETTINGS)} (default: all)")  # fmt: skip
+                        help=f"settings to measure, of {', '.join(SETTINGS)} (default: all)")  # fmt: skip
     parser.add_argument("--engines", nargs="+", choices=["c", "jax"],
-                        help="ours; one that cannot run here is skipped (default: c jax; on a GPU jax)")  # fmt: skip
+                        help="our engines, except any that cannot run here (default: c jax; on a GPU jax)")  # fmt: skip
     parser.add_argument("--cell", choices=["tanh", "relu", "lstm", "gru", "mogrifier"],
-                        help="instead of each setting's own")
-    parser.add_argument("--num-layers", type=int, default=1, metavar="N", help="layers of it (default: %(default)s)")
+                        help="replace the cell of each setting")
+    parser.add_argument("--num-layers", type=int, default=1, metavar="N",
+                        help="recurrent layers (default: %(default)s)")
     parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu", help="default: %(default)s")
     parser.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=True,
                         help="on a GPU, float32 matrix products with 10-bit fractions, on both sides (default: yes; "
                         f"losses must then agree to {TOLERANCE_TF32} only, not {TOLERANCE})")  # fmt: skip
     parser.add_argument("--threads", type=int, default=2, help="threads of our engines and of NumPy; PyTorch runs with "
                         "one and with this many (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each contender (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=7, help="number of rounds (default: %(default)s)")
     parser.add_argument("--start", action="store_true", help="measure seconds to the first training step instead: cold "
                         "(no compiled code from before; minutes with the C engine) and warm")  # fmt: skip
-    parser.add_argument("--json", metavar="FILE", help="write all figures there too")
+    parser.add_argument("--json", metavar="FILE", help="also write all results to this file")
     args = parser.parse_args()
     if args.rounds < 1 or args.threads < 1:
         parser.error("--rounds and --threads must be at least 1")

@@ -1,9 +1,9 @@
-"""One contender of speed.py in a process of its own, which computes only when told to.
+"""Run one contender of speed.py in its own process. It computes only on command.
 
-Commands come as lines on standard input, answers go as JSON lines to standard output; what libraries print goes to
-standard error. The first command builds the contender. Each builder returns ``(step, prepare)``: `prepare` turns int32
-(time, batch) arrays into what the step takes, once, outside the measured time; `step` makes one update and returns
-the loss before it as a number, so that it has ended when it returns, on every device.
+Commands are lines on standard input; answers are JSON lines on standard output; the output of libraries goes to
+standard error. The first command builds the contender. Each builder returns ``(step, prepare)``. `prepare` converts
+int32 (time, batch) arrays to the inputs of `step`, once, outside the measured time. `step` makes one update and returns
+the loss before it as a number, so that on every device the computation has ended when `step` returns.
 """
 
 from __future__ import annotations

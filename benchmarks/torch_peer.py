@@ -1,7 +1,7 @@
-"""The same training step in PyTorch, as its users write it: nn.Embedding, nn.RNN, nn.LSTM or nn.GRU, nn.Linear, SGD.
+"""The same training step in idiomatic PyTorch: nn.Embedding; nn.RNN, nn.LSTM or nn.GRU; nn.Linear; SGD.
 
-PyTorch's recurrent layers have two biases, always added; the second is zero here and not trained, because trained it
-would count twice in the global norm (but for the last third of a GRU's, which is another number than the first's).
+PyTorch's recurrent layers add two biases. Here the second one is zero and not trained: otherwise the bias would count
+twice in the global norm. (The exception is the last third of a GRU's second bias, which is an independent parameter.)
 Nothing else differs from the package's model.
 """
 

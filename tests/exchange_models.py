@@ -42,13 +42,13 @@ def params_of(config, seed=0):
     return {name: rng.normal(0, 0.3, p.get_value().shape).astype(config.dtype) for name, p in model.params.items()}
 
 
-def write(path, config, params=None, *, vocabulary=VOCABULARY, **training):
+def write(path, config, params=None, *, vocabulary=VOCABULARY, kind="language model", **training):
     """Write a checkpoint with these parameters. Returns the parameters."""
     params = params_of(config) if params is None else params
     training = TrainingConfig(batch_size=4, **training)
     settings = {"model": to_mapping(config), "training": to_mapping(training), "text": to_mapping(vocabulary.text)}
     progress = Progress(learning_rate=1.0, step=3, epoch=1).to_json()
-    save(path, Checkpoint(settings, {"vocabulary": vocabulary}, "abc", progress, last=params, best=params))
+    save(path, Checkpoint(settings, {"vocabulary": vocabulary}, "abc", progress, last=params, best=params, kind=kind))
     return params
 
 

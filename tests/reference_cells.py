@@ -57,7 +57,7 @@ def mogrifier(p, x, h, c):
 
 
 def forget_only(p, x, h):
-    """The cell that tests/test_cells.py adds."""
+    """The cell that tests/nn/test_cells.py adds."""
     f, g = (x @ W_x + h @ W_h + b for W_x, W_h, b in blocks(p, 2))
     h_t = sigmoid(f) * h + (1 - sigmoid(f)) * np.tanh(g)
     return h_t, h_t

@@ -1,7 +1,7 @@
 """Stopped in the middle and resumed from the file, every optimizer and schedule, with every kind of dropout on, gives
 the same bytes as uninterrupted.
 
-The engine is XLA's where it is installed; tests/test_cli_resume.py kills whole commands.
+The engine is XLA's where it is installed; tests/cli/test_cli_resume.py kills whole commands.
 """
 
 import itertools

@@ -1,12 +1,13 @@
-"""Chapter 4: a trained language model at work. It scores sentences, writes texts, and completes a prompt.
+"""Chapter 4: use a trained language model to score sentences, generate texts and complete a prompt.
 
 model = LanguageModel("runs/model.safetensors")
 model.generate("She was", num_samples=3, temperature=0.7)
 [score.total for score in model.score(["It is a truth.", "A truth it is."])]
 
-The commands do what is here. `generate` draws token after token (`generation.texts`), `complete` searches for the
-likeliest texts with a beam, `score` adds up log-probabilities (`scoring.sentences`); `scorer` is what whole texts,
-mixtures of models and n-best lists are measured with (`scoring.texts`, `scoring.interpolation`, `scoring.rescoring`).
+The commands use this class. `generate` samples one token after another (`generation.texts`), `complete` runs a beam
+search for the most likely texts, and `score` sums log-probabilities (`scoring.sentences`). `scorer` returns the object
+that scores whole texts, mixtures of models and n-best lists (`scoring.texts`, `scoring.interpolation`,
+`scoring.rescoring`).
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from theano_rnn.tasks.trained_model import TrainedModel
 
 
 class LanguageModel(TrainedModel):
-    """A checkpoint of a language model, with its best parameters, its vocabulary and its settings.
+    """A trained language model, with the best parameters, the vocabulary and the settings of its checkpoint.
 
     Parameters
     ----------
     path
-        A checkpoint.
+        The checkpoint.
     sentences : optional
-        Where sentences end in the texts that are scored, if not as in training; as the setting of that name.
+        How to split scored texts into sentences, as in the setting ``sentences``. Default: as in training.
     engine, device, compiler
-        As of `TrainedModel`.
+        As for `TrainedModel`.
 
     Raises
     ------
@@ -58,36 +59,36 @@ class LanguageModel(TrainedModel):
 
     @property
     def end_id(self) -> int:
-        """The id that ends a sentence, or in a model of characters a line."""
+        """The id that ends a sentence; in a character model, a line."""
         return sentence_end(self.vocabulary)
 
     @property
     def start_id(self) -> int:
-        """The id that stands before the first token of a text."""
+        """The id that the model reads before the first token of a text."""
         return start_id(self.vocabulary, self.training.batching)
 
     def scorer(self) -> Scorer:
-        """The model's loss, and how it takes text."""
+        """Returns a scorer: the model's loss function, with its vocabulary and initial state."""
         return Scorer(self.function("loss"), self.model.initial_state, self.vocabulary, self.start_id,
                       self.model.config.dtype)  # fmt: skip
 
     def score(self, sentences: Iterable[str]) -> Iterator[SentenceScore]:
-        """Log-probabilities in nats of each sentence's tokens, its end included; every sentence from a zero state."""
+        """Yield the log-probabilities in nats of each sentence's tokens and its end; each starts from a zero state."""
         return self.scorer().sentences(sentences)
 
     def generator(self, config: GenerationConfig) -> TextGenerator:
-        """A generator of texts by the rules of `config`."""
+        """Returns a text generator with the settings `config`."""
         return TextGenerator(self.function("step"), self.model.initial_state, self.vocabulary, start=self.start_id,
                              config=config)  # fmt: skip
 
     def generate(self, prompt: str = "", *, num_samples: int = 1, seed: int = 1, **config: Any) -> list[str]:
-        """Texts that begin with `prompt`; `config` as of `GenerationConfig`. Sample i depends on (seed, i) alone."""
+        """Sample texts that start with `prompt`. `config`: see `GenerationConfig`. Sample i depends on (seed, i)."""
         generator = self.generator(GenerationConfig(**config))
         return generator.samples(prompt_ids(prompt, self.vocabulary)[0], num_samples, seed=[seed])
 
     def complete(
         self, prompt: str = "", *, num_best: int = 5, beam_size: int = 8, **config: Any
     ) -> list[tuple[float, str]]:
-        """The likeliest texts that begin with `prompt`, each after the score that they are ranked by."""
+        """Returns the most likely texts that start with `prompt`: (score, text), the best first."""
         generator = self.generator(GenerationConfig(beam_size=beam_size, **config))
         return generator.best(prompt_ids(prompt, self.vocabulary)[0], num_best)

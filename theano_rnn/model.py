@@ -1,15 +1,17 @@
 """Chapter 2: the recurrent language model, as symbolic graphs.
 
+A language model predicts each token from those before it; a recurrent one (Mikolov et al. 2010) reads them into h:
+
     x_t = embedding[token_t]
     h_t = f(x_t W_xh + h_tm1 W_hh + b_h)                                    the recurrence
     P(token_t+1 | token_1 .. token_t) = softmax(h_t W_hy + b_y)             the prediction
     loss = mean of -ln P(token_t+1 | token_1 .. token_t)                    in nats per token
     p <- p - rate * d loss / d p                                            an update, for every parameter p
 
-(Mikolov et al. 2010.) Read from top to bottom: `gradients`, the one ``T.grad``; `training_step`, from a loss to the
-updates of any model; `WordModel`, which turns hidden vectors into probabilities of words, and has a method for each of
-its compiled functions; `RNNLM`, whose `hidden` is the recurrence. The loop over time itself, ``aesara.scan``, is
-`nn.unrolling.unroll`; since ``T.grad`` differentiates through it, it *is* backpropagation through time.
+Read from top to bottom: `gradients` differentiates the loss; `training_step` turns gradients into updates, for any
+model; `WordModel` turns hidden states into probabilities of words, with one method per compiled function; `RNNLM` adds
+the recurrence, in `hidden`. The loop over time, ``aesara.scan``, is in `nn.unrolling.unroll`. ``T.grad`` differentiates
+through that loop: this is backpropagation through time.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ import numpy as np
 
 from theano_rnn.engine.compiling import Graph
 from theano_rnn.engine.parallel import batch_is_divided, sum_over_devices
-from theano_rnn.learning.gradients import RowGradient
+from theano_rnn.learning.gradients import RowGradient, norms_of
 from theano_rnn.learning.trainable import Trainable
-from theano_rnn.learning.updates import UpdateRule, norms_of
+from theano_rnn.learning.updates import UpdateRule
 from theano_rnn.nn.embedding import Rows, make_embedding, project_words
 from theano_rnn.nn.layers import Layers, make_layers
 from theano_rnn.nn.losses import masked_mean
@@ -39,45 +41,46 @@ NO_REGULARIZATION = RegularizationConfig()
 
 
 def gradients(loss: Any, params: Mapping[str, Any], rows: Mapping[str, Rows] | None = None) -> dict[str, Any]:
-    """The gradient ``d loss / d p`` of every parameter p, by name, in one call of ``T.grad``.
+    """Returns the gradient ``d loss / d p`` of every parameter p, by name, from one call of ``T.grad``.
 
-    For a parameter in `rows`, of which the loss reads these rows alone, it is a `RowGradient`.
+    If the loss reads only some rows of a parameter, `rows` names them, and the gradient is a `RowGradient`.
     """
-    rows = {} if batch_is_divided() else rows or {}  # devices add up whole gradients
+    rows = {} if batch_is_divided() else rows or {}  # devices sum whole gradients
     variables = {**params, **{name: used.vectors for name, used in rows.items()}}
     with aesara.config.change_flags(floatX=loss.dtype):  # dtype of a scan's inner gradients, float64 by default
-        found = dict(zip(variables, T.grad(loss, list(variables.values()))))
-    found = {name: sum_over_devices(gradient) for name, gradient in found.items()}
+        grads = dict(zip(variables, T.grad(loss, list(variables.values()))))
+    grads = {name: sum_over_devices(gradient) for name, gradient in grads.items()}
     for name, used in rows.items():
-        found[name] = RowGradient(found[name], used.ids.flatten(), params[name].get_value(borrow=True).shape[0])
-    return found
+        grads[name] = RowGradient(grads[name], used.ids.flatten(), params[name].get_value(borrow=True).shape[0])
+    return grads
 
 
 def training_step(
-    model: Trainable, loss: Any, learning_rate: Any, *, update: Any, noise: Noise, rows: Mapping[str, Rows]
+    model: Trainable, loss: Any, learning_rate: Any, *, update: Any, noise: Noise | None = None, rows: Any = None
 ) -> tuple[dict[str, Any], dict[Any, Any]]:
-    """The gradients of `loss`, and the updates that they lead to: clipped, with weight decay, by the optimizer.
+    """Returns the gradients of `loss` and the updates of the parameters, for a model of any kind.
 
-    Serves every model. Sets the model's `optimizer_state` and `averages`.
+    The update rule clips the gradients, applies weight decay and runs the optimizer. Sets the model's
+    `optimizer_state` and `averages`.
 
     Parameters
     ----------
-    update : UpdateRule, or another object with its method `apply`
+    update : UpdateRule, or another object with a method `apply` like its own
     noise
-        The source of dropout masks; if the loss depends on it, its count of steps is part of the optimizer's state.
+        The source of dropout masks. If the loss uses it, its step counter becomes part of the optimizer state.
     rows
-        As of `gradients`.
+        As for `gradients`.
     """
-    found = gradients(loss, model.params, rows)
-    updates, model.optimizer_state, model.averages = update.apply(model.params, found, learning_rate)
-    if noise.num_sites:
+    grads = gradients(loss, model.params, rows)
+    updates, model.optimizer_state, model.averages = update.apply(model.params, grads, learning_rate)
+    if noise is not None and noise.num_sites:
         updates[noise.step] = noise.step + np.int32(1)
         model.optimizer_state["steps"] = noise.step
-    return found, updates
+    return grads, updates
 
 
 class Hidden(NamedTuple):
-    """What a model computes before its head: `h` (time, batch, units), the `final` state, the embedding's `rows`."""
+    """The input of the output layer, `h` (time, batch, units); the `final` state; the embedding `rows` of the batch."""
 
     h: Any
     final: Sequence[Any]
@@ -85,27 +88,27 @@ class Hidden(NamedTuple):
 
 
 class WordModel(Trainable):
-    """A model that gives probabilities to words: an embedding, a network that its subclass defines, and a head.
+    """A model of word probabilities: an embedding, a network that the subclass defines, and a head (output layer).
 
-    A method for each compiled function returns its graph. In all of them ids are int32; `tokens`, `targets` and `mask`
-    are (time, batch); `state` stands for any number of arrays (batch, units).
+    Each compiled function has a method of its name, which returns the function's graph. In all of them `tokens` and
+    `targets` are int32 ids (time, batch), `mask` is (time, batch), and `state` is any number of arrays (batch, units).
 
     Parameters
     ----------
     config : ModelConfig
-        ``vocab_size`` is the number of columns of the output; the embedding has two rows more, for padding and for
-        the start of a sentence, which are never predicted.
+        ``vocab_size`` is the size of the output. The embedding has two more rows, for padding and for the start of a
+        sentence, which the model reads but never predicts.
     layers : mapping
-        The `Layers` by the prefix of their parameters' names.
+        The `Layers`, by the prefix of their parameter names.
     num_features : int
-        Hidden units that the head reads.
+        Number of hidden units that the head reads.
     rng : np.random.Generator
-        For the initial embedding and head.
+        Draws the initial embedding and head.
     """
 
     functions: ClassVar[tuple[str, ...]] = ("train", "predict", "loss")
     optional_functions = ("features",)
-    sees_future: ClassVar[bool] = False  # whether the hidden vectors depend on the targets of other places
+    sees_future: ClassVar[bool] = False  # whether h_t depends on the targets of other time steps
 
     def __init__(
         self, config: ModelConfig, layers: Mapping[str, Layers], num_features: int, *, rng: np.random.Generator
@@ -120,24 +123,19 @@ class WordModel(Trainable):
         self.params = {"embedding": self.embedding, **named, **self.head.params}
 
     def hidden(self, tokens: Any, targets: Any, mask: Any, state: Sequence[Any], dropout: Dropout) -> Hidden:
-        """From ids (time, batch) to the head's input at every time step."""
+        """Returns the head's input at every time step, from ids (time, batch). Defined by each subclass."""
         raise NotImplementedError
 
     def train(
-        self,
-        *,
-        regularization: RegularizationConfig = NO_REGULARIZATION,
-        seed: int = 1,
-        update: Any = None,
-        with_norms: bool = False,
-        **rule: Any,
-    ) -> Graph:
+        self, *, regularization: RegularizationConfig = NO_REGULARIZATION, seed: int = 1, update: Any = None,
+        with_norms: bool = False, **rule: Any,
+    ) -> Graph:  # fmt: skip
         """train(tokens, targets, mask, *state, learning_rate) -> [loss, *state]
 
-        One update: ``p <- p - rate * d loss / d p``, or as the optimizer has it. The loss, in nats per real token of
-        the batch, is the one before the update. `seed` is for dropout masks; `rule` as of `UpdateRule`, or `update` in
-        its place. `with_norms`: a second result, float (2, parameters), has the L2 norms of the gradients before
-        clipping and of the parameters.
+        Make one update: ``p <- p - rate * d loss / d p``, or the optimizer's variant of it. The loss is the one before
+        the update, in nats per token of the batch, padding excluded. `seed` is for dropout masks. `rule` holds options
+        of `UpdateRule`; `update` replaces the whole rule. `with_norms` adds a second result, float (2, parameters):
+        the L2 norms of the gradients before clipping and of the parameters.
         """
         tokens, targets, mask, state = self.symbols()
         learning_rate = T.scalar("learning_rate", dtype=self.config.dtype)
@@ -147,20 +145,22 @@ class WordModel(Trainable):
         hidden = self.hidden(tokens, targets, mask, state, dropout)
         h = dropout.units(hidden.h, "output")
         pair = training_losses(self.head, self.flat(h), targets.flatten(), regularization.label_smoothing)
-        losses, objective = (values.reshape(mask.shape) for values in pair)
+        losses, objective = (values.reshape(mask.shape) for values in pair)  # reported, and minimized
         objective = with_penalties(objective, regularization, h, hidden.h, mask)
         loss, minimized = masked_mean(losses, mask), masked_mean(objective, mask)
-        rows = {} if hidden.rows is None or self.config.tie_weights else {"embedding": hidden.rows}
-        found, updates = training_step(
+        is_whole = hidden.rows is None or self.config.tie_weights  # the head, or a small vocabulary, reads every row
+        rows = {} if is_whole else {"embedding": hidden.rows}
+        grads, updates = training_step(
             self, minimized, learning_rate, update=update or UpdateRule(**rule), noise=noise, rows=rows
         )
-        norms = [norms_of(found.values(), self.params.values())] if with_norms else []
-        return Graph([tokens, targets, mask], state, [learning_rate], [loss, *norms], [], hidden.final, updates)
+        norms = [norms_of(grads.values(), self.params.values())] if with_norms else []
+        inputs, totals = [tokens, targets, mask], [loss, *norms]
+        return Graph(inputs, state, [learning_rate], totals, new_state=hidden.final, updates=updates)
 
     def predict(self) -> Graph:
-        """predict(tokens, mask, *state) -> [log_probabilities, *state]; if `sees_future`, targets come second.
+        """predict(tokens, mask, *state) -> [log_probabilities, *state]; if `sees_future`, targets are the second input.
 
-        ``ln P(v)`` of every word v at each place: (time, batch, vocab).
+        Returns ``ln P(v)`` of every word v at each time step: (time, batch, vocab).
         """
         tokens, targets, mask, state = self.symbols()
         hidden = self.hidden(tokens, targets, mask, state, NO_DROPOUT)
@@ -172,15 +172,15 @@ class WordModel(Trainable):
     def loss(self) -> Graph:
         """loss(tokens, targets, mask, *state) -> [losses, *state]
 
-        ``-ln P(target)`` in nats at each place, 0 if masked: (time, batch).
+        Returns ``-ln P(target)`` in nats at each time step, 0 at padding: (time, batch).
         """
-        losses, _ = (graph := self.features()).outputs
-        return graph._replace(outputs=[losses])
+        graph = self.features()
+        return graph._replace(outputs=graph.outputs[:1])
 
     def features(self) -> Graph:
         """features(tokens, targets, mask, *state) -> [losses, h, *state]
 
-        As `loss`, and the head's input h (time, batch, hidden).
+        Returns the losses, as `loss` does, and the head's input h (time, batch, hidden).
         """
         tokens, targets, mask, state = self.symbols()
         hidden = self.hidden(tokens, targets, mask, state, NO_DROPOUT)
@@ -188,12 +188,12 @@ class WordModel(Trainable):
         return Graph([tokens, targets, mask], state, outputs=[losses * mask, hidden.h], new_state=hidden.final)
 
     def symbols(self) -> tuple[Any, Any, Any, list[Any]]:
-        """Variables for the arrays of a batch and for the state."""
+        """Returns symbolic variables for the tokens, targets and mask of a batch, and for the state."""
         mask = T.matrix("mask", dtype=self.config.dtype)
         return T.imatrix("tokens"), T.imatrix("targets"), mask, self.symbolic_state()
 
     def flat(self, h: Any) -> Any:
-        """(time, batch, hidden) -> (time * batch, hidden)."""
+        """Reshape (time, batch, hidden) to (time * batch, hidden)."""
         return h.reshape((h.shape[0] * h.shape[1], self.num_features))
 
     def prepare(self, tokens: Any, targets: Any, mask: Any) -> list[Any]:
@@ -204,16 +204,16 @@ class WordModel(Trainable):
 
 
 class RNNLM(WordModel):
-    """A recurrent model of the next token.
+    """A recurrent language model: it predicts the next token.
 
     Parameters
     ----------
     config, rng
-        As of `WordModel`. The first layer's ``W_xh`` starts so large that the units see the words although the
-        embedding is small (otherwise ``W_hh`` grows until they saturate), the output layer so small that the first
-        loss is ln(vocab_size).
+        As for `WordModel`. The initial embedding is small, so the first layer's ``W_xh`` starts large: otherwise the
+        units hardly react to words, and ``W_hh`` grows until they saturate. The output layer starts so small that the
+        first loss is ln(vocab_size), that of a uniform guess.
     layers : optional
-        Used instead of the `Layers` that `config` describes; a `ValueError` if they see the future.
+        Replaces the `Layers` that `config` describes. Raises `ValueError` if they see the future.
     """
 
     functions = ("train", "predict", "loss", "step")
@@ -221,16 +221,16 @@ class RNNLM(WordModel):
     def __init__(self, config: ModelConfig, *, rng: np.random.Generator, layers: Any = None) -> None:
         self.layers = layers or make_layers(config, rng=rng)
         if self.layers.sees_future:
-            raise ValueError("a model of the next token cannot have layers that see the future: it would read its "
-                             "target")  # fmt: skip
+            raise ValueError("layers that see the future would read the target of a language model: give layers that "
+                             "run forward only")  # fmt: skip
         super().__init__(config, {"": self.layers}, config.hidden_size, rng=rng)
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
-        """Zeros, as NumPy arrays (batch_size, hidden_size), those of the first layer first."""
+        """Returns zeros: NumPy arrays (batch_size, hidden_size), those of the first layer first."""
         return self.layers.initial_state(batch_size)
 
     def hidden(self, tokens: Any, targets: Any, mask: Any, state: Sequence[Any], dropout: Dropout) -> Hidden:
-        """``h_t = f(x_t W_xh + h_tm1 W_hh + b_h)`` for all t, in each layer; the layers see `tokens` alone."""
+        """Compute ``h_t = f(x_t W_xh + h_tm1 W_hh + b_h)`` for all t, in each layer. Reads `tokens`, not `targets`."""
         projected, rows = project_words(self.embedding, tokens, self.layers, dropout, self.num_rows)
         (h, *_), final = self.layers.run(projected, mask, state, dropout=dropout)
         return Hidden(h, final, rows)
@@ -238,8 +238,8 @@ class RNNLM(WordModel):
     def step(self) -> Graph:
         """step(tokens_t, *state) -> [log_probabilities, *state]
 
-        ``ln P(v)`` of every next token v, after one token for each column: (batch, vocab). The cost of a token does not
-        grow with what came before.
+        Read one token per sequence and return ``ln P(v)`` of every next token v: (batch, vocab). The state holds all
+        that came before, so a token costs the same however long the text is.
         """
         tokens_t, state = T.ivector("tokens_t"), self.symbolic_state()
         (h_t, *_), final = self.layers.step(self.embedding[tokens_t], state)

@@ -1,10 +1,10 @@
-"""Chapter 3: training. Epochs, validation, annealing, the best parameters, and a position to resume from.
+"""Chapter 3: training. Epochs, validation, learning rates, the best parameters, and resuming.
 
-`fit` repeats: take a batch, `update` the parameters; at the end of an epoch `validate`, then `close_epoch`, which lets
-the validation loss decide the learning rate. It sees compiled functions, batches and arrays; it prints nothing and
-reads no file. Whatever happens is reported to a `Callback`. Everything that a run needs in order to go on is in
-`Progress`, the parameters, the optimizer's state and the carried state. Nothing of that depends on the clock, so a run
-that is interrupted and resumed ends with the same bytes.
+`fit` is the training loop. For each batch it calls `update`, which changes the parameters. At the end of an epoch it
+calls `validate`, then `close_epoch`, which adapts the learning rate to the validation loss. `fit` works with compiled
+functions, batches and arrays. It prints nothing and reads no file; it reports to a `Callback`. A run resumes
+from `Progress`, the parameters, the optimizer state and the carried hidden state. None of these depends on the clock,
+so a run that is interrupted and resumed ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ from theano_rnn.learning.measures import LOSS, PERPLEXITY, Measure
 from theano_rnn.learning.schedules import SCHEDULES, should_start_averaging
 from theano_rnn.settings.training import TrainingConfig
 
-FORMER_NAMES = {"best_loss": "best_value", "token_count": "target_count"}  # of counters in older checkpoints
+FORMER_NAMES = {
+    "best_loss": "best_value",
+    "token_count": "target_count",
+}  # counters in older checkpoints
 
 
 class DivergedError(RuntimeError):
@@ -35,11 +38,11 @@ class DivergedError(RuntimeError):
 
 @dataclass
 class Progress:
-    """Counters of a run, ready for JSON.
+    """The counters of a run, ready for JSON.
 
-    `epoch`: epochs done; `batch`: batches done of the current one; `step`: updates in all; `loss_sum`, `target_count`:
-    of the training loss in the current epoch; `valid_loss`: the last one; `best_value`: of the measure that decides,
-    after `best_step` updates; `records`: the lines of the log, without clock times.
+    `epoch`: completed epochs; `batch`: completed batches of the current one; `step`: updates in total; `loss_sum`,
+    `target_count`: training losses and targets of the current epoch, summed; `valid_loss`: the latest; `best_value`: of
+    the selected measure, after `best_step` updates; `records`: the lines of the log, without clock times.
     """
 
     learning_rate: float
@@ -59,13 +62,13 @@ class Progress:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Progress:
-        """The counters that a checkpoint holds."""
+        """Returns the counters stored in a checkpoint."""
         return cls(**{FORMER_NAMES.get(name, name): value for name, value in values.items()})
 
 
 @dataclass
 class Run:
-    """A model while it learns; `model` holds the parameters and the optimizer's state."""
+    """A model during training: `model` holds the parameters and the optimizer state, `best` the best parameters."""
 
     model: Any
     progress: Progress
@@ -74,19 +77,19 @@ class Run:
 
 
 class Callback:
-    """Methods that `fit` calls; override those that you need."""
+    """Methods that `fit` calls. Override those that you need."""
 
     def on_step(self, progress: Progress, loss: float, num_targets: int, num_batches: int) -> None:
-        """After each update: its loss in nats per target, its number of targets, and the batches of the epoch."""
+        """Called after each update, with its loss in nats per target, its targets, and the batches in the epoch."""
 
     def on_epoch(self, record: dict[str, Any]) -> None:
-        """After validation and after `save`, with the epoch's record."""
+        """Called after validation and `save`, with the record of the epoch."""
 
     def save(self) -> None:
-        """Write the run to disk: called at the end of every epoch, every `save_seconds`, and when `fit` stops early."""
+        """Write the run to disk. Called after every epoch, every `save_seconds`, and when `fit` stops early."""
 
     def should_stop(self) -> bool:
-        """Whether to stop after this batch."""
+        """Returns whether to stop after this batch."""
         return False
 
 
@@ -105,29 +108,29 @@ def fit(
     save_seconds: float = 60.0,
     clock: Callable[[], float] = time.monotonic,
 ) -> str:
-    """Train until `config.epochs` are done, from where `run` stands.
+    """Train from the current position of `run` until `config.epochs` epochs are complete.
 
-    After every epoch the model is validated. If the measure `selected` is the best so far, the parameters, or their
-    averages if the model keeps such, are kept as the best; if it has not improved for `config.patience` epochs,
-    training ends. If the validation loss rose, the learning rate is halved (schedule
-    "plateau"; optimizer asgd begins to average instead).
+    The model is validated after every epoch. If the measure `selected` is the best so far, the parameters (or their
+    averages, if the model keeps averages) become the best. If it has not improved for `config.patience` epochs,
+    training ends. If the validation loss rose, schedule "plateau" halves the learning rate; optimizer asgd starts
+    averaging instead.
 
     Parameters
     ----------
     train
-        A model's ``train``: ``train(*batch.arrays, *state, learning_rate) -> [loss, *state]``.
+        The model's compiled ``train``: ``train(*batch.arrays, *state, learning_rate) -> [loss, *state]``.
     batches_of_epoch
-        Batches of epoch 0, 1, ...; the same each time they are asked for.
+        Returns the batches of epoch 0, 1, ...; the same ones whenever it is called with the same epoch.
     evaluate
-        Measures the present parameters on the validation part; returns None if it was interrupted.
+        Measures the current parameters on the validation part. Returns None if interrupted.
     measures
-        What `evaluate` measures, for records.
+        The measures to record.
     selected
-        The one of them that decides which parameters are the best.
+        The measure that decides which parameters are the best.
     target_name
-        What the loss is a mean of, in the plural; records say how many of these a second were trained on.
+        The plural name of the targets, such as "tokens". Records hold the number trained on per second.
     max_seconds
-        Seconds of training, not counting validation, after which to stop as at the end of an epoch.
+        Stop after this many seconds of training, validate, and save. Time for validation does not count.
 
     Returns
     -------
@@ -146,7 +149,7 @@ def fit(
         callback.save()
         saved_at = clock()
 
-    budget = budget_of(config, batches_of_epoch)
+    schedule_steps = resolve_schedule_steps(config, batches_of_epoch)
     while progress.epoch < config.epochs and not is_out_of_patience(progress, config, selected):
         batches = batches_of_epoch(progress.epoch)
         while progress.batch < len(batches):
@@ -155,10 +158,10 @@ def fit(
                     values = validate(run, evaluate, measures, selected)
                     save()
                     if values is not None:
-                        callback.on_epoch(record_of(progress, values, config, budget) | meter.record())
+                        callback.on_epoch(epoch_record(progress, values, config, schedule_steps) | meter.record())
                 return "out of time"
             started = clock()
-            loss, num_targets = update(run, train, batches[progress.batch], config, budget)
+            loss, num_targets = update(run, train, batches[progress.batch], config, schedule_steps)
             meter.add(clock() - started, num_targets)
             callback.on_step(progress, loss, num_targets, len(batches))
             if callback.should_stop():
@@ -170,7 +173,7 @@ def fit(
         if values is None:
             save()
             return "stopped"
-        close_epoch(run, values, config, budget)
+        close_epoch(run, values, config, schedule_steps)
         save()
         callback.on_epoch(progress.records[-1] | meter.record())
         if callback.should_stop():
@@ -179,13 +182,13 @@ def fit(
 
 
 def update(
-    run: Run, train: Callable[..., list[Any]], batch: AnyBatch, config: TrainingConfig, budget: int
+    run: Run, train: Callable[..., list[Any]], batch: AnyBatch, config: TrainingConfig, schedule_steps: int
 ) -> tuple[float, int]:
-    """Make one update; return its loss before it, in nats per target, and its number of targets."""
+    """Make one update. Returns the loss before the update, in nats per target, and the number of targets."""
     progress, model = run.progress, run.model
     if batch.is_start or not run.carried:
         run.carried = list(model.initial_state(batch.num_columns))
-    rate = rate_at(progress.step, progress, config, budget) * batch.rate_factor
+    rate = rate_at(progress.step, progress, config, schedule_steps) * batch.rate_factor
     value, *run.carried = train(*batch.arrays, *run.carried, np.asarray(rate, model.config.dtype))
     loss, num_targets = float(value), batch.num_targets
     if not math.isfinite(loss):
@@ -197,15 +200,15 @@ def update(
     return loss, num_targets
 
 
-def rate_at(step: int, progress: Progress, config: TrainingConfig, budget: int) -> float:
-    """The learning rate of the update after `step` others."""
+def rate_at(step: int, progress: Progress, config: TrainingConfig, schedule_steps: int) -> float:
+    """Returns the learning rate of the update that follows `step` earlier updates."""
     if config.schedule == "plateau":
         return progress.learning_rate
-    return progress.learning_rate * SCHEDULES[config.schedule](step, budget, warmup=float(config.warmup or 0))
+    return progress.learning_rate * SCHEDULES[config.schedule](step, schedule_steps, warmup=float(config.warmup or 0))
 
 
-def budget_of(config: TrainingConfig, batches_of_epoch: Callable[[int], Sequence[AnyBatch]]) -> int:
-    """The number of updates that the schedule is spread over; every epoch counts as many as the first."""
+def resolve_schedule_steps(config: TrainingConfig, batches_of_epoch: Callable[[int], Sequence[AnyBatch]]) -> int:
+    """Returns the number of updates in the schedule, assuming that all epochs have as many as the first."""
     if config.schedule == "plateau" or config.schedule_steps is not None:
         return config.schedule_steps or 1
     return config.epochs * max(len(batches_of_epoch(0)), 1)
@@ -214,7 +217,7 @@ def budget_of(config: TrainingConfig, batches_of_epoch: Callable[[int], Sequence
 def validate(
     run: Run, evaluate: Callable[[], Evaluation | None], measures: Sequence[Measure], selected: Measure
 ) -> dict[str, float] | None:
-    """Validation measures by name; the present parameters become the best if `selected` is the best so far."""
+    """Returns the validation measures by name, or None if interrupted. Keeps the parameters if they are the best."""
     progress, averages, live = run.progress, values_of(run.model.averages), values_of(run.model.params)
     try:
         if averages:
@@ -234,23 +237,23 @@ def validate(
     return values
 
 
-def close_epoch(run: Run, values: Mapping[str, float], config: TrainingConfig, budget: int) -> None:
-    """Record the epoch, let the validation loss decide, and move on to the start of the next epoch."""
+def close_epoch(run: Run, values: Mapping[str, float], config: TrainingConfig, schedule_steps: int) -> None:
+    """Record the epoch, adapt the learning rate to the validation loss, and move to the start of the next epoch."""
     progress, loss = run.progress, values[LOSS.name]
     progress.epoch += 1
-    progress.records.append(record_of(progress, values, config, budget))
+    progress.records.append(epoch_record(progress, values, config, schedule_steps))
     has_risen = progress.valid_loss is not None and loss > progress.valid_loss
     if has_risen and config.schedule == "plateau" and config.optimizer != "asgd":
         progress.learning_rate /= 2
     if config.optimizer == "asgd" and should_start_averaging([record["valid_loss"] for record in progress.records]):
-        start_averaging(run.model.optimizer_state)  # once it has begun, it goes on
+        start_averaging(run.model.optimizer_state)  # no effect once averaging has started
     progress.valid_loss = loss
     progress.batch, progress.loss_sum, progress.target_count = 0, 0.0, 0
     run.carried = []
 
 
 def is_out_of_patience(progress: Progress, config: TrainingConfig, selected: Measure) -> bool:
-    """Whether the last `config.patience` epochs did not improve the measure that decides."""
+    """Returns whether the last `config.patience` epochs brought no improvement of the selected measure."""
     name = f"valid_{selected.name}"
     values = [record[name] for record in progress.records if name in record]
     if config.patience is None or not values:
@@ -259,20 +262,22 @@ def is_out_of_patience(progress: Progress, config: TrainingConfig, selected: Mea
     return len(values) - 1 - values.index(best) >= config.patience
 
 
-def record_of(progress: Progress, values: Mapping[str, float], config: TrainingConfig, budget: int) -> dict[str, Any]:
-    """The log's record of an epoch, or of the part of one that was trained; losses in nats per target."""
+def epoch_record(
+    progress: Progress, values: Mapping[str, float], config: TrainingConfig, schedule_steps: int
+) -> dict[str, Any]:
+    """Returns the log record of a complete or partial epoch, with losses in nats per target."""
     return {
         "epoch": progress.epoch,
         "step": progress.step,
         "train_loss": progress.loss_sum / max(progress.target_count, 1),
         **{f"valid_{name}": value for name, value in values.items()},
-        "learning_rate": rate_at(max(progress.step - 1, 0), progress, config, budget),  # of the last update
+        "learning_rate": rate_at(max(progress.step - 1, 0), progress, config, schedule_steps),  # of the last update
     }
 
 
 @dataclass
 class Meter:
-    """The seconds that this process spent in updates, and the targets that it trained on."""
+    """Counts the seconds that this process spent in updates, and the targets that it trained on."""
 
     target_name: str
     seconds: float = 0.0
@@ -283,13 +288,13 @@ class Meter:
         self.num_targets += num_targets
 
     def record(self) -> dict[str, float]:
-        """The part of a log record that depends on the clock."""
+        """Returns the fields of a log record that depend on the clock."""
         rate = self.num_targets / self.seconds if self.seconds > 0 else 0.0
         return {f"{self.target_name}_per_second": round(rate, 1), "seconds": round(self.seconds, 3)}
 
 
 def check_finite(run: Run) -> None:
-    """Raise `DivergedError` if a parameter is infinite or not a number: such a run must not be saved."""
+    """Raises `DivergedError` if a parameter is infinite or not a number, so that such a run is never saved."""
     for name, variable in run.model.params.items():
         if not np.isfinite(variable.get_value(borrow=True)).all():
             raise DivergedError(f"{name} is no longer finite after step {run.progress.step}")

@@ -214,7 +214,7 @@ def test_flags_that_conflict_with_the_checkpoint(commands, arguments):
 
 def test_text_that_has_changed(commands):
     (commands.folder / "text.txt").write_text(" ".join(sentences(60, seed=1)))
-    refused(commands, "the text is not the one", "train", "--resume", "--checkpoint", MODEL)
+    refused(commands, "the text differs from the one", "train", "--resume", "--checkpoint", MODEL)
 
 
 def test_text_that_is_gone(commands):

@@ -129,7 +129,7 @@ def test_a_picture_that_cannot_be_written_is_said_once(tmp_path):
     curves = Curves(tmp_path / "a.png", PERPLEXITY, said.append)
     curves.draw(RECORDS)
     curves.draw(RECORDS, is_last=True)
-    assert len(said) == 1 and said[0].startswith("the learning curves cannot be drawn, training goes on: ")
+    assert len(said) == 1 and said[0].startswith("cannot draw the learning curves, training continues: ")
 
 
 def events_of(folder):
@@ -176,7 +176,7 @@ def test_what_was_not_saved_is_forgotten_on_resume(run, tmp_path, monkeypatch):
     from theano_rnn.view.events import EventFile
 
     file = EventFile(tmp_path / "parts" / "parts", from_step=10)
-    file.numbers(12, {"loss/training": 99.0})  # as if the process had gone on and been killed
+    file.scalars(12, {"loss/training": 99.0})  # as if the process had gone on and been killed
     file.close()
     run("train", "--resume", "--checkpoint", "parts.safetensors", "--train", "text.txt", "--tensorboard", "parts")
     (whole, _), (parts, _) = events_of(tmp_path / "whole" / "model"), events_of(tmp_path / "parts" / "parts")
@@ -231,9 +231,9 @@ def test_a_full_disk_ends_the_events_not_the_training(run, tmp_path, monkeypatch
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(EventFile, "numbers", full)
+    monkeypatch.setattr(EventFile, "scalars", full)
     result = run.train("--tensorboard", "events")
-    assert result.out.count("training goes on without them: No space left on device") == 1
+    assert result.out.count("training continues without them: No space left on device") == 1
 
 
 @pytest.mark.slow
@@ -278,7 +278,7 @@ def test_event_files_hold_what_they_were_given(tmp_path):
 
     file = EventFile(tmp_path)
     file.text(0, "settings", json.dumps({"a": "\ud800 \u00e9 <b>"}, ensure_ascii=False))
-    file.numbers(3, {"loss/a": 1.5, "b": float("inf")})
+    file.scalars(3, {"loss/a": 1.5, "b": float("inf")})
     file.close()
     numbers, (tag,) = events_of(tmp_path)
     assert numbers == {"loss/a": [(3, 1.5)], "b": [(3, float("inf"))]}

@@ -72,7 +72,7 @@ def test_an_imported_model_generates_tells_and_trains_on_but_cannot_be_resumed(c
     assert told.out.startswith(f"{BACK}: language model, imported\nstep 0, ")
     before = Path(BACK).read_bytes()
     train = ["train", "--checkpoint", BACK, "--resume"]
-    assert refused(commands(*train)).endswith(f"train on from it with --init-from {BACK} and another --checkpoint\n")
+    assert refused(commands(*train)).endswith(f"start a new run with --init-from {BACK} and another --checkpoint\n")
     assert Path(BACK).read_bytes() == before
     flags = ["--sentences", "line", "--tokens", "whitespace", "--epochs", "1", "--batch-size", "2"]
     result = commands("train", "--init-from", BACK, "--train", "text.txt", "--checkpoint", "on.safetensors", *flags)
@@ -94,10 +94,11 @@ def test_onnx_is_written_or_its_extra_named(commands, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"head": "adaptive"}, "the adaptive softmax (train with --head softmax)"), ({"cell": "mogrifier"}, "mogrifier"),
-     ({"task": "fill"}, "is a fill-in model")],
+     ({"kind": "fill-in model"}, "is a fill-in model")],
 )  # fmt: skip
 def test_what_pytorch_lacks_is_refused_by_name_and_nothing_written(commands, options, message):
-    write(MODEL, config_of(**options))
+    kind = {"kind": options["kind"]} if "kind" in options else {}
+    write(MODEL, config_of(**{} if kind else options), **kind)
     before = contents(commands.folder)
     assert message in refused(commands("export", MODEL))
     assert contents(commands.folder) == before
@@ -138,7 +139,7 @@ def test_what_cannot_be_read_or_written_is_one_line(commands):
     assert "nothing: No such file" in refused(commands("import", "nothing", "--output", BACK))
     assert "nothing: No such file" in refused(commands("export", "nothing"))
     assert "is a folder" in refused(commands("export", MODEL, "--output", "."))
-    assert "theano-rnn import makes one" in refused(commands("score", FILE, "text.txt"))
+    assert "convert it with theano-rnn import" in refused(commands("score", FILE, "text.txt"))
     assert "is already a checkpoint of theano_rnn" in refused(commands("import", MODEL, "--output", BACK))
     assert "checkpoint" in refused(commands("import", FILE, "--like", FILE, "--output", BACK))
     assert not Path(BACK).exists()

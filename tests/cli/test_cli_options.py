@@ -202,7 +202,7 @@ def test_threads_are_those_asked_for_else_one_a_core(asked, monkeypatch):
     monkeypatch.delattr(machine.os, "sched_getaffinity")
     monkeypatch.setattr(machine.os, "cpu_count", lambda: None)
     prepare(None)
-    assert asked == [6, 3, machine.MOST_THREADS, 1]
+    assert asked == [6, 3, machine.MAX_THREADS, 1]
 
 
 @pytest.mark.parametrize("name", ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"])

@@ -13,7 +13,7 @@ import pytest
 from tiny_runs import TINY, Commands, contents, log_of, sentences
 
 from theano_rnn.cli import session
-from theano_rnn.cli.records import continued_log
+from theano_rnn.cli.records import restore_log
 from theano_rnn.learning.checkpoint import load
 from theano_rnn.learning.measures import perplexity
 from theano_rnn.settings.base import UserError
@@ -96,7 +96,7 @@ def test_ctrl_c_finishes_the_step_and_saves(commands, monkeypatch):
     monkeypatch.setattr(session.Session, "on_step", interrupted)
     result = commands("train", *TINY, "--checkpoint", MODEL)
     assert (result.status, result.err) == (130, "")
-    assert f"stopped after 3 steps; go on with --resume --checkpoint {MODEL}" in result.out
+    assert f"stopped after 3 steps; to continue, use --resume --checkpoint {MODEL}" in result.out
     assert load(MODEL, resume=True).progress["step"] == 3
     assert commands("train", "--resume", "--checkpoint", MODEL).status == 0
     assert (commands.folder / MODEL).read_bytes() == (commands.folder / "whole.safetensors").read_bytes()
@@ -163,7 +163,7 @@ def test_a_run_in_pieces_of_time_equals_one_in_one_piece(commands):
 def test_a_loss_that_diverges_is_status_1_and_keeps_the_checkpoint(commands):
     result = commands("train", *TINY, "--learning-rate", "1e38", "--checkpoint", MODEL)
     assert result.status == 1
-    assert result.err.count("\n") == 1 and "the last good checkpoint is kept" in result.err
+    assert result.err.count("\n") == 1 and "The last good checkpoint is kept" in result.err
     assert all(np.isfinite(value).all() for value in load(MODEL, resume=True).last.values())
 
 
@@ -224,7 +224,7 @@ def test_a_name_of_a_text_need_not_be_utf_8(commands):
 def test_without_texts_the_novels_are_read_where_they_are(tmp_path):
     assert TASKS["next"].default_files(CorpusConfig(), None).train[0].endswith("data/austen/emma.txt")
     assert TASKS["next"].default_files(CorpusConfig(train=("a",)), tmp_path).train == ("a",)
-    with pytest.raises(UserError, match="no --train FILE given"):
+    with pytest.raises(UserError, match="no training text: give your own"):
         TASKS["next"].default_files(CorpusConfig(), tmp_path)
 
 
@@ -232,9 +232,9 @@ def test_a_log_is_cut_back_to_what_the_checkpoint_knows(tmp_path):
     known = [{"epoch": 1, "valid_loss": 0.1}, {"epoch": 2, "valid_loss": 0.2}]
     path = tmp_path / LOG
     path.write_text("".join(json.dumps(r | {"seconds": 5.0}) + "\n" for r in [known[0], known[1] | {"valid_loss": 9}]))
-    lines = [json.loads(line) for line in continued_log(path, known, "tokens").splitlines()]
+    lines = [json.loads(line) for line in restore_log(path, known, "tokens").splitlines()]
     assert lines == [known[0] | {"seconds": 5.0}, known[1] | {"tokens_per_second": None, "seconds": None}]
-    assert continued_log(path, [], "tokens") == ""
+    assert restore_log(path, [], "tokens") == ""
 
 
 def test_sizes_are_those_asked_for(commands):

@@ -80,7 +80,7 @@ def test_a_tied_matrix_is_in_the_file_once(tmp_path, onnx, tie_weights, count):
 
 
 # How the graph handles each setting of a network; add every new setting here.
-REFUSED = {"task": {"task": "fill"}, "cell": {"cell": "mogrifier"}, "dtype": {"dtype": "float64"}}
+REFUSED = {"cell": {"cell": "mogrifier"}, "dtype": {"dtype": "float64"}}
 COMPARED = {"cell", "embedding_size", "hidden_size", "num_layers", "residual", "tie_weights", "head", "cutoffs",
             "vocab_size"}  # fmt: skip
 OF_TRAINING = {"recurrent_init"}
@@ -90,9 +90,14 @@ def test_every_setting_of_a_network_is_decided_on():
     assert {item.name for item in dataclasses.fields(ModelConfig)} == REFUSED.keys() | COMPARED | OF_TRAINING
 
 
+def test_a_model_of_another_task_is_refused(tmp_path):
+    with pytest.raises(UserError, match="is a fill-in model, this needs a language model"):
+        opened(tmp_path / "a.safetensors", config_of(), kind="fill-in model")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("task", "is a fill-in model"), ("cell", "the cell mogrifier has no counterpart among ONNX's operators"),
+    [("cell", "the cell mogrifier has no counterpart among ONNX's operators"),
      ("dtype", "need float32, but the model is float64")],
 )  # fmt: skip
 def test_what_has_no_counterpart_is_refused_by_name(tmp_path, name, message):

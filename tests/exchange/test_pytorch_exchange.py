@@ -101,7 +101,6 @@ def test_a_layer_without_columns_of_the_candidate_adds_both_biases():
 
 # How the conversions handle each setting of a network; add every new setting here.
 DECISIONS = {
-    "task": ({"task": "fill"}, "fill-in model"),
     "cell": ({"cell": "mogrifier"}, "the cell mogrifier"),
     "embedding_size": ({"embedding_size": 4}, "projection between tied weights of two sizes .* --no-tie-weights"),
     "hidden_size": ({"hidden_size": 4}, "projection between tied weights of two sizes"),

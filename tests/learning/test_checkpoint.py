@@ -34,7 +34,7 @@ def checkpoint():
     last = {name: rng.random((3, 4)).astype("float32") for name in ("embedding", "layer0.W_hh")}
     return Checkpoint(
         settings={"model": {"hidden_size": 4}, "text": {}, "corpus": {"train": ["caf\udce9"]}},  # a name, not UTF-8
-        facts={"vocabulary": Vocabulary(("the", "naïve", "\n", "</s>"), text=TextConfig(lowercase=True)), "count": 3},
+        facts={"vocabulary": Vocabulary(("the", "naïve", "\n", "</s>"), text=TextConfig(lowercase=True))},
         fingerprint="abc",
         progress={"step": 12, "loss_sum": 0.1 + 0.2, "records": [{"valid_loss": 1 / 3}]},
         last=last,
@@ -86,6 +86,14 @@ def test_equal_checkpoints_are_equal_bytes(tmp_path, checkpoint):
     checkpoint.last = dict(reversed(checkpoint.last.items()))
     save(tmp_path / "b", checkpoint)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_task_keeps_facts_of_its_own(tmp_path, checkpoint):
+    path = tmp_path / "m.safetensors"
+    source = Vocabulary(("le",))
+    checkpoint.facts = {"source_vocabulary": source, "num_labels": 3, "labels": ["a", "b"]}
+    save(path, checkpoint)
+    assert load(path).facts == {"source_vocabulary": source, "num_labels": 3, "labels": ["a", "b"]}
 
 
 def test_a_checkpoint_has_the_same_bytes_on_every_stack(tmp_path, checkpoint):

@@ -82,7 +82,7 @@ def test_a_word_changes_nothing_where_it_stands_and_every_other_prediction(engin
 
 @pytest.mark.skipif("jax" not in ENGINES, reason="needs jax")
 def test_that_test_finds_a_model_that_looks_at_the_word(monkeypatch):
-    monkeypatch.setattr("theano_rnn.tasks.cloze.following", lambda targets, mask, end_id: targets)
+    monkeypatch.setattr("theano_rnn.tasks.cloze.next_words", lambda targets, mask, end_id: targets)
     model = model_of("tanh", 1)
     assert (np.diag(changes(model.compile("predict", engine="jax").predict, model)) > 1e-7).all()
 
@@ -272,7 +272,7 @@ def test_blanks_are_found_as_a_reader_would(line, text, expected):
 
 @pytest.mark.parametrize("line", ["none", "_italics_", "half___", "___half", "one _", "the ___."])
 def test_a_line_without_a_blank_of_its_own_is_refused(line):
-    with pytest.raises(UserError, match="write ___ between spaces"):
+    with pytest.raises(UserError, match="write ___ for the missing word, with spaces around it"):
         read_blanks(line, TextConfig(tokens="whitespace", sentences="line"))
 
 

@@ -1,4 +1,4 @@
-"""What a person sees while something takes long: a bar in a terminal, plain lines elsewhere."""
+"""Progress displays: a bar if standard error is a terminal, otherwise plain lines."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ LINE_SECONDS = 5.0
 
 
 def is_terminal() -> bool:
-    """Whether standard error is a terminal, where bars are drawn."""
+    """Returns whether standard error is a terminal, so that bars can be drawn."""
     return sys.stderr.isatty()
 
 
 def say(text: str) -> None:
-    """A line on standard output, above a bar if there is one."""
+    """Print a line on standard output, above the bar if there is one."""
     if is_terminal():
         from tqdm import tqdm
 
@@ -28,17 +28,17 @@ def say(text: str) -> None:
 
 
 class Bar:
-    """A tqdm bar in a terminal, else a line every five seconds; nothing before `delay` seconds have passed.
+    """A tqdm bar in a terminal, otherwise a line every five seconds. Shows nothing for the first `delay` seconds.
 
-    `total` of None: what is counted has no known end.
+    `total` is None if the end is not known.
     """
 
     def __init__(
         self, title: str, *, unit: str, total: float | None = None, delay: float = 0.0, **options: Any
     ) -> None:
         self.title, self.unit, self.total, self.count = title, unit, total, 0.0
-        self.began = time.monotonic()
-        self.said = self.began + delay - LINE_SECONDS
+        self.started_at = time.monotonic()
+        self.printed_at = self.started_at + delay - LINE_SECONDS
         self.bar: Any = None
         if is_terminal():
             from tqdm import tqdm
@@ -48,17 +48,17 @@ class Bar:
                             file=sys.stderr, **options)  # fmt: skip
 
     def to(self, count: float, total: float | None = None) -> None:
-        """Move to `count`."""
+        """Move the bar to `count`."""
         if total is not None:
             self.total = total
         if self.bar is not None:
             self.bar.total = self.total
             self.bar.update(count - self.count)
-        elif time.monotonic() - self.said >= LINE_SECONDS:
-            self.said = time.monotonic()
+        elif time.monotonic() - self.printed_at >= LINE_SECONDS:
+            self.printed_at = time.monotonic()
             digits = 1 if self.unit == "MB" else 0
             of = f" of {self.total:,.{digits}f}" if self.total else ""
-            seconds = f"{self.said - self.began:.0f} s"
+            seconds = f"{self.printed_at - self.started_at:.0f} s"
             counted = f": {count:,.{digits}f}{of} {self.unit.strip()}, {seconds}" if self.unit else ""
             print(f"{self.title}{counted}", file=sys.stderr)
         self.count = count
@@ -69,7 +69,7 @@ class Bar:
 
 
 def tokenizing_progress() -> tuple[Callable[[int, int], None], Callable[[], None]]:
-    """A callback for bytes done and in all, and what ends it."""
+    """Returns a callback that takes the bytes read and the total, and a function that closes the display."""
     bar = Bar("splitting text into tokens", unit="B", delay=2.0, unit_scale=True) if is_terminal() else Bar(
         "splitting text into tokens", unit="MB", delay=2.0)  # fmt: skip
     scale = 1 if is_terminal() else 1e6
@@ -84,9 +84,9 @@ def tokenizing_progress() -> tuple[Callable[[int, int], None], Callable[[], None
 
 
 def compiling_progress(engine: str) -> tuple[Callable[[int], None], Callable[[], None]]:
-    """A callback for what the engine's compiler has done so far, and what ends it; silent where it has nothing to do.
+    """Returns a callback that takes the number of compiled modules, and a function that closes the display.
 
-    With engine c that is the number of C modules, none where all are cached.
+    Nothing is shown until the callback is called; engine c does not call it if all modules are cached.
     """
     bars: list[Bar] = []
     title, unit = ("compiling by XLA", "")
@@ -106,44 +106,44 @@ def compiling_progress(engine: str) -> tuple[Callable[[int], None], Callable[[],
 
 
 class TrainingDisplay:
-    """Loss, speed and time left while a model trains.
+    """Shows the loss, the speed and the remaining time during training.
 
     Parameters
     ----------
     measures
-        The task's; those that follow from the loss are shown too.
+        The measures of the task. Those computed from the loss are shown too.
     target_name
-        What the loss is a mean of, in the plural.
+        The plural name of the targets, such as "tokens".
     """
 
     def __init__(self, measures: Sequence[Measure], target_name: str) -> None:
         self.measures, self.target_name = measures, target_name
         self.bar: Any = None
-        self.said = -LINE_SECONDS
+        self.printed_at = -LINE_SECONDS
         self.window: list[tuple[float, int]] = []  # (time, targets so far) of the last steps
         self.num_targets = 0
         self.smoothed: float | None = None
         self.rate = 0.0
 
     def begin(self) -> None:
-        """Call before the first update, and before the first one after a pause."""
+        """Start the clock. Call before the first update, and again after each pause."""
         self.window = [(time.monotonic(), self.num_targets)]
 
     def step(self, progress: Any, loss: float, num_targets: int, num_batches: int, epochs: int) -> None:
-        """Call after each update."""
+        """Show the progress. Call after each update."""
         now = time.monotonic()
         self.num_targets += num_targets
         self.window = [*self.window[-50:], (now, self.num_targets)]
         self.smoothed = loss if self.smoothed is None else 0.98 * self.smoothed + 0.02 * loss
         if is_terminal():
             self.draw(progress, num_batches, epochs)
-        elif now - self.said >= LINE_SECONDS:
-            self.said = now
+        elif now - self.printed_at >= LINE_SECONDS:
+            self.printed_at = now
             loss_text = describe_loss(loss, self.measures)
             print(f"step {progress.step}, {loss_text}, {self.speed():.0f} {self.target_name}/s", flush=True)
 
     def speed(self) -> float:
-        """Targets a second over the last steps."""
+        """Returns the number of targets per second over the last steps."""
         (began, first), (now, last) = self.window[0], self.window[-1]
         if now > began:
             self.rate = (last - first) / (now - began)
@@ -167,7 +167,7 @@ class TrainingDisplay:
 
 
 def describe_loss(loss: float, measures: Sequence[Measure]) -> str:
-    """A loss in nats, and the measures that follow from it: ``loss 8.91, perplexity 7405``."""
+    """Format a loss in nats and the measures computed from it: ``loss 8.91, perplexity 7405``."""
     derived = {measure.name: measure.of_loss(min(loss, 700.0)) for measure in measures if measure.of_loss}
     is_large = any(value >= 100 for value in derived.values())
     values = (f"{name} {value:.{0 if is_large else 2}f}" for name, value in derived.items())
@@ -175,7 +175,7 @@ def describe_loss(loss: float, measures: Sequence[Measure]) -> str:
 
 
 def describe_epoch(record: Mapping[str, Any], measures: Sequence[Measure], target_name: str) -> str:
-    """The record of an epoch in one line."""
+    """Format the record of an epoch in one line."""
     measured = ", ".join(measure.shown(record[f"valid_{measure.name}"]) for measure in measures)
     speed = f"{record[f'{target_name}_per_second']:,.0f} {target_name}/s"
     return (
@@ -185,7 +185,7 @@ def describe_epoch(record: Mapping[str, Any], measures: Sequence[Measure], targe
 
 
 def describe_best(value: float | None, selected: Measure, measures: Sequence[Measure]) -> str:
-    """The best validation value, a loss as the measure that follows from it; empty if nothing was validated."""
+    """Format the best validation value, a loss as perplexity if the task has it; "" if nothing was validated."""
     if value is None:
         return ""
     derived = [measure for measure in measures if measure.of_loss and selected.name == "loss"]

@@ -1,4 +1,4 @@
-"""The learning curves of a run: a picture that is redrawn while the run goes on."""
+"""The learning curves of a run: a picture that is redrawn during training."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Any
 from theano_rnn.learning.checkpoint import write_atomically
 from theano_rnn.learning.measures import Measure
 
-DRAW_SECONDS = 10.0  # between two pictures: one takes a fraction of a second
-EXTRA = "pip install 'theano_rnn[plot]'"
+DRAW_SECONDS = 10.0  # minimum time between two pictures; drawing one takes a fraction of a second
+INSTALL_COMMAND = "pip install 'theano_rnn[plot]'"
 
 
 class Curves:
-    """Draws a run's records. If drawing fails, a message is shown once and the run goes on.
+    """Draws the records of a run. If drawing fails, a message is printed once and training continues.
 
     Parameters
     ----------
     path
-        The picture's file.
+        The file of the picture.
     measure
-        The one to show.
+        The measure to show.
     say
-        Called with a line.
+        Prints a line.
     clock
-        Seconds.
+        Returns the time in seconds.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Curves:
         self.is_possible = importlib.util.find_spec("matplotlib") is not None
 
     def draw(self, records: Sequence[Mapping[str, Any]], *, is_last: bool = False) -> None:
-        """Draw the epochs among `records`, unless the last picture is recent; with `is_last` in any case."""
+        """Draw the epochs among `records`, unless the last picture is recent and `is_last` is false."""
         records = [record for record in records if "valid_loss" in record]
         is_recent = self.clock() - self.drawn_at < DRAW_SECONDS
         if not records or self.is_broken or not self.is_possible or (is_recent and not is_last):
@@ -48,12 +48,12 @@ class Curves:
 
             write_atomically(self.path, as_png(learning_curves({self.path.stem: records}, self.measure)))
             self.drawn_at, self.num_drawn = self.clock(), len(records)
-        except Exception as error:  # hours of training are not to end for a picture
+        except Exception as error:  # a failed picture must not end hours of training
             self.is_broken = True
-            self.say(f"the learning curves cannot be drawn, training goes on: {' '.join(str(error).split())}")
+            self.say(f"cannot draw the learning curves, training continues: {' '.join(str(error).split())}")
 
     def summary(self) -> str:
-        """For the last line of a run: where the picture is, or how to get one."""
+        """Returns text for the last line of a run: the path of the picture, or how to install matplotlib."""
         if not self.is_possible:
-            return f"; for learning curves: {EXTRA}"
+            return f"; for learning curves: {INSTALL_COMMAND}"
         return f", learning curves in {self.path}" if self.num_drawn else ""

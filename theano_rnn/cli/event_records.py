@@ -1,4 +1,4 @@
-"""A run's records for TensorBoard: its measures, the learning rate, norms of gradients and parameters."""
+"""Record a run for TensorBoard: measures, the learning rate, and the norms of gradients and parameters."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from typing import Any
 import numpy as np
 
 from theano_rnn.learning.measures import Measure
-from theano_rnn.view.events import EventFile, put_aside
+from theano_rnn.view.events import EventFile, move_to_previous_folder
 
-EVERY = 20  # updates between two records
+RECORD_INTERVAL = 20  # updates between two records
 
 
 def event_file(folder: Path, step: int, *, is_new: bool, say: Callable[[str], None]) -> EventFile:
-    """A file for a run that has made `step` updates; what older ones of the run say of later steps is forgotten.
+    """Open an event file for a run that has made `step` updates. TensorBoard discards older records of later steps.
 
-    Those of an older run of that name, where this one `is_new`, are put aside.
+    If the run `is_new`, the event files of an older run of that name are moved to another folder.
     """
-    if is_new and (kept := put_aside(folder)) is not None:
+    if is_new and (kept := move_to_previous_folder(folder)) is not None:
         say(f"kept the older event files in {kept}")
     return EventFile(folder, from_step=step + 1)
 
 
 class EventRecords:
-    """Writes event files of a run; an error of the disk is said once, and the run goes on without them.
+    """Writes the event files of a run. If the disk fails, a message is printed once and training continues.
 
     Parameters
     ----------
     file
-        None: nothing is written, as by all processes of several but the first.
+        None if this process writes no file, because another process does.
     names
-        Of the parameters, in the order of the norms.
+        The names of the parameters, in the order of the norms.
     measures
-        The task's.
+        The measures of the task.
     say
-        Called with a line.
+        Prints a line.
     """
 
     def __init__(
@@ -47,60 +47,60 @@ class EventRecords:
         self.learning_rate = 0.0
 
     def settings(self, step: int, sections: Mapping[str, Mapping[str, Any]]) -> None:
-        """Settings by section, as a table."""
+        """Write a table of the settings, given by section."""
         rows = [f"| {name} | {value} |" for section in sections.values() for name, value in section.items()]
         table = "\n".join(["| setting | value |", "|---|---|", *rows])
         self.write(lambda file: file.text(step, "settings", table))
 
-    def recording(self, train: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-        """Wrap a ``train`` that was compiled `with_norms`: norms and learning rate are kept here, for `on_step`."""
+    def record_norms(self, train: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+        """Wrap a ``train`` compiled with `with_norms` so that its norms and learning rate are kept for `on_step`."""
 
-        def recorded(*arguments: Any) -> list[Any]:
+        def recording_train(*arguments: Any) -> list[Any]:
             loss, self.norms, *state = train(*arguments)
             self.learning_rate = float(arguments[-1])
             return [loss, *state]
 
-        return recorded
+        return recording_train
 
     def on_step(self, step: int, loss: float) -> None:
-        """After an update; one of twenty is recorded, the first too."""
-        if step % EVERY and step != 1:
+        """Record the first update and every 20th. Call after each update."""
+        if step % RECORD_INTERVAL and step != 1:
             return
         gradients, parameters = np.asarray(self.norms, np.float64)
         norms = {f"norm/gradient/{name}": norm for name, norm in zip(self.names, gradients)}
         norms |= {f"norm/parameter/{name}": norm for name, norm in zip(self.names, parameters)}
-        numbers = {
+        scalars = {
             **self.of_loss("training", loss), "learning_rate": self.learning_rate,
             "norm/gradient": np.linalg.norm(gradients), "norm/parameter": np.linalg.norm(parameters), **norms,
         }  # fmt: skip
-        self.write(lambda file: file.numbers(step, numbers))
+        self.write(lambda file: file.scalars(step, scalars))
 
     def on_record(self, record: Mapping[str, Any]) -> None:
-        """After an epoch, and at the end of a run."""
-        numbers = self.of_loss("epoch", record["train_loss"]) if "train_loss" in record else {}
+        """Write the measures of a log record. Call after each epoch and at the end of a run."""
+        scalars = self.of_loss("epoch", record["train_loss"]) if "train_loss" in record else {}
         for part, title in (("valid", "validation"), ("test", "test")):
             keys = {measure.name: f"{part}_{measure.name}" for measure in self.measures}
-            numbers |= {f"{name}/{title}": record[key] for name, key in keys.items() if key in record}
-        if numbers:
-            self.write(lambda file: file.numbers(record["step"], numbers))
+            scalars |= {f"{name}/{title}": record[key] for name, key in keys.items() if key in record}
+        if scalars:
+            self.write(lambda file: file.scalars(record["step"], scalars))
 
     def of_loss(self, title: str, loss: float) -> dict[str, float]:
-        """A loss, and the measures that follow from it."""
+        """Returns a loss and the measures computed from it, by tag."""
         derived = {f"{measure.name}/{title}": measure.of_loss(loss) for measure in self.measures if measure.of_loss}
         return {f"loss/{title}": loss, **derived}
 
     def write(self, action: Callable[[EventFile], None]) -> None:
-        """An action with the file, if there still is one."""
+        """Call `action` with the file. Does nothing if there is no file, or writing has failed before."""
         if self.file is None:
             return
         try:
             action(self.file)
         except OSError as error:
-            self.say(f"event files cannot be written, training goes on without them: {error.strerror or error}")
+            self.say(f"cannot write event files, training continues without them: {error.strerror or error}")
             self.close()
 
     def close(self) -> None:
-        """The last call."""
+        """Close the file. Call this last."""
         if self.file is not None:
             self.file.close()
             self.file = None

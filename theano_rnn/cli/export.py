@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from theano_rnn.cli.files import beside, check_output
+from theano_rnn.cli.files import check_output, sibling_path
 from theano_rnn.cli.options import Parser
 from theano_rnn.engine.aesara_flags import disable_c_compiler
 from theano_rnn.settings.text import TextConfig
@@ -39,7 +39,7 @@ def build(prog: str) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace, root: Path | None) -> int:
-    output = Path(args.output) if args.output else beside(args.checkpoint, ENDINGS[args.format])
+    output = Path(args.output) if args.output else sibling_path(args.checkpoint, ENDINGS[args.format])
     check_output(output, [args.checkpoint], is_forced=args.force)
     disable_c_compiler()
     from theano_rnn.language_model import LanguageModel

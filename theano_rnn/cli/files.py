@@ -1,4 +1,4 @@
-"""Output files of commands: default names, and checks before any work that they can be written."""
+"""Output files of commands: default names, and early checks that they can be written."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from theano_rnn.settings.base import UserError
 
 
-def beside(checkpoint: str, ending: str) -> Path:
-    """Returns the path of a checkpoint with another ending, for a file next to it."""
+def sibling_path(checkpoint: str, ending: str) -> Path:
+    """Returns the path of a checkpoint with its ending replaced, for an output file in the same folder."""
     path = Path(checkpoint)
     if not path.name:
         raise UserError(f"{checkpoint or 'an empty name'} is not a valid checkpoint name: give the name of a file")

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a model trains."""
+"""Handle Ctrl-C and SIGTERM during training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Interruption:
-    """Ctrl-C and SIGTERM as a wish to stop; a second one ends the process as usual."""
+    """Turns the first Ctrl-C or SIGTERM into a request to stop. A second one ends the process as usual."""
 
     def __init__(self) -> None:
         self.signal: int | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from theano_rnn.cli.console import Bar, compiling_progress
-from theano_rnn.cli.files import beside, check_output
+from theano_rnn.cli.files import check_output, sibling_path
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.settings.base import UserError
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
 
 def output_path(args: argparse.Namespace) -> Path:
     """Returns the file to write. Without ``--output`` it has a default name, and an older file is replaced."""
-    default = beside(args.checkpoint, ".gradients.png" if args.gradients else ".look.html")
+    default = sibling_path(args.checkpoint, ".gradients.png" if args.gradients else ".look.html")
     output = Path(args.output) if args.output else default
     if output.suffix != default.suffix:
         raise UserError(f"--output must end in {default.suffix}, got {output}")

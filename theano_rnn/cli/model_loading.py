@@ -1,4 +1,4 @@
-"""Trained models as the commands use them: opened while a display shows the wait, alone or mixed."""
+"""Load trained models for the commands, one model or a mixture, with a progress display."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from theano_rnn.settings.use import MixtureConfig
 from theano_rnn.tasks.trained_model import TrainedModel
 
 
-def compile_showing(model: Any, name: str, machine: MachineConfig, **options: Any) -> Any:
-    """Compile one of a model's functions as `machine` says, and show the wait."""
+def compile_with_progress(model: Any, name: str, machine: MachineConfig, **options: Any) -> Any:
+    """Compile one of the model's functions with the settings `machine`, and show a progress display."""
     progress, close = compiling_progress(machine.engine)
     try:
         num_devices = int(getattr(machine, "num_devices", 1)) if name in ("train", "loss") else 1
@@ -33,28 +33,30 @@ def compile_showing(model: Any, name: str, machine: MachineConfig, **options: An
 
 
 def open_model(path: str, machine: MachineConfig, *, task: str) -> TrainedModel:
-    """The trained model of a task."""
+    """Load a checkpoint that was trained for `task`."""
     return TrainedModel(path, task=task, **loading_options(machine))
 
 
 def open_language_model(path: str, machine: MachineConfig, *, sentences: str | None = None) -> LanguageModel:
-    """A trained language model; with `sentences`, text is split into sentences otherwise than in training."""
+    """Load a trained language model; `sentences` replaces the sentence splitting used in training."""
     return LanguageModel(path, sentences=sentences, **loading_options(machine))
 
 
 def loading_options(machine: MachineConfig) -> dict[str, Any]:
-    """Engine and device, and a compiler that shows the wait."""
+    """Returns the options of `TrainedModel`: engine, device, and a compiler with a progress display."""
 
     def compiler(model: Any, name: str, *, engine: str, device: str, **options: Any) -> Any:
-        return compile_showing(model, name, machine, **options)
+        return compile_with_progress(model, name, machine, **options)
 
     return {"engine": machine.engine, "device": machine.device, "compiler": compiler}
 
 
-def mixed(model: LanguageModel, config: MixtureConfig, machine: MachineConfig) -> tuple[Scorer, list[float] | None]:
-    """A scorer by `model` and the models that are interpolated with it, and their weights if there are any.
+def open_mixture(
+    model: LanguageModel, config: MixtureConfig, machine: MachineConfig
+) -> tuple[Scorer, list[float] | None]:
+    """Load the models to interpolate with `model`. Returns a scorer of the mixture, and the weights or None.
 
-    Weights that were fitted are printed to standard error.
+    Fitted weights are printed to standard error.
     """
     if not config.interpolate:
         return model.scorer(), None
@@ -62,11 +64,10 @@ def mixed(model: LanguageModel, config: MixtureConfig, machine: MachineConfig) -
     for path in config.interpolate:
         other = open_language_model(path, machine, sentences=model.vocabulary.text.sentences)
         if other.vocabulary != model.vocabulary:
-            raise UserError(f"{path} has another vocabulary, or takes text otherwise: models can be interpolated "
-                            "where their vocabularies are the same")  # fmt: skip
+            raise UserError(f"{path} has another vocabulary, or splits text differently: interpolate only models with "
+                            "the same vocabulary")  # fmt: skip
         if other.start_id != model.start_id:
-            raise UserError(f"{path} was trained with another --batching: models can be interpolated where texts "
-                            "start alike")  # fmt: skip
+            raise UserError(f"{path} was trained with another --batching: interpolate only models with the same one")
         models.append(other)
     members = [each.scorer() for each in models]
     weights = list(config.weights)

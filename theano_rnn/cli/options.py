@@ -1,4 +1,4 @@
-"""Command-line flags made from the settings' dataclasses, and settings made from flags and a TOML file."""
+"""Create command-line flags from the settings' dataclasses, and settings from flags and a TOML file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that accepts no abbreviations and says a mistake in one line."""
+    """An argument parser that accepts no abbreviations and reports an error in one line."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
@@ -26,12 +26,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def flag(name: str) -> str:
-    """The flag of a setting: ``batch_size`` -> ``--batch-size``."""
+    """Returns the flag of a setting: ``batch_size`` -> ``--batch-size``."""
     return "--" + name.replace("_", "-")
 
 
 def settings_of(section: type[Section]) -> list[dataclasses.Field[Any]]:
-    """The fields that are flags; others are known from elsewhere."""
+    """Returns the fields of a section that are flags. The others are set by the program."""
     return [item for item in dataclasses.fields(section) if item.metadata]
 
 
@@ -41,17 +41,17 @@ def add_flags(
     section: type[Section],
     *,
     only: type[Section] | None = None,
-    but: type[Section] | None = None,
+    exclude: type[Section] | None = None,
     known: Collection[str] = (),
 ) -> set[str]:
-    """Add one flag for each setting, its help with the default; return the names of the settings.
+    """Add a flag for each setting, with the default in its help. Returns the names of the settings.
 
-    A flag that is not given leaves no attribute. `only`, `but`: just the settings that `section` inherits from this
-    one, or all others; `known`: names that have flags already.
+    A flag that the user leaves out sets no attribute. `only`, `exclude`: add only, or leave out, the settings that
+    `section` inherits from this section; `known`: names that already have flags.
     """
     group = parser.add_argument_group(title)
     names = {item.name for item in dataclasses.fields(only or section)} - set(known)
-    names -= {item.name for item in dataclasses.fields(but)} if but else set()
+    names -= {item.name for item in dataclasses.fields(exclude)} if exclude else set()
     for item in settings_of(section):
         if item.name not in names:
             continue
@@ -82,37 +82,37 @@ def add_flags(
 def given_settings(
     args: argparse.Namespace, sections: Iterable[type[Section]], *, others: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """The settings by name that the user gave, in ``--config FILE.toml`` or, overriding it, as flags.
+    """Returns the settings that the user gave, by name: flags, which override the file of ``--config``.
 
-    They are those of `sections` and the `others`.
+    Only settings of `sections` and names in `others` are included.
 
     Raises
     ------
     UserError
-        ``--config`` names neither a file nor a recipe, the file is not TOML, or one of its names is not a flag.
+        ``--config`` names neither a file nor a recipe, the file is not valid TOML, or a name in it is not a setting.
     """
     known = {*others, *(item.name for section in sections for item in settings_of(section))}
     values: dict[str, Any] = {}
     if getattr(args, "config", None):
         for name, value in read_toml(settings_file(args.config)).items():
             if name.replace("-", "_") not in known:
-                raise UserError(f"{args.config}: {name!r} is not a setting (see --help)")
+                raise UserError(f"{args.config}: {name!r} is not a setting: use the names of the flags (see --help)")
             values[name.replace("-", "_")] = value
     return values | {name: value for name, value in vars(args).items() if name in known}
 
 
 def recipes() -> dict[str, Path]:
-    """Return the TOML file of each recipe in the package, by the recipe's name."""
+    """Returns the TOML file of each recipe in the package, by the recipe's name."""
     return {path.stem: path for path in sorted(RECIPES.glob("*.toml"))}
 
 
 def settings_file(name: str) -> Path:
-    """Return the file that ``--config`` means: the file of that name if it exists, else the recipe of that name.
+    """Returns the file that ``--config`` names: the file of that name if it exists, else the recipe of that name.
 
     Raises
     ------
     UserError
-        There is neither.
+        There is neither a file nor a recipe of that name.
     """
     path, recipe = Path(name), recipes().get(name)
     if path.is_file() or (path.exists() and recipe is None):  # a folder, for example austen/, does not hide a recipe
@@ -124,7 +124,7 @@ def settings_file(name: str) -> Path:
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
-    """A TOML file as a flat mapping; tables may be used to group settings, their names mean nothing."""
+    """Read a TOML file into a flat mapping. Tables may group the settings; the names of tables are ignored."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -140,17 +140,17 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 
 def sections_from(values: Mapping[str, Any], sections: Mapping[str, type[Section]]) -> dict[str, Any]:
-    """An object of every section, from settings by name; errors name the flag."""
-    made = {}
+    """Create the object of each section from settings by name. Errors name the flag."""
+    objects = {}
     for key, section in sections.items():
         try:
-            made[key] = from_mapping(section, values)
+            objects[key] = from_mapping(section, values)
         except UserError as error:
-            raise naming_flag(error) from None
-    return made
+            raise with_flag_name(error) from None
+    return objects
 
 
-def naming_flag(error: UserError) -> UserError:
-    """An error whose message begins with a setting's name, with the flag in its place."""
+def with_flag_name(error: UserError) -> UserError:
+    """Replace the setting's name at the start of an error message by its flag. Returns the new error."""
     name, _, rest = str(error).partition(" ")
     return UserError(f"{flag(name)} {rest}")

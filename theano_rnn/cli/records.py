@@ -1,4 +1,4 @@
-"""The log of a training run: JSON lines, each a record, on disk as soon as it is known."""
+"""The log of a training run: one JSON record per line, written to disk at once."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from theano_rnn.learning.checkpoint import write_atomically
 
 
 def append(path: Path, record: dict[str, Any]) -> None:
-    """A line of the log, on disk when this returns."""
+    """Append a record to the log. The record is on disk when this returns."""
     with open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
         file.flush()
         os.fsync(file.fileno())
 
 
-def continued_log(path: Path, records: list[dict[str, Any]], target_name: str) -> str:
-    """The log's lines for `records`: as they stand in the file, else with null for the times."""
+def restore_log(path: Path, records: list[dict[str, Any]], target_name: str) -> str:
+    """Returns the log's lines for `records`, as they are in the file. Missing lines get null for the times."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     kept = []
     for number, record in enumerate(records):
@@ -34,7 +34,7 @@ def continued_log(path: Path, records: list[dict[str, Any]], target_name: str) -
 
 
 def complete_log(path: Path, records: list[dict[str, Any]], target_name: str) -> None:
-    """Add to the log of a finished run the lines that a process killed after its last checkpoint did not write."""
-    lines = continued_log(path, records, target_name).encode()
+    """Complete the log of a finished run whose process was killed after it wrote the last checkpoint."""
+    lines = restore_log(path, records, target_name).encode()
     if path.exists() and path.read_bytes() != lines:
         write_atomically(path, lines)

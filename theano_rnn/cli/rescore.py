@@ -30,7 +30,7 @@ def build(prog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a trained model")
     parser.add_argument("file", nargs="?", default="-", metavar="NBEST", help="n-best lists (default: standard input)")
-    add_flags(parser, "ranking", RescoringConfig, but=MixtureConfig)
+    add_flags(parser, "ranking", RescoringConfig, exclude=MixtureConfig)
     add_flags(parser, "mixtures of models", RescoringConfig, only=MixtureConfig)
     add_flags(parser, "this machine", MachineConfig)
     return parser
@@ -44,20 +44,20 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
             with open(path, "rb"):  # report a wrong name before anything is compiled
                 pass
     machine = prepare_machine(sections["machine"])
-    from theano_rnn.cli.model_loading import mixed, open_language_model
+    from theano_rnn.cli.model_loading import open_language_model, open_mixture
     from theano_rnn.scoring.rescoring import score_lists, tune_weights
 
     model = open_language_model(args.checkpoint, machine)
     lists = read_nbest(args.file)
     weight, word_bonus = config.weight, config.word_bonus
     if config.tune is None or config.references is None:
-        scorer, _ = mixed(model, config, machine)
+        scorer, _ = open_mixture(model, config, machine)
     else:
         tuning, references = list(read_nbest(config.tune)), [line.strip() for line in read_lines(config.references)]
         if len(references) != len(tuning):
             raise UserError(f"{config.references} must have one line for each list of {config.tune}: {len(tuning)}, "
                             f"got {len(references)}")  # fmt: skip
-        scorer, _ = mixed(model, config, machine)
+        scorer, _ = open_mixture(model, config, machine)
         scored = list(score_lists(tuning, scorer))
         weight, word_bonus, error_rate = tune_weights(scored, references, config.metric)
         unit = {"exact": "lists with a wrong best hypothesis", "wer": "word error rate"}[config.metric]

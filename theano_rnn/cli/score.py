@@ -65,7 +65,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     if adaptation.dynamic != "no" and scoring.exclude_unknown:
         raise UserError("--exclude-unknown cannot be used with --dynamic, which learns from all words")
     machine = prepare_machine(sections["machine"])
-    from theano_rnn.cli.model_loading import mixed, open_language_model
+    from theano_rnn.cli.model_loading import open_language_model, open_mixture
 
     model = open_language_model(args.checkpoint, machine, sentences=scoring.sentences)
     if args.file != "-":
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         print(json.dumps(stream_summary(model, args.file, scoring, adaptation, machine)))
         return 0
     sentences = read_text(args.file, model.vocabulary)
-    scorer, weights = mixed(model, scoring, machine)
+    scorer, weights = open_mixture(model, scoring, machine)
     scores = scorer.sentences(sentences)
     if args.summary:
         mixture = {} if weights is None else {"weights": weights}
@@ -99,13 +99,13 @@ def stream_summary(
 ) -> dict[str, Any]:
     """Score a text as one stream. Returns its totals as plain values for JSON, with the weights of a mixture."""
     from theano_rnn.cli.console import Bar, tokenizing_progress
-    from theano_rnn.cli.model_loading import mixed
+    from theano_rnn.cli.model_loading import open_mixture
     from theano_rnn.scoring.texts import stream_totals
 
     mixture: dict[str, Any] = {}
 
     def scorer() -> Scorer:
-        mixture_scorer, weights = mixed(model, scoring, machine)
+        mixture_scorer, weights = open_mixture(model, scoring, machine)
         mixture.update({} if weights is None else {"weights": weights})
         return mixture_scorer
 

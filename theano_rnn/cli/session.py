@@ -1,4 +1,4 @@
-"""One training run, from files to the last record of its log: joins task, `fit`, checkpoint, log and displays."""
+"""One training run, from its files to the last log record. Connects task, `fit`, checkpoint, log and displays."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from theano_rnn.cli.console import Bar, TrainingDisplay, describe_best, describe_epoch, say, tokenizing_progress
 from theano_rnn.cli.curves import Curves
 from theano_rnn.cli.interruption import Interruption
-from theano_rnn.cli.model_loading import compile_showing
-from theano_rnn.cli.options import naming_flag
-from theano_rnn.cli.records import append, continued_log
+from theano_rnn.cli.model_loading import compile_with_progress
+from theano_rnn.cli.options import with_flag_name
+from theano_rnn.cli.records import append, restore_log
 from theano_rnn.cli.run_settings import Settings, curves_path, events_folder, log_path
 from theano_rnn.learning.checkpoint import Checkpoint, assign, save, values_of, write_atomically
 from theano_rnn.learning.evaluation import Evaluation, evaluate
-from theano_rnn.learning.parameter_transfer import summary, transferred
+from theano_rnn.learning.parameter_transfer import list_layers, transfer_parameters
 from theano_rnn.settings.base import UserError, to_mapping
 from theano_rnn.tasks.task import Data
 from theano_rnn.training import Callback, Progress, Run, fit
@@ -28,9 +28,9 @@ TRAIN_OPTIONS = ("optimizer", "clip_norm", "clip_value", "weight_decay", "averag
 
 
 class Session(Callback):
-    """A run of `settings`, new or resumed from `checkpoint`; `files` is the section ``corpus`` with all files named.
+    """A training run with `settings`: a new one, or if `checkpoint` is given, a resumed one.
 
-    `initial` is the checkpoint that a new run takes parameters from.
+    `files` is the section ``corpus`` with all files named. A new run takes initial parameters from `initial`, if given.
     """
 
     def __init__(
@@ -47,32 +47,32 @@ class Session(Callback):
         self.path, self.log = Path(settings.run.checkpoint), log_path(settings.run)
         self.data = self.read(files)
         if checkpoint is not None and checkpoint.fingerprint != self.data.fingerprint:
-            raise UserError(f"the text is not the one that {self.path} was trained on: it has changed, or other files "
-                            "are meant; start a new run without --resume")  # fmt: skip
-        self.writes = not settings.machine.process_id  # of several processes, the first one
+            raise UserError(f"the text differs from the one that {self.path} was trained on: give the original files, "
+                            "or start a new run without --resume")  # fmt: skip
+        self.is_writer = not settings.machine.process_id  # only the first of several processes writes files
         self.display = TrainingDisplay(self.task.measures, self.task.target_name)
-        is_drawn = settings.run.curves and self.writes
+        is_drawn = settings.run.curves and self.is_writer
         drawn = self.task.drawn(self.sections)
         self.curves = Curves(curves_path(settings.run.checkpoint), drawn, say) if is_drawn else None
-        self.events: Any = None  # `EventRecords`, if they are asked for
-        self.newest: dict[str, Any] | None = None  # record of an epoch
+        self.events: Any = None  # `EventRecords`, if --tensorboard is given
+        self.latest_record: dict[str, Any] | None = None  # of an epoch
         self.functions: dict[str, Any] = {}
 
     def read(self, files: Any) -> Data:
-        """The task's data, while a bar shows the progress."""
+        """Read the task's data, with a progress bar."""
         source = self.checkpoint or self.initial
-        begins_with_model = source is not None and getattr(files, "init_from", None) is not None
+        has_known_facts = source is not None and getattr(files, "init_from", None) is not None
         progress, close = tokenizing_progress()
         try:
             return self.task.read(
-                {**self.sections, "corpus": files}, known=source.facts if source and begins_with_model else None,
+                {**self.sections, "corpus": files}, known=source.facts if source and has_known_facts else None,
                 is_resumed=self.checkpoint is not None, progress=progress,
             )  # fmt: skip
         finally:
             close()
 
     def run(self) -> int:
-        """The exit status."""
+        """Run to the end. Returns the exit status of the command."""
         try:
             return self.train()
         finally:
@@ -87,20 +87,20 @@ class Session(Callback):
                 num_devices=int(settings.machine.num_devices),
             )  # fmt: skip
         except UserError as error:
-            raise naming_flag(error) from None
+            raise with_flag_name(error) from None
         if self.initial is not None:
             self.take_parameters(self.initial)
-        numbers = sum(int(np.prod(p.get_value(borrow=True).shape)) for p in self.model.params.values())
-        say(f"{self.task.describe(self.data)}, {numbers:,} parameters")
+        num_parameters = sum(int(np.prod(p.get_value(borrow=True).shape)) for p in self.model.params.values())
+        say(f"{self.task.describe(self.data)}, {num_parameters:,} parameters")
         options = {name: getattr(training, name) for name in TRAIN_OPTIONS} | {"regularization": training}
         has_events = settings.run.tensorboard is not None
-        train = compile_showing(self.model, "train", settings.machine, with_norms=has_events, **options)
-        self.state = self.restored_run() if self.checkpoint else self.new_run()
+        train = compile_with_progress(self.model, "train", settings.machine, with_norms=has_events, **options)
+        self.state = self.restore_run() if self.checkpoint else self.new_run()
         if has_events:
             train = self.with_events(train)
         self.interruption.is_deferred = True
         self.display.begin()
-        ended = fit(
+        outcome = fit(
             self.state,
             train,
             lambda epoch: self.batches(self.data.parts["train"], epoch),
@@ -115,51 +115,51 @@ class Session(Callback):
         self.display.close()
         if self.curves is not None:
             self.curves.draw(self.records(), is_last=True)
-        if ended == "stopped" or not self.finish(is_finished=ended == "finished"):
-            say(f"stopped after {self.state.progress.step} steps; go on with --resume --checkpoint {self.path}")
-            return 128 + int(self.interruption.signal or signal.SIGTERM)  # another process may have had the signal
+        if outcome == "stopped" or not self.finish(is_finished=outcome == "finished"):
+            say(f"stopped after {self.state.progress.step} steps; to continue, use --resume --checkpoint {self.path}")
+            return 128 + int(self.interruption.signal or signal.SIGTERM)  # none if another process received it
         return 0
 
     def take_parameters(self, initial: Checkpoint) -> None:
-        """Begin with the parameters of another model that fit, and say which they are."""
+        """Initialize the model with those parameters of another model that fit, and print which ones these are."""
         path = self.sections["corpus"].init_from
         num_new_words = 0
         if "vocabulary" in initial.facts and "vocabulary" in self.data.facts:
             num_new_words = self.data.facts["vocabulary"].vocab_size - initial.vocabulary.vocab_size
-        transfer = transferred(initial.best, values_of(self.model.params), num_new_words=num_new_words)
+        transfer = transfer_parameters(initial.best, values_of(self.model.params), num_new_words=num_new_words)
         if not transfer.taken:
-            raise UserError(f"no parameter of {path} fits this model: choose the sizes and the cell of that model")
+            raise UserError(f"no parameter of {path} fits this model: use the same cell and sizes as that model")
         assign(self.model.params, transfer.values)
         if transfer.new:
-            say(f"from {path}: {summary(transfer.taken)}; new: {summary(transfer.new)}")
+            say(f"from {path}: {list_layers(transfer.taken)}; new: {list_layers(transfer.new)}")
         else:
             say(f"from {path}: all parameters")
 
     def with_events(self, train: Any) -> Any:
-        """`train` for `fit`, its norms recorded for event files, which the first of several processes writes."""
+        """Wrap `train` so that norms are recorded for event files. The first of several processes writes these."""
         from theano_rnn.cli.event_records import EventRecords, event_file
 
         folder, step = events_folder(self.settings.run), self.state.progress.step
-        file = event_file(folder, step, is_new=self.checkpoint is None, say=say) if self.writes else None
+        file = event_file(folder, step, is_new=self.checkpoint is None, say=say) if self.is_writer else None
         self.events = EventRecords(file, list(self.model.params), self.task.measures, say=say)
         self.events.settings(step, {name: to_mapping(section) for name, section in self.sections.items()})
-        return self.events.recording(train)
+        return self.events.record_norms(train)
 
     def new_run(self) -> Run:
-        """A new run, on disk before its first step; an older checkpoint of that name is kept."""
-        if self.writes:
-            self.make_room()
+        """Start a new run and save it before the first step. An existing checkpoint of that name is renamed."""
+        if self.is_writer:
+            self.rename_previous_files()
         parameters = values_of(self.model.params)
         self.state = Run(
             self.model, Progress(learning_rate=float(self.settings.training.learning_rate or 0)), parameters
         )
         self.save()
-        if self.writes:
+        if self.is_writer:
             write_atomically(self.log, b"")
         return self.state
 
-    def make_room(self) -> None:
-        """Rename an older checkpoint and log of these names."""
+    def rename_previous_files(self) -> None:
+        """Add ".previous" to the names of an existing checkpoint, log and picture, so that none is overwritten."""
         for path in (self.path, self.log):
             path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
@@ -170,16 +170,16 @@ class Session(Callback):
             if path.exists():
                 os.replace(path, path.with_name(path.name + ".previous"))
 
-    def restored_run(self) -> Run:
-        """The run as the checkpoint has it, the log cut back to what the checkpoint knows."""
+    def restore_run(self) -> Run:
+        """Restore the run from the checkpoint. Removes log records that are newer than the checkpoint."""
         checkpoint = self.checkpoint
         assert checkpoint is not None
         assign(self.model.params, checkpoint.last)
         assign(self.model.optimizer_state, checkpoint.optimizer)
         progress = Progress.from_json(checkpoint.progress)
-        if self.writes:
+        if self.is_writer:
             self.log.parent.mkdir(parents=True, exist_ok=True)
-            log = continued_log(self.log, progress.records, self.task.target_name)
+            log = restore_log(self.log, progress.records, self.task.target_name)
             write_atomically(self.log, log.encode())
         say(f"resuming {self.path} after {progress.step} steps")
         return Run(self.model, progress, checkpoint.best, checkpoint.carried)
@@ -188,15 +188,16 @@ class Session(Callback):
         return self.task.batches(part, self.sections, self.data.facts, dtype=self.model.config.dtype, epoch=epoch)
 
     def function(self, name: str) -> Any:
-        """A compiled function other than ``train``, compiled when first needed."""
+        """Returns a compiled function other than ``train``, compiled on first use."""
         if name not in self.functions:
-            self.functions[name] = compile_showing(self.model, name, self.settings.machine)
+            self.functions[name] = compile_with_progress(self.model, name, self.settings.machine)
         return self.functions[name]
 
     def evaluate(self, part: Any, title: str) -> Evaluation | None:
         loss = self.function("loss")
         batches = self.batches(part)
-        bar = Bar(title, unit=f" {self.task.target_name}", total=batches.num_tokens, delay=2.0, unit_scale=True)
+        total = getattr(batches, "num_targets", None)  # unknown for a plain list
+        bar = Bar(title, unit=f" {self.task.target_name}", total=total, delay=2.0, unit_scale=True)
 
         def on_batch(num_targets: int) -> bool:
             bar.to(num_targets)
@@ -215,7 +216,7 @@ class Session(Callback):
     def on_epoch(self, record: dict[str, Any]) -> None:
         self.append(record)
         self.display.close()
-        self.newest = record
+        self.latest_record = record
         if self.curves is not None:
             self.curves.draw(self.records())
         say(describe_epoch(record, self.task.measures, self.task.target_name))
@@ -227,10 +228,10 @@ class Session(Callback):
         self.display.begin()
 
     def records(self) -> list[dict[str, Any]]:
-        """The records of all epochs, and of the part of one that a run out of time ends with."""
-        known, newest = self.state.progress.records, self.newest
-        is_more = newest is not None and newest["step"] > max((record["step"] for record in known), default=0)
-        return [*known, newest] if newest is not None and is_more else known
+        """Returns the records of all epochs; if time ran out within an epoch, also the record of that part."""
+        known, latest = self.state.progress.records, self.latest_record
+        is_more = latest is not None and latest["step"] > max((record["step"] for record in known), default=0)
+        return [*known, latest] if latest is not None and is_more else known
 
     def should_stop(self) -> bool:
         is_stopped = self.interruption.signal is not None
@@ -242,7 +243,7 @@ class Session(Callback):
 
     def save(self) -> None:
         """Write the checkpoint."""
-        if not self.writes:
+        if not self.is_writer:
             return
         settings = {name: to_mapping(section) for name, section in self.sections.items()}
         settings["model"] = to_mapping(self.model.config)
@@ -262,7 +263,7 @@ class Session(Callback):
         )
 
     def finish(self, *, is_finished: bool) -> bool:
-        """Measure the best parameters on the test part and write the last record. False if interrupted."""
+        """Measure the best parameters on the test part and write the last record. Returns False if interrupted."""
         last, progress = values_of(self.model.params), self.state.progress
         record: dict[str, Any] = {"step": progress.step, "best_step": progress.best_step}
         try:
@@ -289,8 +290,8 @@ class Session(Callback):
         return True
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add a record to the log, and to the event files if there are any."""
-        if not self.writes:
+        """Append a record to the log and, if there are any, the event files."""
+        if not self.is_writer:
             return
         append(self.log, record)
         if self.events is not None:

@@ -1,4 +1,4 @@
-"""``train``: from files to a checkpoint."""
+"""``train``: train a model on text files and write a checkpoint."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from theano_rnn.cli.run_settings import (
     all_sections,
     check_devices,
     check_distinct,
+    complete_settings,
     curves_path,
     events_folder,
     initial_values,
     log_path,
     resumed_values,
-    settled,
     task_of,
 )
 from theano_rnn.settings.machine import TrainingMachineConfig
 from theano_rnn.settings.training import RegularizationConfig, RunConfig
 from theano_rnn.tasks.registry import TASKS, task_of_kind
 
-TITLES = {"corpus": "text files", "text": "how text is split", "model": "network", "training": "training",
+TITLES = {"corpus": "text files", "text": "tokenization", "model": "network", "training": "training",
           "run": "this run", "machine": "this machine"}  # fmt: skip
 
 
@@ -35,22 +35,21 @@ def build(prog: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
         usage=f"{prog} [FLAG ...]",
-        description="Train a recurrent language model. Without --train, in a clone of the repository: on six novels by "
-        "Jane Austen.",
+        description="Train a recurrent language model. In a clone of the repository, the default text is six novels by "
+        "Jane Austen; otherwise give --train.",
         epilog="examples:\n"
         f"  {prog}\n"
         f"  {prog} --train mybook.txt --epochs 10 --checkpoint runs/mybook.safetensors\n"
         f"  {prog} --config ptb-small --train ptb.train.txt --valid ptb.valid.txt    a recipe\n"
-        f"  {prog} --config ptb-small --train ptb.train.txt --valid ptb.valid.txt    a recipe\n"
         f"  {prog} --train comments.csv --lowercase --batching sentences\n"
         f"  {prog} --train input.txt --unit char --hidden-size 256 --test-fraction 0\n"
-        f"  {prog} --task fill --cell lstm --checkpoint runs/fill.safetensors    then fill.py\n"
+        f"  {prog} --task fill --cell lstm --checkpoint runs/fill.safetensors    then use fill\n"
         f"  {prog} --init-from runs/model.safetensors --train mine.txt --checkpoint runs/mine.safetensors\n"
-        f"  {prog} --resume                    go on after Ctrl-C, a crash or --max-seconds",
+        f"  {prog} --resume                    continue after Ctrl-C, a crash or --max-seconds",
     )
     listed = "; ".join(f"{name}: {task.summary}" for name, task in TASKS.items())
     parser.add_argument("--task", choices=list(TASKS), default=argparse.SUPPRESS,
-                        help=f"what is learned. {listed} (default: next)")  # fmt: skip
+                        help=f"what the model learns to predict. {listed} (default: next)")  # fmt: skip
     flags: set[str] = set()
     for name, section in all_sections():
         title = TITLES.get(name, name)
@@ -59,7 +58,7 @@ def build(prog: str) -> argparse.ArgumentParser:
                                only=RegularizationConfig, known=flags)  # fmt: skip
         flags |= add_flags(parser, title, section, known=flags)
     parser.add_argument("--config", metavar="FILE_OR_RECIPE",
-                        help="read settings from a TOML file, or from a recipe of the package by its name: "
+                        help="read settings from a TOML file or from one of the recipes: "
                         f"{', '.join(recipes())}. Flags on the command line override it")  # fmt: skip
     return parser
 
@@ -83,7 +82,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
 
             initial = load(given["init_from"])
             values = initial_values(task, initial, task_of_kind(initial.kind), given, given["init_from"])
-    settings = settled(task, {**values, **given}, given, machine)
+    settings = complete_settings(task, {**values, **given}, given, machine)
     if checkpoint is not None and checkpoint.progress["is_finished"]:
         from theano_rnn.cli.records import complete_log
 
@@ -100,7 +99,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
 
 
 def check_files(settings: Settings) -> None:
-    """Raise `UserError` if a file of the run cannot be written, or would replace another one."""
+    """Raises `UserError` if an output file cannot be written, or would replace another file of the run."""
     run_settings = settings.run
     check_distinct(run_settings, settings.sections["corpus"])
     check_writable(Path(run_settings.checkpoint))

@@ -17,7 +17,7 @@ class Graph(NamedTuple):
     The compiled function is ``function(*inputs, *state, *others) -> [*totals, *outputs, *new_state]``.
 
     inputs, outputs
-        Arrays over a batch, (time, batch, ...); or, with `batch_axis` 0, those of one time step, (batch, ...).
+        Arrays over a batch, (time, batch, ...) or (batch,); or, with `batch_axis` 0, of one time step, (batch, ...).
     state, new_state
         Recurrent states, (batch, ...).
     others
@@ -56,7 +56,7 @@ def compile_graph(graph: Graph, *, num_devices: int | None = 1, **options: Any) 
     for variables, axis in ((graph.inputs, graph.batch_axis), (graph.outputs, graph.batch_axis), (graph.state, 0),
                             (graph.new_state, 0)):  # fmt: skip
         for variable in variables:
-            in_batch(variable, axis)
+            in_batch(variable, min(axis, variable.ndim - 1))  # a model with one output at the end has (batch,)
     updates = list(graph.updates.items())
     return compile_function(graph.arguments, graph.results, updates, num_devices=num_devices, **options)
 

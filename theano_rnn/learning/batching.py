@@ -1,12 +1,12 @@
-"""Batches: from one long array of ids to (time, batch) arrays of tokens, targets one step ahead, and a mask.
+"""Batches: cut an array of ids into (time, batch) arrays of tokens, targets one step ahead, and a mask.
 
-Two sources, both sequences of `Batch`, so that a run can go on from any position:
+There are two ways, both sequences of `Batch`, so that a run can resume at any position:
 
-- `Stream`: the text in parallel columns, cut into windows; the state is carried from window to window. This is how
-  published perplexities are measured.
-- `Sentences`: every sentence from a zero state, padded to one of a few lengths so that compiled shapes stay few.
+- `Stream`: the text in parallel columns, cut into windows. The state is carried from window to window. Published
+  perplexities are measured this way.
+- `Sentences`: every sentence starts from a zero state, padded to one of a few lengths so that compiled shapes stay few.
 
-Every token is a target exactly once; what does not fill a batch is padded and masked, never dropped.
+Every token is a target exactly once. A batch that is not full is padded and masked; no token is dropped.
 
 >>> batch = Stream(np.array([7, 8, 9, 1], "int32"), batch_size=2, bptt_steps=3, start_id=1, pad_id=10)[0]
 >>> batch.tokens.tolist(), batch.targets.tolist(), batch.mask.tolist()
@@ -27,11 +27,11 @@ from theano_rnn.text.vocabulary import Vocabulary
 Ids = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.floating[Any]]
 BUCKETS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)  # padded lengths; longer sentences become several windows
-POOL = 50  # batches of sentences sorted by length together
+POOL = 50  # number of batches whose sentences are sorted by length together
 
 
 class AnyBatch(Protocol):
-    """A batch of any task, as training and evaluation see it: a named tuple of arrays, and facts about them."""
+    """A batch of any task, as training and evaluation use it: its arrays and a few properties."""
 
     @property
     def arrays(self) -> tuple[Any, ...]:
@@ -39,7 +39,7 @@ class AnyBatch(Protocol):
 
     @property
     def num_targets(self) -> int:
-        """How many targets the loss is a mean of: tokens, texts, labels."""
+        """The number of targets (tokens, texts, labels) that the loss is a mean of."""
 
     @property
     def num_columns(self) -> int:
@@ -47,15 +47,15 @@ class AnyBatch(Protocol):
 
     @property
     def is_start(self) -> bool:
-        """Whether the state before the batch is the initial one; otherwise it is carried over from the last batch."""
+        """Whether the batch starts from the initial state; otherwise the state of the last batch is carried over."""
 
     @property
     def rate_factor(self) -> float:
-        """What the learning rate of the update is multiplied by."""
+        """The factor for the learning rate of this update."""
 
 
 class Batch(NamedTuple):
-    """A batch of a text whose every token is a target; see `AnyBatch`.
+    """A batch of a text in which every token is a target; see `AnyBatch`.
 
     tokens, targets : int32 (time, batch)
     mask : float (time, batch)
@@ -82,15 +82,15 @@ class Batch(NamedTuple):
 
 
 def start_id(vocabulary: Vocabulary, batching: str) -> int:
-    """The id that stands before the first token, where nothing is known yet.
+    """Returns the id that the model reads before the first token of a text.
 
-    `<s>` before a sentence; in a stream `</s>`, as after any sentence; in a stream of characters a line break.
+    `<s>` before a sentence; in a stream `</s>`, as after any sentence; in a stream of characters, a line break.
     """
     return vocabulary.bos_id if batching == "sentences" else sentence_end(vocabulary)
 
 
 def sentence_end(vocabulary: Vocabulary) -> int:
-    """The id that ends a sentence: `</s>`, of characters a line break where there is one."""
+    """Returns the id that ends a sentence: `</s>`, or a line break if the vocabulary of characters has one."""
     if vocabulary.text.unit == "char" and "\n" in vocabulary:
         return vocabulary.token_to_id("\n")
     return vocabulary.eos_id
@@ -99,7 +99,7 @@ def sentence_end(vocabulary: Vocabulary) -> int:
 def text_batches(
     ids: Ids, vocabulary: Vocabulary, config: TrainingConfig, *, dtype: str, epoch: int | None = None
 ) -> BatchSequence:
-    """Batches as `config` describes them, in the order of the text or, with `epoch`, in that epoch's order."""
+    """Returns batches with the settings `config`, in the order of the text or, given `epoch`, in its shuffled order."""
     rng = None if epoch is None else np.random.default_rng([config.seed, epoch])
     common: dict[str, Any] = {
         "batch_size": config.batch_size,
@@ -115,14 +115,14 @@ def text_batches(
 
 
 def evaluation_batch_size(config: TrainingConfig) -> int:
-    """For sentences in evaluation: at least 32, and a multiple of the size in training, as devices may need."""
+    """Returns the batch size for evaluating sentences: at least 32, and a multiple of that in training, for devices."""
     return config.batch_size * -(-32 // config.batch_size)
 
 
 class BatchSequence(Sequence[Batch]):
-    """What both sources share: numbered batches, made when asked for, with `num_tokens` targets in all."""
+    """A sequence of batches, each computed when it is read, with `num_targets` targets in total."""
 
-    num_tokens: int
+    num_targets: int
 
     def batch(self, number: int) -> Batch:
         raise NotImplementedError
@@ -140,11 +140,11 @@ class BatchSequence(Sequence[Batch]):
 
 
 class Stream(BatchSequence):
-    """Windows of `bptt_steps` of `ids` laid out in `batch_size` parallel columns.
+    """Windows of `bptt_steps` steps of `ids`, which are laid out in `batch_size` parallel columns.
 
-    Column j holds tokens j * height .. (j + 1) * height - 1 of the text; its first input is the token before. With
-    `rng` the windows are of random lengths (`random_lengths`), each padded to one of four (`padded_lengths`), so that
-    the text is cut at other places in every epoch; the learning rate is proportional to the length.
+    Column j holds tokens j * height .. (j + 1) * height - 1 of the text; its first input is the token before these.
+    Given `rng`, windows have random lengths (`random_lengths`), so that every epoch cuts the text at other places. Each
+    is padded to one of four lengths (`padded_lengths`), and the learning rate is proportional to the unpadded length.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Stream(BatchSequence):
     ) -> None:
         self.ids, self.batch_size, self.dtype = ids, batch_size, dtype
         self.start_id, self.pad_id = start_id, pad_id
-        self.height, self.num_tokens = -(-len(ids) // batch_size), len(ids)
+        self.height, self.num_targets = -(-len(ids) // batch_size), len(ids)
         self.bptt_steps, self.has_random_windows = bptt_steps, rng is not None
         if rng is None:
             self.paddings, self.lengths = [bptt_steps], np.full(-(-self.height // bptt_steps), bptt_steps)
@@ -187,7 +187,7 @@ class Stream(BatchSequence):
 
 
 def padded_lengths(bptt_steps: int) -> list[int]:
-    """The four lengths, at most, that windows of random lengths are padded to.
+    """Returns the lengths, at most four, to which windows of random length are padded.
 
     >>> padded_lengths(70)
     [40, 70, 75, 85]
@@ -197,32 +197,32 @@ def padded_lengths(bptt_steps: int) -> list[int]:
 
 
 def window_spread(bptt_steps: int) -> int:
-    """The standard deviation of a window's length."""
+    """Returns the standard deviation of a window's length."""
     return min(5, max(bptt_steps // 8, 1))
 
 
 def random_lengths(num_rows: int, bptt_steps: int, *, rng: np.random.Generator) -> Any:
-    """Lengths of windows that cut `num_rows` rows, int64 (windows,), as Merity et al. (2018) draw them.
+    """Sample the lengths of the windows that cut `num_rows` rows (Merity et al. 2018). Returns int64 (windows,).
 
-    Each is normal around `bptt_steps`, in one of twenty cases around half of it, with standard deviation 5 (less where
-    windows are short), and at least 5 (1 where they are short); one beyond the longest padded length is cut there. The
-    last window is what is left.
+    Each is normally distributed around `bptt_steps`, or with probability 0.05 around half of it, with standard
+    deviation 5 (less if windows are short). It is at least 5 (1 if windows are short) and at most the longest padded
+    length. The last window has the remaining rows.
     """
     spread, longest = window_spread(bptt_steps), padded_lengths(bptt_steps)[-1]
     least = min(5, max(bptt_steps // 4, 1))
     lengths: list[int] = []
-    left = num_rows
-    while left > 0:
-        middle = bptt_steps if rng.random() < 0.95 else bptt_steps / 2
-        lengths.append(min(int(np.clip(int(rng.normal(middle, spread)), least, longest)), left))
-        left -= lengths[-1]
+    remaining = num_rows
+    while remaining > 0:
+        mean = bptt_steps if rng.random() < 0.95 else bptt_steps / 2
+        lengths.append(min(int(np.clip(int(rng.normal(mean, spread)), least, longest)), remaining))
+        remaining -= lengths[-1]
     return np.array(lengths, "int64")
 
 
 def padded_length(length: int) -> int:
-    """The length that sequences of up to `length` steps are padded to, so that compiled shapes stay few.
+    """Returns the length to which sequences of up to `length` steps are padded, so that few shapes are compiled.
 
-    One of `BUCKETS`, or a multiple of the largest for models that read a whole sequence before their only output.
+    One of `BUCKETS`, or a multiple of the largest, for models that read a whole sequence before their only output.
 
     >>> [padded_length(length) for length in (1, 9, 256, 257, 1000)]
     [8, 12, 256, 512, 1024]
@@ -231,7 +231,7 @@ def padded_length(length: int) -> int:
 
 
 def sentence_lengths(ids: Ids, end_id: int) -> Any:
-    """Tokens of each sentence of `ids`, its `end_id` included; tokens after the last `end_id` are a sentence too.
+    """Returns the number of tokens of each sentence, with its `end_id`; tokens after the last `end_id` are a sentence.
 
     >>> sentence_lengths(np.array([5, 6, 1, 1, 7], "int32"), end_id=1).tolist()
     [3, 1, 1]
@@ -243,11 +243,11 @@ def sentence_lengths(ids: Ids, end_id: int) -> Any:
 
 
 class Sentences(BatchSequence):
-    """`batch_size` sentences at a time, those of similar length together.
+    """Batches of `batch_size` sentences of similar length.
 
-    `lengths` are those of the sentences that `ids` holds one after another, as `sentence_lengths` counts them. With
-    `rng` sentences and batches come in a random order, without it in the order of the text, but for sorting by length
-    among every `POOL` batches. A sentence longer than the largest bucket goes on in the next batch.
+    `ids` holds the sentences one after another, and `lengths` their lengths, as from `sentence_lengths`. Sentences and
+    batches are shuffled if `rng` is given, else in the order of the text; then each group of `POOL` batches is sorted
+    by length. A sentence longer than the largest bucket continues in the next batch.
     """
 
     def __init__(
@@ -263,11 +263,11 @@ class Sentences(BatchSequence):
     ) -> None:
         self.ids, self.batch_size, self.dtype = ids, batch_size, dtype
         self.start_id, self.pad_id = start_id, pad_id
-        self.lengths, self.begins, self.num_tokens = lengths, np.cumsum(lengths) - lengths, int(np.sum(lengths))
-        self.plan = self.planned(np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths)), rng)
+        self.lengths, self.begins, self.num_targets = lengths, np.cumsum(lengths) - lengths, int(np.sum(lengths))
+        self.plan = self.make_plan(np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths)), rng)
 
-    def planned(self, order: Any, rng: np.random.Generator | None) -> list[tuple[Any, int, int]]:
-        """(sentences, first step, number of steps) of every batch."""
+    def make_plan(self, order: Any, rng: np.random.Generator | None) -> list[tuple[Any, int, int]]:
+        """Returns (sentences, first step, number of steps) for every batch."""
         plan = []
         for first in range(0, len(order), self.batch_size * POOL):
             pool = order[first : first + self.batch_size * POOL]

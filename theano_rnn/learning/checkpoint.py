@@ -1,9 +1,9 @@
-"""Checkpoints: one safetensors file that scoring, generating and resuming need nothing beside.
+"""Checkpoints: a safetensors file with everything needed to score, generate and resume.
 
-Tensors: ``last/ROLE`` (the parameters after the last step), ``best/ROLE`` (those of the best validation loss, where
-they differ), ``optimizer/NAME`` and ``carried/0`` ... (the state after the last step). Everything else is one JSON
-object in the file's metadata: format version, kind of model, settings, vocabulary and counters. Nothing depends on
-the clock or on the machine, so equal runs write equal bytes.
+Tensors: ``last/ROLE`` (the parameters after the last step), ``best/ROLE`` (the parameters with the best validation
+loss, if they differ), ``optimizer/NAME``, and ``carried/0`` ... (the hidden state after the last step). Everything else
+is one JSON object in the file's metadata: format version, kind of model, settings, vocabulary and counters. Nothing
+depends on the clock or on the machine, so equal runs write equal bytes.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from theano_rnn.settings.base import UserError
 from theano_rnn.text.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
-RESERVED = ("format_version", "kind", "settings", "fingerprint", "progress")  # other names are the task's facts
-KEY = "theano_rnn"  # one key: safetensors does not keep the order of several
+RESERVED = ("format_version", "kind", "settings", "fingerprint", "progress")  # all other names are facts of the task
+KEY = "theano_rnn"  # a single key, because safetensors does not keep the order of keys
 Arrays = dict[str, Any]
 
 
 @dataclass
 class Checkpoint:
-    """What a training run knows.
+    """The complete state of a training run.
 
-    `settings`: JSON values by section; `facts`: what the task needs to use the model, a `Vocabulary` or a JSON value by
-    name; `progress`: counters; `fingerprint`: of the encoded data, empty if the model was imported; `last`, `best`,
-    `optimizer`: arrays by name; `carried`: the recurrent state, a list of arrays; `kind`: the task's word for it.
+    `settings`: JSON values by section; `facts`: what the task needs to use the model, by name, each a `Vocabulary` or a
+    JSON value; `progress`: counters; `fingerprint`: a hash of the encoded data, empty if the model was imported;
+    `last`, `best`, `optimizer`: arrays by name; `carried`: the hidden state, a list of arrays; `kind`: the kind of
+    model, as the task calls it.
     """
 
     settings: dict[str, Any]
@@ -49,18 +50,18 @@ class Checkpoint:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The fact of that name, which every model of a text has."""
+        """The vocabulary, which every model of text has."""
         vocabulary: Vocabulary = self.facts["vocabulary"]
         return vocabulary
 
 
 def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
-    """Write `checkpoint` so that at any moment `path` is whole: the old file or the new one.
+    """Write `checkpoint` to `path` atomically: at any moment the file is the complete old or new one.
 
     Raises
     ------
     OSError
-        The disk is full, or the folder cannot be written; the old file is untouched.
+        The disk is full, or the folder is not writable. The old file is unchanged.
     """
     tensors = {f"last/{name}": value for name, value in checkpoint.last.items()}
     if any(not np.array_equal(value, checkpoint.last[name]) for name, value in checkpoint.best.items()):
@@ -75,13 +76,13 @@ def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
         "progress": checkpoint.progress,
         **{name: v.to_json() if isinstance(v, Vocabulary) else v for name, v in checkpoint.facts.items()},
     }
-    metadata = {KEY: json.dumps(stored, sort_keys=True)}  # ASCII: names of files need not be UTF-8
+    metadata = {KEY: json.dumps(stored, sort_keys=True)}  # ASCII, because file names need not be UTF-8
     data = safetensors.numpy.save({k: np.asarray(v, order="C") for k, v in tensors.items()}, metadata)
     write_atomically(path, data)
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Replace the file at `path` by `data`, whole or not at all."""
+    """Replace the file at `path` by `data` atomically: completely or not at all."""
     path = Path(path)
     unfinished = path.with_name(path.name + ".unfinished")
     try:
@@ -93,7 +94,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     except BaseException as error:
         unfinished.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
-            error.filename = os.fspath(path)  # a full disk does not say which file
+            error.filename = os.fspath(path)  # the error of a full disk does not name the file
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -103,15 +104,15 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
-    """Read a checkpoint: the best parameters alone, or with `resume` everything.
+    """Read a checkpoint: only the best parameters, or everything if `resume` is true.
 
     Raises
     ------
     UserError
-        The file is damaged, no checkpoint of this package, or of a newer format; or, with `resume`, it was imported.
+        The file is damaged, is not a checkpoint of this package, has a newer format, or was imported and cannot resume.
     FileNotFoundError, IsADirectoryError, PermissionError
     """
-    with open(path, "rb"):  # a clear OSError before safetensors sees the name
+    with open(path, "rb"):  # raises a clear OSError before safetensors opens the file
         pass
     try:
         with safetensors.safe_open(os.fspath(path), "np") as file:
@@ -121,16 +122,16 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
             skipped = () if resume else ("optimizer/", "carried/", "last/" if has_best else "best/")
             tensors = {name: file.get_tensor(name) for name in names if not name.startswith(skipped)}
     except safetensors.SafetensorError as error:
-        raise UserError(f"{path} is damaged or not a checkpoint ({error})") from None
+        raise UserError(f"{path} is damaged or not a checkpoint ({error}): give a checkpoint of theano_rnn") from None
     if resume and not facts.get("fingerprint", True):
-        raise UserError(f"{path} was imported, without the optimizer's state that --resume goes on from: train on from "
-                        f"it with --init-from {path} and another --checkpoint")  # fmt: skip
+        raise UserError(f"{path} was imported, without the optimizer's state that --resume needs: start a new run with "
+                        f"--init-from {path} and another --checkpoint")  # fmt: skip
     group = {kind: {n[len(kind) + 1 :]: v for n, v in tensors.items() if n.startswith(f"{kind}/")}
              for kind in ("last", "best", "optimizer", "carried")}  # fmt: skip
     try:
         return Checkpoint(
             facts["settings"],
-            {name: decoded(name, value) for name, value in facts.items() if name not in RESERVED},
+            {name: decode_fact(name, value) for name, value in facts.items() if name not in RESERVED},
             facts["fingerprint"],
             facts["progress"],
             last=group["last"],
@@ -144,10 +145,10 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
 
 
 def parse_facts(path: str | os.PathLike[str], metadata: Mapping[str, str] | None) -> dict[str, Any]:
-    """The JSON object of the file, of a format that this version reads."""
+    """Returns the JSON object in the file's metadata. Raises `UserError` if this version cannot read its format."""
     if not metadata or KEY not in metadata:
-        raise UserError(f"{path} is a safetensors file, but not a checkpoint of theano_rnn: theano-rnn import "
-                        "makes one of a PyTorch model")  # fmt: skip
+        raise UserError(f"{path} is a safetensors file, but not a checkpoint of theano_rnn: if it is a PyTorch model, "
+                        "convert it with theano-rnn import")  # fmt: skip
     try:
         facts: dict[str, Any] = json.loads(metadata[KEY])
         version = facts["format_version"]
@@ -159,13 +160,13 @@ def parse_facts(path: str | os.PathLike[str], metadata: Mapping[str, str] | None
     return facts
 
 
-def decoded(name: str, value: Any) -> Any:
-    """A fact as `Checkpoint` has it: a `Vocabulary` if its name ends so, else the JSON value."""
+def decode_fact(name: str, value: Any) -> Any:
+    """Returns a fact of a `Checkpoint`: a `Vocabulary` if its name ends in "vocabulary", else the JSON value."""
     return Vocabulary.from_json(value) if name.endswith("vocabulary") else value
 
 
 def assign(params: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Put arrays into shared variables of the same names and shapes.
+    """Set shared variables to arrays of the same names, shapes and dtypes.
 
     Raises
     ------
@@ -183,5 +184,5 @@ def assign(params: Mapping[str, Any], values: Mapping[str, Any]) -> None:
 
 
 def values_of(params: Mapping[str, Any]) -> Arrays:
-    """Copies of the arrays inside shared variables."""
+    """Returns copies of the arrays in shared variables, by name."""
     return {name: np.array(variable.get_value(borrow=True)) for name, variable in params.items()}

@@ -1,4 +1,4 @@
-"""Evaluation: a model's measures over the batches of a part of the data. The loss is one of them."""
+"""Evaluation: compute a model's measures, such as the loss, over the batches of one part of the data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ StateFunction = Callable[[int], tuple[Any, ...]]
 
 
 class Evaluation(NamedTuple):
-    """Sums over targets by the name of the measure, and the number of targets that they are sums over.
+    """Each measure summed over the targets, by name, and the number of targets.
 
     >>> from theano_rnn.learning.measures import LOSS, PERPLEXITY
     >>> Evaluation({"loss": 6.0}, 2).values((LOSS, PERPLEXITY))
@@ -33,15 +33,15 @@ class Evaluation(NamedTuple):
 
     @property
     def loss(self) -> float:
-        """The mean loss in nats per target; nan over no targets."""
+        """The mean loss in nats per target; nan if there are no targets."""
         return self.mean("loss")
 
     def mean(self, name: str) -> float:
-        """The mean of a measure per target; nan over no targets."""
+        """Returns the mean of a measure per target; nan if there are no targets."""
         return self.sums[name] / self.num_targets if self.num_targets else math.nan
 
     def values(self, measures: Iterable[Measure]) -> dict[str, float]:
-        """The value of each measure by name."""
+        """Returns the value of each measure, by name."""
         return {m.name: m.of_loss(self.loss) if m.of_loss else self.mean(m.name) for m in measures}
 
 
@@ -54,26 +54,26 @@ def evaluate(
     is_counted: Callable[[Any], Any] | None = None,
     on_batch: Callable[[int], bool | None] | None = None,
 ) -> Evaluation | None:
-    """Sum a model's measures over every target of `batches`, carrying the state when a batch says so.
+    """Sum a model's measures over all targets of `batches`. The state is carried from batch to batch within a text.
 
     Parameters
     ----------
     function
-        A model's ``loss``: ``function(*batch.arrays, *state) -> [values of each measure, ..., *state]``; values are 0
-        at targets that are padding.
+        The model's compiled ``loss``: ``function(*batch.arrays, *state) -> [values of each measure, ..., *state]``;
+        values are 0 at padding.
     batches
     initial_state
-        As of a model.
+        The model's method of that name.
     measured
         Names of the values that `function` returns before the state.
     is_counted : optional
-        Given a batch, a boolean array of the targets that count; default all.
+        Maps a batch to a boolean array of the targets that count. By default all count.
     on_batch : optional
         Called after every batch with the number of targets so far. If it returns True, evaluation stops.
 
     Returns
     -------
-    Evaluation, or None if `on_batch` stopped it
+    Evaluation, or None if `on_batch` stopped the evaluation
     """
     sums, num_targets = dict.fromkeys(measured, 0.0), 0
     state: Any = ()

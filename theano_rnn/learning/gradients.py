@@ -6,7 +6,7 @@ and p is its parameter.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import aesara.tensor as T
@@ -125,3 +125,8 @@ def add_weight_decay(params: Mapping[str, Any], gradients: Gradients, weight_dec
 def to_dense(gradient: TensorVariable | RowGradient) -> TensorVariable:
     """Returns a gradient as an array of its parameter's shape."""
     return gradient.to_dense() if isinstance(gradient, RowGradient) else gradient
+
+
+def norms_of(*rows: Iterable[Any]) -> TensorVariable:
+    """The L2 norms of variables or gradients, row by row."""
+    return T.sqrt(T.stack([T.stack([squared_norm(each) for each in row]) for row in rows]))

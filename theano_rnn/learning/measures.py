@@ -1,4 +1,4 @@
-"""Measures: the numbers that say how well a model does."""
+"""Measures of a model's quality: loss, perplexity, accuracy and others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 def perplexity(loss: float) -> float:
-    """Perplexity, exp of a mean `loss` in nats per token; infinite if that overflows.
+    """Returns the perplexity: exp of a mean `loss` in nats per token; infinity if that overflows.
 
     >>> round(perplexity(math.log(8000)), 6)
     8000.0
@@ -20,17 +20,17 @@ def perplexity(loss: float) -> float:
 
 
 class Measure(NamedTuple):
-    """How well a model does, as one number.
+    """A measure of a model's quality, and how to display it.
 
     name : str
-        As in logs: ``loss``, ``perplexity``, ``accuracy``.
+        Its name in logs: ``loss``, ``perplexity``, ``accuracy``.
     unit : str
-        Of the number, as shown after it.
+        The unit shown after the number.
     digits : int
-        After the decimal point, as shown.
+        The number of digits shown after the decimal point.
     is_higher_better : bool
     of_loss : optional
-        A function of the mean loss, for a measure that follows from it; else it is a mean over targets.
+        Computes the measure from the mean loss. If None, the measure is a mean over targets.
     """
 
     name: str
@@ -40,11 +40,11 @@ class Measure(NamedTuple):
     of_loss: Callable[[float], float] | None = None
 
     def is_better(self, value: float, other: float | None) -> bool:
-        """Whether `value` is better than `other`; anything is better than None."""
+        """Returns whether `value` is better than `other`. Every value is better than None."""
         return other is None or (value > other if self.is_higher_better else value < other)
 
     def shown(self, value: float) -> str:
-        """The value as a person reads it.
+        """Format a value for display.
 
         >>> LOSS.shown(4.2057), PERPLEXITY.shown(67.0512)
         ('4.2057 nats', 'perplexity 67.05')

@@ -1,4 +1,4 @@
-"""What every model that can be trained has: parameters, an optimizer's state, and functions to compile."""
+"""The base class of all trainable models: parameters, an optimizer state, and functions to compile."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from theano_rnn.engine.static_shapes import cheap_static_shapes
 
 
 class Functions(SimpleNamespace):
-    """The compiled functions of a model, as attributes by name; those that were not compiled are None."""
+    """The compiled functions of a model, as attributes. A function that was not compiled is None."""
 
 
 class Trainable(ABC):
-    """A model. For each of its functions it has a method of the same name that returns the function's `Graph`.
+    """A model. Each of its functions has a method of the same name, which returns the function's `Graph`.
 
-    ``train(**options)`` is one of them: it makes one update and sets `optimizer_state` and `averages`. So training,
-    checkpoints and commands need to know nothing else about a model.
+    One of them is ``train(**options)``, which makes one update and sets `optimizer_state` and `averages`. Training,
+    checkpoints and commands use only this interface, so they work with every model.
 
     Attributes
     ----------
     functions : tuple of str
-        Names of the functions that `compile` compiles if it is given none.
+        Names of the functions that `compile` compiles by default.
     optional_functions : tuple of str
-        Names of those that are compiled only if they are named.
+        Names of the functions that are compiled only on request.
     config
-        Settings, with `dtype` among them.
+        Settings; one of them is `dtype`.
     params : dict of shared variables by role
     optimizer_state : dict of shared variables
         Empty until ``train`` is compiled.
     averages : dict of shared variables by role
-        Averages of the parameters, if ``train`` keeps such; part of `optimizer_state`.
+        Averages of the parameters, if ``train`` keeps averages; part of `optimizer_state`.
     prepared_inputs : sequence of variables
-        Index arrays that some graphs read and that `prepare` computes from a batch before each call.
+        Index arrays that some graphs read; `prepare` computes them from the batch before each call.
     """
 
     functions: ClassVar[tuple[str, ...]] = ("train", "loss")
@@ -55,26 +55,26 @@ class Trainable(ABC):
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
-        """The state before the first batch of a text: NumPy arrays (batch_size, ...)."""
+        """Returns the state before the first batch of a text: NumPy arrays (batch_size, ...)."""
 
     @abstractmethod
     def train(self, **options: Any) -> Graph:
-        """One update of the parameters; the first result is the loss before it."""
+        """Returns the graph of one update of the parameters. Its first result is the loss before the update."""
 
     def prepare(self, *inputs: Any) -> list[Any]:
-        """Arrays for `prepared_inputs`, given the arrays of a batch."""
+        """Returns the arrays for `prepared_inputs`, given the arrays of a batch."""
         return []
 
-    def check(self, num_devices: int | None, **training: Any) -> None:  # noqa: B027 - most models take anything
-        """Raise `UserError` if the model cannot be trained this way."""
+    def check(self, num_devices: int | None, **training: Any) -> None:  # noqa: B027 - most models accept all options
+        """Raises `UserError` if the model cannot be trained with these options."""
 
     def symbolic_state(self) -> list[Any]:
-        """Variables for `initial_state`, of the same dtypes and ranks."""
+        """Returns symbolic variables for the state, with the dtypes and ranks of `initial_state`."""
         arrays = enumerate(self.initial_state(1))
         return [T.TensorType(str(array.dtype), shape=(None,) * array.ndim)(f"state{i}") for i, array in arrays]
 
     def graphs(self, *names: str, is_divided: bool = False, **training: Any) -> dict[str, Graph]:
-        """The graphs of the named functions; `training` is for ``train``, the others do not know it."""
+        """Returns the graphs of the named functions. The options `training` are for ``train`` only."""
         known = (*self.functions, *self.optional_functions)
         unknown = [name for name in names if name not in known]
         if unknown:
@@ -84,7 +84,7 @@ class Trainable(ABC):
         return {name: self.with_prepared_inputs(graph) for name, graph in found.items()}
 
     def with_prepared_inputs(self, graph: Graph) -> Graph:
-        """The graph, with `prepared_inputs` as its last inputs if it reads them."""
+        """Append `prepared_inputs` to the inputs of the graph if it reads them. Returns the graph."""
         read = set(graph_inputs([*graph.results, *graph.updates.values()]))
         if any(variable in read for variable in self.prepared_inputs):
             return graph._replace(others=[*graph.others, *self.prepared_inputs])
@@ -99,17 +99,17 @@ class Trainable(ABC):
         progress: CompileProgress | None = None,
         **training: Any,
     ) -> Functions:
-        """Compile the named functions, or `functions`. This takes seconds, and longer the first time.
+        """Compile the named functions, by default `functions`. Takes seconds; longer the first time.
 
         Parameters
         ----------
         names
-            Of functions.
+            Names of functions.
         engine, device, num_devices, progress
-            As of `compile_function`.
+            As for `compile_function`.
         training
             Options of ``train``: `optimizer`, `clip_norm`, `clip_value`, `weight_decay`, `average_decay`,
-            `regularization` and `seed` of its noise; or `update`, an update rule; `with_norms`.
+            `regularization`, and `seed` of the dropout masks; or `update`, an update rule; `with_norms`.
 
         Returns
         -------
@@ -118,9 +118,9 @@ class Trainable(ABC):
         Raises
         ------
         ValueError
-            There is no function of a given name.
+            The model has no function of a given name.
         UserError
-            The engine cannot run here, or the model cannot be trained this way; the message says what to do.
+            The engine cannot run on this machine, or the model cannot be trained with these options.
         """
         self.check(num_devices, **training)
         graphs = self.graphs(*names or self.functions, is_divided=num_devices != 1, **training)
@@ -132,7 +132,7 @@ class Trainable(ABC):
         return Functions(**dict.fromkeys((*self.functions, *self.optional_functions)) | compiled)
 
     def preparing(self, graph: Graph, function: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-        """The compiled function of `graph`; if that has prepared inputs, one that computes them before each call."""
+        """Wrap the compiled function of `graph` so that it computes the prepared inputs, if any, before each call."""
         num_inputs = len(graph.inputs)
         if not any(variable is last for last in graph.others[-1:] for variable in self.prepared_inputs):
             return function

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import aesara.tensor as T
-from aesara.tensor.var import TensorVariable
-
 from theano_rnn.learning.averaging import exponential_average, select_averages
-from theano_rnn.learning.gradients import add_weight_decay, clip_global_norm, clip_value, squared_norm
+from theano_rnn.learning.gradients import add_weight_decay, clip_global_norm, clip_value
 from theano_rnn.learning.optimizers import OPTIMIZERS
 
 
@@ -57,8 +54,3 @@ class UpdateRule(NamedTuple):
             updates, state = updates | average_updates, state | average_state
             averages = select_averages(average_state, "ema")
         return Updates(updates, state, averages)
-
-
-def norms_of(*rows: Iterable[Any]) -> TensorVariable:
-    """The L2 norms of variables or gradients, row by row."""
-    return T.sqrt(T.stack([T.stack([squared_norm(each) for each in row]) for row in rows]))

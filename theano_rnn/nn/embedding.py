@@ -1,4 +1,4 @@
-"""The embedding: a vector for each word, looked up by id and handed to the first recurrent layer."""
+"""The embedding: one vector per word, looked up by id, the input of the first recurrent layer."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from aesara.tensor.var import TensorVariable
 from theano_rnn.nn.initializers import normal
 from theano_rnn.nn.regularization import Dropout
 
-EMBEDDING_SCALE = 0.1  # small, so that what a vector has learned soon outweighs where it began
-FEW_ROWS = 300  # of an embedding so small, a batch names most rows many times: it is projected and updated as a whole
+EMBEDDING_SCALE = 0.1  # small, so that what a vector learns soon outweighs its random start
+FEW_ROWS = 300  # a batch uses most rows of a smaller embedding many times: project and update all rows
 
 
 class Rows(NamedTuple):
-    """The rows of an embedding that a batch uses: `vectors` (ids, embedding_size) are those of `ids`, of any shape."""
+    """The rows of an embedding that a batch uses: `ids`, of any shape, and their `vectors` (ids, embedding_size)."""
 
     vectors: TensorVariable
     ids: TensorVariable
 
 
 def make_embedding(num_rows: int, size: int, *, rng: np.random.Generator, dtype: str) -> Any:
-    """A shared variable (num_rows, size), normal with standard deviation `EMBEDDING_SCALE`."""
+    """Returns a shared variable (num_rows, size), normal with standard deviation `EMBEDDING_SCALE`."""
     values = EMBEDDING_SCALE * normal((num_rows, size), rng=rng)
     return aesara.shared(values.astype(dtype), name="embedding")
 
 
 def look_up(embedding: Any, ids: Any, dropout: Dropout, num_rows: int) -> tuple[TensorVariable, Rows]:
-    """The vectors x_t of `ids` (time, batch), with dropout: (time, batch, size); and the rows of the embedding."""
+    """Returns the vectors x_t of `ids` (time, batch), with dropout: (time, batch, size); and their rows."""
     flat, words = ids.flatten(), dropout.words(num_rows)
     x = embedding[flat]
     vectors = x if words is None else x * words[flat].dimshuffle(0, "x")
@@ -40,10 +40,10 @@ def look_up(embedding: Any, ids: Any, dropout: Dropout, num_rows: int) -> tuple[
 def project_words(
     embedding: Any, ids: Any, layers: Any, dropout: Dropout, num_rows: int
 ) -> tuple[TensorVariable, Rows | None]:
-    """``x_t W_xh + b_h`` of the first of `layers` for `ids` (time, batch), with dropout: (time, batch, units).
+    """Compute ``x_t W_xh + b_h`` of the first layer for `ids` (time, batch), with dropout: (time, batch, units).
 
-    If the vocabulary is so small that a batch repeats all of it, the whole embedding is projected:
-    ``(embedding W_xh + b_h)[ids]`` needs fewer products than ``embedding[ids] W_xh + b_h``. There are no `Rows` then.
+    If the vocabulary is so small that a batch repeats most of it, the whole embedding is projected:
+    ``(embedding W_xh + b_h)[ids]`` needs fewer products than ``embedding[ids] W_xh + b_h``. Then `Rows` is None.
     """
     if num_rows > FEW_ROWS or dropout.rate("input"):
         vectors, rows = look_up(embedding, ids, dropout, num_rows)

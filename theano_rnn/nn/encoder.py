@@ -1,4 +1,4 @@
-"""The encoder: recurrent layers in both directions, for models that may see the whole of their input."""
+"""The encoder: recurrent layers in both directions, for models that may read their whole input."""
 
 from __future__ import annotations
 
@@ -18,29 +18,28 @@ DIRECTIONS = "forward", "backward"
 
 
 class Encoder:
-    """Levels of two layers, one in each direction; both read the outputs of both layers of the level below.
+    """A bidirectional stack. Each level has one layer per direction; both read both outputs of the level below.
 
         h_t = [forward_t, backward_t]      forward_t has read x_1 .. x_t, backward_t has read x_t .. x_n
 
-    One level is by Schuster & Paliwal (1997), several are by Graves et al. (2013). From the second level on both
-    directions know all of the input; a model that must not know a part of it keeps the directions apart, as
-    `tasks.fill.Cloze` does.
+    (One level: Schuster & Paliwal 1997; several: Graves et al. 2013.) From the second level on, both directions depend
+    on the whole input. A model that must not see a part of it keeps the directions apart, as `tasks.cloze.Cloze` does.
 
     Parameters
     ----------
     kind : str
-        As of `make_cell`.
+        The kind of cell, as for `make_cell`.
     input_size, hidden_size, num_layers : int
-        `hidden_size` of one direction.
+        `hidden_size` is the size of one direction.
     options
-        Of the cells: `recurrent_init`, `rng`, `dtype`.
+        Options of the cells: `recurrent_init`, `rng`, `dtype`.
 
     Attributes
     ----------
     params : dict of shared variables
         ``forward0.W_xh``, ..., ``backward0.W_xh``, ..., ``forward1.W_xh``, ...
     num_states : int
-        States of all levels; of each level the forward layer's first.
+        Number of states of all levels. In each level, the states of the forward layer come first.
     """
 
     sees_future = True
@@ -57,23 +56,23 @@ class Encoder:
         self.num_states = sum(cell.num_states for cell in self.cells.values())
 
     def initial_state(self, batch_size: int) -> tuple[np.ndarray[Any, Any], ...]:
-        """Zeros, one NumPy array (batch_size, units) for each state."""
+        """Returns zeros: a NumPy array (batch_size, units) for each state."""
         return tuple(array for cell in self.cells.values() for array in cell.initial_state(batch_size))
 
     def run(
         self, x: Any, mask: Any, state: Sequence[Any], *, dropout: Dropout = NO_DROPOUT
     ) -> tuple[TensorVariable, list[TensorVariable]]:
-        """Outputs of the last level (time, batch, 2 * hidden_size), and the final state.
+        """Returns the outputs of the last level (time, batch, 2 * hidden_size), and the final state.
 
         Parameters
         ----------
         x : float (time, batch, input_size)
         mask : float (time, batch)
-            1 for a real step. A backward layer begins at the last real step of each column.
+            1 for a real step. A backward layer starts at the last real step of each sequence.
         state : as in `initial_state`
-            The state in which each direction begins, at its own end of the sequence.
+            The state in which each direction starts, at its own end of the sequence.
         dropout
-            Drops units between levels and connections of recurrent matrices.
+            Drops units between levels, and connections in the recurrent matrices.
         """
         final: list[TensorVariable] = []
         for level in range(self.num_layers):

@@ -1,4 +1,4 @@
-"""A stack of recurrent layers: at every time step each layer reads the output of the layer below."""
+"""A stack of recurrent layers: at every time step, each layer reads the output of the layer below."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from theano_rnn.settings.network import ModelConfig
 
 
 class Layers:
-    """A stack of layers of one kind of cell and one size.
+    """A stack of recurrent layers with the same kind of cell and the same size.
 
     Parameters
     ----------
     kind : str
-        As of `make_cell`.
+        The kind of cell, as for `make_cell`.
     input_size, hidden_size, num_layers : int
     is_residual : bool
-        Add to a layer's output its input, from the second layer on, where both are of one size (He et al. 2016).
+        Add each layer's input to its output, from the second layer on, whose input and output have the same size (He et
+        al. 2016).
     input_scale : float
         Standard deviation of the first layer's inputs, as for `Cell`.
     options
-        Of the cells: `recurrent_init`, `rng`, `dtype`.
+        Options of the cells: `recurrent_init`, `rng`, `dtype`.
 
     Attributes
     ----------
     params : dict of shared variables
-        ``layer0.W_xh``, ...: the cells' own, in their order.
+        The parameters of the cells, in order: ``layer0.W_xh``, ...
     num_states : int
-        States of all layers, the first layer's first.
+        Number of states of all layers. The states of the first layer come first.
     """
 
     sees_future = False
@@ -58,16 +59,16 @@ class Layers:
         self.num_states = sum(cell.num_states for cell in self.cells)
 
     def initial_state(self, batch_size: int) -> tuple[np.ndarray[Any, Any], ...]:
-        """Zeros, one NumPy array (batch_size, units) for each state."""
+        """Returns zeros: a NumPy array (batch_size, units) for each state."""
         return tuple(array for cell in self.cells for array in cell.initial_state(batch_size))
 
     def project(self, x: Any) -> TensorVariable:
-        """The part of the first layer that does not depend on its state: (rows, input_size) -> (rows, units)."""
+        """Compute the part of the first layer that is independent of its state: (rows, input_size) -> (rows, units)."""
         projected: TensorVariable = self.cells[0].project(x, self.cells[0].params)
         return projected
 
     def project_over_time(self, x: Any) -> Any:
-        """`project` for all time steps: (time, batch, input_size) -> (time, batch, units)."""
+        """Apply `project` to all time steps: (time, batch, input_size) -> (time, batch, units)."""
         return projected_over_time(self.cells[0], x)
 
     def run(
@@ -85,25 +86,25 @@ class Layers:
         Parameters
         ----------
         projected : float (time, batch, units)
-            The inputs as `project` returned them.
+            The result of `project_over_time`.
         mask : float (time, batch)
         state : as in `initial_state`
         dropout
-            Drops units between layers and connections of recurrent matrices.
+            Drops units between layers, and connections in the recurrent matrices.
         context
-            Passed on to every step of every cell.
+            Passed to every step of every cell.
         backwards
-            From the last time step to the first.
+            Process the sequence from the last time step to the first.
 
         Returns
         -------
         outputs : list of arrays (time, batch, ...)
-            The last layer's output (time, batch, hidden_size) first; then, if a cell gives more than one, the further
-            outputs of each layer.
+            First the output of the last layer (time, batch, hidden_size). If the cells have further outputs, those of
+            each layer follow.
         final state : as in `initial_state`
         """
         h, further, final = None, [], []
-        for i, (cell, before) in enumerate(zip(self.cells, self.divided(state))):
+        for i, (cell, before) in enumerate(zip(self.cells, self.states_by_layer(state))):
             below = None
             if h is not None:
                 below = dropout.units(h, "layer")
@@ -121,10 +122,10 @@ class Layers:
     def step(
         self, x_t: Any, state: Sequence[Any], *, context: Sequence[Any] = ()
     ) -> tuple[list[TensorVariable], list[TensorVariable]]:
-        """One time step of all layers: x_t (batch, input_size) -> outputs as of `run`, each (batch, ...), and state."""
+        """Apply the layers at one time step: x_t (batch, input_size) -> outputs as in `run`, (batch, ...); state."""
         further: list[TensorVariable] = []
         final: list[TensorVariable] = []
-        for i, (cell, before) in enumerate(zip(self.cells, self.divided(state))):
+        for i, (cell, before) in enumerate(zip(self.cells, self.states_by_layer(state))):
             fixed = [cell.params[name] for name in cell.recurrent]
             num_outputs = getattr(cell, "num_outputs", 1)
             results = cell.step(cell.project(x_t, cell.params), *before, *fixed, *context)
@@ -133,8 +134,8 @@ class Layers:
             final += results[num_outputs:]
         return [x_t, *further], final
 
-    def divided(self, state: Sequence[Any]) -> list[Sequence[Any]]:
-        """The states of each layer."""
+    def states_by_layer(self, state: Sequence[Any]) -> list[Sequence[Any]]:
+        """Split the states by layer."""
         parts, start = [], 0
         for cell in self.cells:
             parts.append(state[start : start + cell.num_states])
@@ -143,17 +144,17 @@ class Layers:
 
 
 def projected_over_time(cell: Any, x: Any) -> Any:
-    """``cell.project`` for all time steps at once: (time, batch, ...) -> (time, batch, ...)."""
+    """Apply ``cell.project`` to all time steps at once: (time, batch, ...) -> (time, batch, ...)."""
     rest = [x.shape[axis] for axis in range(2, x.ndim)]
     rows = cell.project(x.reshape((x.shape[0] * x.shape[1], *rest)), cell.params)
     return rows.reshape((x.shape[0], x.shape[1], *(rows.shape[axis] for axis in range(1, rows.ndim))))
 
 
 def make_layers(config: ModelConfig, *, rng: np.random.Generator) -> Layers:
-    """The recurrent layers that `config` describes; the first one's ``W_xh`` starts large, for a small embedding.
+    """Returns the recurrent layers for `config`. The first layer's ``W_xh`` starts large, to match the small embedding.
 
-    (The novels, LSTM, validation perplexity after one epoch: 120.1 if ``W_xh`` is not larger, 105.2 if it is; with
-    vectors of 0.03 it was 102.0, and worse after four epochs.)
+    (Validation perplexity of an LSTM on the novels after one epoch: 120.1 without the larger ``W_xh``, 105.2 with it.
+    An embedding scale of 0.03 gave 102.0, but a worse perplexity after four epochs.)
     """
     return Layers(
         config.cell, config.embedding_size, config.hidden_size, config.num_layers, is_residual=config.residual,

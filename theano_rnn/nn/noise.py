@@ -1,11 +1,12 @@
 """Random numbers inside a graph: the same integers on every engine, device and number of devices.
 
-A number is a function of what it is for, and of nothing that changes behind the scenes: Threefry-2x32 with 20 rounds
-(Salmon et al. 2011) encrypts the place of the number with a key of seed and step. So the state of all randomness is
-the seed and the count of steps, and a mask needs no memory of the masks before it.
+The generator is counter-based, without hidden state: Threefry-2x32 with 20 rounds (Salmon et al. 2011) encrypts the
+position of each number with a key of seed and step. So the seed and the step count determine all random numbers, and
+a mask does not depend on earlier masks. This makes training reproducible and easy to resume.
 
     key     = (seed, step)
-    counter = (site * 2^24 + column of the batch, (time * units + unit) // 2), of whose two words the (unit mod 2)th
+    counter = (site * 2^24 + column of the batch, (time * units + unit) // 2)
+    number  = word (unit mod 2) of the two encrypted words
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ MAX_SITES = 2**8
 
 
 class Noise:
-    """The random masks of one training step, each from a site of its own.
+    """The random masks of one training step. Each use in the graph is a site of its own, with independent numbers.
 
     Parameters
     ----------
@@ -37,9 +38,9 @@ class Noise:
     step : int32 0-d variable
         The number of updates so far.
     num_columns : int 0-d variable, optional
-        How many columns of the batch this device has; needed if several devices share a batch.
+        The number of batch columns on this device. Required if several devices share a batch.
     dtype : {"float32", "float64"}
-        Of the masks.
+        The dtype of the masks.
     """
 
     def __init__(self, seed: int, step: Any, *, num_columns: Any = 0, dtype: str) -> None:
@@ -48,11 +49,11 @@ class Noise:
         self.num_sites = 0
 
     def mask(self, rate: float, time: Any, batch: Any, units: Any) -> TensorVariable:
-        """What dropout multiplies by, (time, batch, units): 0 with probability `rate`, else 1 / (1 - rate)."""
+        """Returns a dropout mask (time, batch, units): 0 with probability `rate`, else 1 / (1 - rate)."""
         return self._mask(rate, time, batch, units, self.first)
 
     def mask_of_matrix(self, rate: float, rows: Any, columns: Any) -> TensorVariable:
-        """As `mask`, of a matrix that has nothing to do with the batch, hence the same on all devices."""
+        """Returns a dropout mask for a matrix (rows, columns) without a batch axis; the same on all devices."""
         return self._mask(rate, rows, 1, columns, 0)[:, 0]
 
     def _mask(self, rate: float, time: Any, batch: Any, units: Any, first: Any) -> TensorVariable:
@@ -66,7 +67,7 @@ class Noise:
 
 
 class RandomBits(COp):  # type: ignore[misc]
-    """(seed, step, first, time, batch, units) -> uint32 (time, batch, units), all six 0-d; see the module."""
+    """Maps six 0-d inputs (seed, step, first, time, batch, units) to random uint32 (time, batch, units)."""
 
     __props__ = ("site",)
 
@@ -110,7 +111,7 @@ class RandomBits(COp):  # type: ignore[misc]
 
 
 def random_bits(xp: Any, site: int, seed: Any, step: Any, first: Any, time: Any, batch: Any, units: Any) -> Any:
-    """What `RandomBits` computes, by the functions of `xp`: NumPy, or JAX's."""
+    """Compute `RandomBits` with the functions of `xp`: NumPy or ``jax.numpy``."""
     time, batch, units = int(time), int(batch), int(units)
     half = (units + 1) // 2
     columns = xp.arange(batch, dtype="uint32") + xp.asarray(first).astype("uint32") + np.uint32(site << 24)
@@ -120,7 +121,7 @@ def random_bits(xp: Any, site: int, seed: Any, step: Any, first: Any, time: Any,
 
 
 def threefry(key0: Any, key1: Any, x0: Any, x1: Any) -> tuple[Any, Any]:
-    """Threefry-2x32-20 of uint32 arrays that broadcast, NumPy's or JAX's."""
+    """Apply Threefry-2x32-20 to uint32 arrays of NumPy or JAX, with broadcasting."""
     keys = (key0, key1, key0 ^ key1 ^ np.uint32(PARITY))
     x0, x1 = x0 + keys[0], x1 + keys[1]
     for group in range(5):

@@ -1,4 +1,4 @@
-"""The output layer that a configuration describes: a full or an adaptive soft-max, tied to the embedding or not."""
+"""Choose the output layer: full or adaptive softmax, with weights tied to the embedding or not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from theano_rnn.settings.network import ModelConfig
 
 
 def make_head(config: ModelConfig, num_features: int, embedding: Any, *, rng: np.random.Generator) -> Any:
-    """The head for `num_features` hidden units; `embedding` is shared with it if the weights are tied."""
+    """Returns the head (output layer) for `num_features` hidden units. Tied weights are shared with `embedding`."""
     options: dict[str, Any] = {"embedding": embedding if config.tie_weights else None}
     options |= {"rng": rng, "dtype": config.dtype}
     if config.head == "adaptive":
@@ -21,9 +21,9 @@ def make_head(config: ModelConfig, num_features: int, embedding: Any, *, rng: np
 
 
 def training_losses(head: Any, h: Any, targets: Any, label_smoothing: float) -> tuple[Any, Any]:
-    """Negative log-likelihoods in nats (rows,), and what training minimizes in their place (rows,).
+    """Returns the negative log-likelihoods in nats (rows,), and the objective that training minimizes (rows,).
 
-    The two are the same unless labels are smoothed.
+    They differ only with label smoothing.
     """
     if label_smoothing:
         losses, objective = head.smoothed_losses(h, targets, label_smoothing)

@@ -1,4 +1,4 @@
-"""The recurrence: a cell repeated over time with ``aesara.scan``, which is called here and nowhere else."""
+"""The recurrence: apply a cell at every time step with ``aesara.scan``. No other module of the package calls it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def unroll(
 ) -> tuple[list[TensorVariable], list[TensorVariable]]:
     """Apply `cell` at every time step.
 
-    The same as a plain loop::
+    Equivalent to this loop::
 
         for t in range(time):                          # from the last step if `backwards`
             *output[t], *new = cell.step(projected[t], *state, *params, *context)
@@ -38,29 +38,28 @@ def unroll(
     Parameters
     ----------
     cell
-        Has `num_states`, `recurrent`, `step` and, if it gives more than one output per step, `num_outputs`.
+        Has `num_states`, `recurrent`, `step` and, if a step has more than one output, `num_outputs`.
     projected : float (time, batch, ...)
-        The inputs as ``cell.project`` returned them.
+        The inputs after ``cell.project``.
     mask : float (time, batch)
         1 for a real step, 0 for padding.
     state : sequence of arrays (batch, ...)
-        As in ``cell.initial_state``; of any rank.
+        As in ``cell.initial_state``, of any rank.
     params : mapping
-        Values for the names in ``cell.recurrent``: the cell's own parameters, or dropped or averaged ones.
+        Values for the names in ``cell.recurrent``: the cell's parameters, possibly with dropout or averaged.
     context : sequence of arrays
-        Whatever else every step may read, such as encoder states to attend to; passed on to ``cell.step``.
+        Further inputs of every step, such as encoder states for attention. Passed to ``cell.step``.
 
     Returns
     -------
     outputs : list of arrays (time, batch, ...)
-        One for each output of a step, in the order of the input even if `backwards`. At masked steps they are
-        undefined.
+        One for each output of a step, in the order of the input even if `backwards`. Undefined at masked steps.
     final state : list of arrays (batch, ...)
 
     Raises
     ------
     ValueError
-        The number of states is not the cell's.
+        The number of states is wrong for the cell.
     """
     if len(state) != cell.num_states:
         raise ValueError(f"the cell has {cell.num_states} states, got {len(state)}")
@@ -93,20 +92,20 @@ def unroll(
 
 
 def select(mask_t: Any, new: Any, old: Any) -> TensorVariable:
-    """The `new` state in the columns whose step is real, the `old` one in the others: (batch, ...)."""
+    """Returns the `new` state for sequences whose step is real and the `old` state for padding: (batch, ...)."""
     return T.switch(mask_t.dimshuffle(0, *["x"] * (new.ndim - 1)), new, old)
 
 
 def costly_nodes(results: Sequence[TensorVariable], *, given: Sequence[Any]) -> list[TensorVariable]:
-    """Products and transcendental functions between `given` and `results`, those nearest to `results` first.
+    """Returns the products and transcendental functions between `given` and `results`, nearest to `results` first.
 
-    The gradient of a scan recomputes everything in a step that is not one of the scan's outputs. `unroll` makes these
-    nodes outputs too; Aesara removes those that no gradient needs.
+    The gradient of a scan recomputes everything in a step that is not an output of the scan. To save that time,
+    `unroll` makes these nodes outputs too; Aesara removes those that no gradient needs.
     """
     nodes = list(io_toposort(list(given), list(results)))
     return [node.outputs[0] for node in reversed(nodes) if is_costly(node.op) and node.outputs[0] not in results]
 
 
 def is_costly(op: Any) -> bool:
-    """Whether an operation's result is worth storing for the gradient rather than recomputing."""
+    """Returns whether storing an operation's result for the gradient is faster than recomputing it."""
     return isinstance(op, Dot) or isinstance(getattr(op, "scalar_op", None), (Tanh, Sigmoid, Exp))

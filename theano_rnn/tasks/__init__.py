@@ -1,1 +1,1 @@
-"""Tasks: what the package can learn, one system a module."""
+"""Tasks: the kinds of models that the package can train, and what each learns."""

@@ -1,4 +1,4 @@
-"""Fill in missing words: batches of sentences without their ends, blanks in typed sentences, the likeliest words."""
+"""Fill in missing words: training batches, blanks in typed sentences, and the most likely words for a blank."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.words import sentence_splitter, word_tokenizer
 
-BLANK = re.compile(r"(?<!\w)_{2,}(?!\w)")  # not _italics_, nor half a word
+BLANK = re.compile(r"(?<!\w)_{2,}(?!\w)")  # neither _italics_ nor a part of a word
 BLANK_TOKEN = "___"
 
 
 def batches(
     ids: Ids, vocabulary: Vocabulary, *, batch_size: int, rng: np.random.Generator | None = None, dtype: str = "float32"
 ) -> Sentences:
-    """Batches of the sentences of `ids` without their ends: a target is a word, which has words on both sides.
+    """Returns batches of the sentences of `ids`. Targets are words only; the ends of sentences are removed.
 
-    A sentence of more than 256 words is read in pieces, each as if it ended there.
+    A sentence of more than 256 words is split into pieces, each of which is treated as a sentence.
     """
     lengths = sentence_lengths(ids, vocabulary.eos_id)
     words = ids != vocabulary.eos_id
@@ -35,19 +35,19 @@ def batches(
 
 
 def read_blanks(line: str, text: TextConfig) -> list[tuple[list[str], list[int]]]:
-    """The sentences of a line that have blanks, two or more underscores, as tokens, and the places of their blanks.
+    """Returns the tokens of each sentence that has a blank (two or more underscores), and the positions of its blanks.
 
     Raises
     ------
     UserError
-        There is no blank, or one that is part of a token.
+        The line has no blank, or a blank is part of a token.
 
     Examples
     --------
     >>> read_blanks('He left. "Is it ___?" asked ____.', TextConfig())
     [(['``', 'Is', 'it', '___', '?', "''"], [3]), (['asked', '___', '.'], [1])]
     """
-    word = "blank"  # in place of each: a word is split from what is around it as words are
+    word = "blank"  # replaces each blank, because the tokenizer separates a word from its context
     while word in line.lower():
         word += "k"
     marked, count = BLANK.subn(word, line)
@@ -58,7 +58,7 @@ def read_blanks(line: str, text: TextConfig) -> list[tuple[list[str], list[int]]
         if places:
             found.append(([BLANK_TOKEN if token == word else token for token in tokens], places))
     if not count or count != sum(len(places) for _, places in found):
-        raise UserError(f"no blank in {line[:60]!r}: write ___ between spaces where a word is missing")
+        raise UserError(f"no blank in {line[:60]!r}: write ___ for the missing word, with spaces around it")
     return found
 
 
@@ -72,20 +72,23 @@ def fill(
     num_words: int = 5,
     dtype: str = "float32",
 ) -> list[list[tuple[str, float]]]:
-    """The likeliest words for each of some places of a sentence, with their probabilities.
+    """Returns the most likely words for each blank of a sentence, with their probabilities.
 
-    `<unk>` is not among them; the other probabilities are as they are. With several places each is filled for itself,
-    the others being unknown words.
+    `<unk>` is left out, without renormalizing the other probabilities. Each of several blanks is filled independently;
+    meanwhile the other blanks are unknown words.
 
     Parameters
     ----------
-    predict : as of `Cloze`
-    tokens : the sentence, split as the training text was
-    places : in increasing order
+    predict
+        The compiled ``predict`` of a `Cloze` model.
+    tokens
+        The sentence, tokenized like the training text.
+    places
+        The positions of the blanks, in increasing order.
 
     Returns
     -------
-    list of (word, probability), the likeliest first, for each place
+    list of (word, probability), the most likely first, for each position
     """
     ids = vocabulary.encode(tokens)
     ids[list(places)] = vocabulary.unk_id
@@ -108,7 +111,7 @@ def fill(
 
 
 class Example(NamedTuple):
-    """A sentence with a blank, the word that stood there, and what a model would fill in."""
+    """A sentence with a blank, the original word, and the model's guesses."""
 
     tokens: list[str]
     word: str
@@ -125,9 +128,9 @@ def examples(
     num_words: int = 5,
     dtype: str = "float32",
 ) -> Iterator[Example]:
-    """Sentences of `ids` in a random order, one word of four letters or more left out of each.
+    """Yield sentences of `ids` in random order, each with one word of at least four letters replaced by a blank.
 
-    Only sentences of 5 to 24 tokens that are all in the vocabulary, so that a reader can judge.
+    Only sentences of 5 to 24 tokens without unknown words are used, so that a reader can judge the guesses.
     """
     lengths = sentence_lengths(ids, vocabulary.eos_id)
     begins = np.cumsum(lengths) - lengths

@@ -1,14 +1,14 @@
-"""Fill in the missing word: a model of a word given all the others of its sentence.
+"""Fill in the missing word: a model of each word of a sentence, given all other words of the sentence.
 
-    forward_t  = stack over the words 1 .. t-1, from the left
-    backward_t = stack over the words n .. t+1, from the right
+    forward_t  = layers over the words 1 .. t-1, from the left
+    backward_t = layers over the words n .. t+1, from the right
     h_t = tanh([forward_t, backward_t] W_join + b_join)
     P(word_t | all others) = softmax(h_t W_hy + b_y)_word_t
 
-Each stack may be deep, but in its own direction alone: they are joined only where no recurrent layer comes after (as in
-context2vec, Melamud et al. 2016, and ELMo, Peters et al. 2018). Were they joined lower down, a layer at t+1 would have
-read word t from the left and would tell it from the right. Without ``tanh`` the probabilities would be a product of
-what each side alone says.
+Both stacks may be deep, but they are joined only after their last recurrent layers (as in context2vec, Melamud et al.
+2016, and ELMo, Peters et al. 2018). If they were joined earlier, word t would leak into its own prediction: a forward
+layer reads it, and a backward layer would bring it back from t+1. Without ``tanh``, probabilities would be a product of
+one factor from the left context and one from the right.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from theano_rnn.text.vocabulary import Vocabulary
 
 
 class Cloze(WordModel):
-    """A model of each word of a sentence given the others.
+    """A model of each word of a sentence, given the other words.
 
-    Of its functions `tokens`, `targets` and `mask` are as for a model of the next token (`batches` makes them): the
-    word before each word, and the word itself. ``predict(tokens, targets, mask, *state)`` gives the probabilities of
-    every word at each place, given those at the other places; what `targets` has at a place changes nothing there.
+    The inputs `tokens`, `targets` and `mask` are as for a language model (see `blanks.batches`): the word before each
+    word, and the word itself. ``predict(tokens, targets, mask, *state)`` returns the probabilities of every word at
+    each position, given the words at all other positions. They do not depend on the target at the position itself.
 
     Parameters
     ----------
     config : ModelConfig
-        ``hidden_size`` and ``num_layers`` are those of one direction.
+        ``hidden_size`` and ``num_layers`` are the sizes of one direction.
     end_id : int
-        What the last word is followed by; from there the backward stack starts.
+        The id after the last word, the first input of the backward stack.
     rng : np.random.Generator
     """
 
@@ -58,12 +58,12 @@ class Cloze(WordModel):
         self.params |= self.join
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
-        """Zeros of the forward stack, the only one that is carried over where a sentence is cut for its length."""
+        """Returns zeros for the forward stack. If a long sentence is split, only this stack carries its state over."""
         return self.forward.initial_state(batch_size)
 
     def hidden(self, tokens: Any, targets: Any, mask: Any, state: Sequence[Any], dropout: Dropout) -> Hidden:
-        """Both stacks, joined (time, batch, hidden_size)."""
-        ids = T.concatenate([tokens, following(targets, mask, self.end_id)], axis=0)  # (2 * time, batch)
+        """Compute both stacks and join them: (time, batch, hidden_size)."""
+        ids = T.concatenate([tokens, next_words(targets, mask, self.end_id)], axis=0)  # (2 * time, batch)
         vectors, rows = look_up(self.embedding, ids, dropout, self.num_rows)
         time, batch = tokens.shape[0], tokens.shape[1]
         before, after = self.forward.project_over_time(vectors[:time]), self.backward.project_over_time(vectors[time:])
@@ -75,8 +75,8 @@ class Cloze(WordModel):
         return Hidden(h.reshape((time, batch, self.config.hidden_size)), final, rows)
 
 
-def following(targets: Any, mask: Any, end_id: int) -> Any:
-    """The word after each word, `end_id` after the last: int32 (time, batch)."""
+def next_words(targets: Any, mask: Any, end_id: int) -> Any:
+    """Returns the word after each target, `end_id` after the last: int32 (time, batch)."""
     end = np.asarray(end_id, "int32")
     after = T.switch(T.gt(mask[1:], 0), targets[1:], end)
     return T.concatenate([after, T.zeros_like(targets[:1]) + end], axis=0)

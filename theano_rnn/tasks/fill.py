@@ -1,4 +1,4 @@
-"""The task of the missing word: each word of a sentence, given all the others."""
+"""The fill-in task: predict each word of a sentence from all other words."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 class Fill(TextTask):
-    """Fill in a missing word from those on both sides of it."""
+    """Fill in a missing word from the words on both sides of it."""
 
     name = "fill"
     kind = "fill-in model"
-    summary = "a missing word, from those on both sides"
+    summary = "a missing word, from the words on both sides"
 
     def settled(self, sections: Sections, given: Mapping[str, Any]) -> Sections:
         if given.get("batching") == "stream":
-            raise UserError("--batching stream is for --task next: a word is filled in from the sentence it stands in")
+            raise UserError("--batching stream is for --task next: leave it out, --task fill reads single sentences")
         training = dataclasses.replace(sections["training"], batching="sentences")
         return super().settled({**sections, "training": training}, given)
 
@@ -54,7 +54,7 @@ class Fill(TextTask):
     def examples(
         self, compiled: Compiled, model: Any, data: Data, sections: Sections, *, count: int, seed: Sequence[int]
     ) -> list[str]:
-        """Sentences of the validation text with one word left out, that word, and the model's guesses."""
+        """Returns sentences of the validation text with one word left out, that word, and the model's guesses."""
         import numpy as np
 
         from theano_rnn.tasks.blanks import examples

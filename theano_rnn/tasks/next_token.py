@@ -1,4 +1,4 @@
-"""The task of the next token: a language model."""
+"""The language-modelling task: predict the next token."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class NextToken(TextTask):
-    """Predict the next token from those before it, word by word or character by character."""
+    """Predict the next token, a word or a character, from the tokens before it."""
 
     name = "next"
     kind = "language model"
@@ -37,7 +37,7 @@ class NextToken(TextTask):
     def examples(
         self, compiled: Compiled, model: Any, data: Data, sections: Sections, *, count: int, seed: Sequence[int]
     ) -> list[str]:
-        """Texts that the model writes."""
+        """Returns texts that the model generates."""
         from theano_rnn.generation.texts import TextGenerator
         from theano_rnn.learning.batching import start_id
 

@@ -1,4 +1,4 @@
-"""The table of all tasks; a new one is added here."""
+"""The table of all tasks. Add a new task here."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ TASKS: dict[str, Task] = {task.name: task for task in (NextToken(), Fill())}
 
 
 def task_of_kind(kind: str) -> Task:
-    """The task whose models are called `kind` in checkpoints.
+    """Returns the task whose models have this `kind` in checkpoints.
 
     Raises
     ------
     UserError
-        No task of this version does.
+        This version has no such task.
     """
     for task in TASKS.values():
         if task.kind == kind:
             return task
-    raise UserError(f"this version of theano_rnn has no task for a {kind!r}")
+    raise UserError(f"this version of theano_rnn has no task for a {kind!r}: use the version that wrote the checkpoint")
 
 
 def stored_sections(task: Task, settings: Mapping[str, Mapping[str, Any]]) -> Sections:
-    """The sections of a task as a checkpoint has them; a setting that it does not name is as it was then."""
+    """Returns a task's sections from a checkpoint. A setting that it lacks gets the value that was standard then."""
     return {name: from_checkpoint(section, settings.get(name, {})) for name, section in task.sections.items()}

@@ -1,7 +1,7 @@
-"""What a system is, in one object: everything that commands need to know in order to train and use it.
+"""The interface between a task and the commands: everything that they need to train and use a kind of model.
 
-A new system is a model (`learning.trainable.Trainable`), a `Task`, and a line in `tasks.registry`. Training, resuming,
-`info`, learning curves, event files and the console know it through these methods alone.
+To add a task, write a model (`learning.trainable.Trainable`) and a `Task`, and add a line to `tasks.registry`.
+Training, resuming, `info`, learning curves, event files and the console then work, because they use only these methods.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from theano_rnn.learning.measures import LOSS, Measure
 from theano_rnn.settings.base import Section, UserError
 from theano_rnn.settings.training import TrainingConfig
 
-if TYPE_CHECKING:  # numpy is not imported: `train --help` lists the tasks, and must be quick
+if TYPE_CHECKING:  # `train --help` lists the tasks and must be fast, so numpy is not imported
     import numpy as np
 
     from theano_rnn.learning.batching import AnyBatch
 
-Progress = Callable[[int, int], None]  # called with the bytes that have been read and with all there are
-Sections = Mapping[str, Any]  # settings by section; "training" is always among them
-Compiled = Callable[[str], Any]  # gives a model's compiled function by its name
+Progress = Callable[[int, int], None]  # called with the bytes read so far and the total
+Sections = Mapping[str, Any]  # settings by section; always includes "training"
+Compiled = Callable[[str], Any]  # returns the model's compiled function of a given name
 
 
 class Data(NamedTuple):
-    """What a task has read.
+    """The data of a task.
 
     parts : mapping
-        ``train``, ``valid`` and, if there is one, ``test``, each as `Task.batches` takes it.
+        ``train``, ``valid`` and possibly ``test``, each in the form that `Task.batches` accepts.
     facts : mapping
-        What the trained model needs in order to be used, such as a `Vocabulary`; kept in the checkpoint. A fact whose
-        name ends in "vocabulary" is a `Vocabulary`, any other is a JSON value.
+        What the trained model needs for use, such as a `Vocabulary`; stored in the checkpoint. A fact whose name ends
+        in "vocabulary" is a `Vocabulary`; any other is a JSON value.
     fingerprint : str
-        Changes if and only if parts or facts change: a run is resumed on the same data only.
+        A hash of parts and facts. A run can be resumed only on data with the same fingerprint.
     """
 
     parts: Mapping[str, Any]
@@ -43,25 +43,25 @@ class Data(NamedTuple):
 
 
 class Task(ABC):
-    """A system that can be trained; it has no state of its own.
+    """A task that models can be trained for. It has no state of its own.
 
     Attributes
     ----------
     name : str
-        As in ``--task NAME``.
+        The name in ``--task NAME``.
     kind : str
-        What its models are called, also in checkpoints: "language model".
+        The kind of its models, as in messages and checkpoints: "language model".
     summary : str
-        What is learned, in a few words, for ``--help``.
+        What the model learns, in a few words, for ``--help``.
     sections : mapping
-        The settings that decide what is learned, a dataclass for each section. They are flags of ``train`` and are
-        stored in the checkpoint. Sections ``corpus`` (files) and ``training`` (a `TrainingConfig`) are always there.
+        The settings that affect the result, a dataclass for each section. They are flags of ``train`` and are stored in
+        the checkpoint. Must include ``corpus`` (files) and ``training`` (a `TrainingConfig`).
     measures : tuple of Measure
-        The loss first.
+        The measures to record, the loss first.
     measured : tuple of str
-        The values, by the name of their measure, that a model's ``loss`` returns for each target.
+        The names of the measures that a model's ``loss`` function returns for each target.
     target_name : str
-        What the loss is a mean of, in the plural: tokens, words, texts.
+        The plural name of the targets that the loss is a mean of: tokens, words, texts.
     """
 
     name: ClassVar[str]
@@ -73,12 +73,12 @@ class Task(ABC):
     target_name: ClassVar[str] = "tokens"
 
     def settled(self, sections: Sections, given: Mapping[str, Any]) -> Sections:
-        """The settings, with those that depend on others filled in; `given` are those that the user named.
+        """Fill in the settings that depend on others. `given` holds the settings that the user named.
 
         Raises
         ------
         UserError
-            They do not go together.
+            The settings contradict each other.
         """
         names = [measure.name for measure in self.measures]
         select = sections["training"].select
@@ -86,13 +86,16 @@ class Task(ABC):
             raise UserError(f"--select must be one of {', '.join(names)} for --task {self.name}, got {select!r}")
         return sections
 
-    def check_devices(self, sections: Sections, num_devices: int) -> None:  # noqa: B027 - most need not check
-        """Raise `UserError`, beginning with a setting's name, if the model cannot be trained by so many devices."""
+    def check_devices(self, sections: Sections, num_devices: int) -> None:  # noqa: B027 - most need no check
+        """Raises `UserError` if the model cannot be trained on `num_devices` devices.
+
+        The message must start with the name of the setting to blame.
+        """
 
     def default_files(self, corpus: Any, root: Path | None) -> Any:
-        """The section `corpus`, with the files to train on if the user named none; `root` is that of a checkout."""
+        """Returns `corpus` with default files if the user named none. `root` is the folder of a clone, if known."""
         if not corpus.train:
-            raise UserError(f"--task {self.name} needs --train FILE")
+            raise UserError(f"--task {self.name} needs training data: add --train FILE")
         return corpus
 
     @abstractmethod
@@ -109,9 +112,9 @@ class Task(ABC):
         Parameters
         ----------
         known : optional
-            The facts of the model that this one begins with; they are kept, and may be extended by what is new.
+            The facts of the model that training starts from. They are kept, and may be extended.
         is_resumed
-            `known` are the run's own facts, extended already.
+            `known` holds the facts of the run itself, already extended.
         progress : optional
         """
 
@@ -119,46 +122,43 @@ class Task(ABC):
     def make_model(
         self, sections: Sections, facts: Mapping[str, Any], *, rng: np.random.Generator, num_devices: int = 1
     ) -> Any:
-        """A new model, a `Trainable`; its `config` is what the checkpoint stores as section ``model``."""
+        """Returns a new model, a `Trainable`. The checkpoint stores its `config` as section ``model``."""
 
     @abstractmethod
     def batches(
         self, part: Any, sections: Sections, facts: Mapping[str, Any], *, dtype: str, epoch: int | None = None
     ) -> Sequence[AnyBatch]:
-        """Batches of a part, in that epoch's order or, for evaluation, in the order of the data.
-
-        They have `num_tokens`, the number of targets in all.
-        """
+        """Returns the batches of a part, in the order of the given epoch, or of the data if `epoch` is None."""
 
     def examples(
         self, compiled: Compiled, model: Any, data: Data, sections: Sections, *, count: int, seed: Sequence[int]
     ) -> list[str]:
-        """Texts that show a person what the model can do by now."""
+        """Returns short texts that show what the model has learned so far."""
         return []
 
     def describe(self, data: Data) -> str:
-        """The sizes of the parts and what else there is to say before training."""
+        """Returns the sizes of the parts and other facts to show before training."""
         parts = " / ".join(f"{self.size(part):,}" for part in data.parts.values())
         is_tested = " / test" if "test" in data.parts else ""
         return f"{parts} {self.target_name} to train / validate{is_tested} on"
 
     def size(self, part: Any) -> int:
-        """How many targets a part has."""
+        """Returns the number of targets in a part."""
         return len(part)
 
     def test_facts(self, part: Any, facts: Mapping[str, Any], num_targets: int) -> dict[str, float]:
-        """What the last record of the log says about the test part besides its measures; first, its size."""
+        """Returns what the last log record says about the test part, apart from its measures. Its size comes first."""
         return {self.target_name: num_targets}
 
     def describe_test(self, facts: Mapping[str, float]) -> str:
-        """`test_facts` in words."""
+        """Describe `test_facts` in words."""
         return f"over {facts[self.target_name]:,} {self.target_name}"
 
     def drawn(self, sections: Sections) -> Measure:
-        """The measure that the learning curves show."""
+        """Returns the measure that the learning curves show."""
         return LOSS
 
     def select(self, sections: Sections) -> Measure:
-        """The measure that decides which parameters are the best."""
+        """Returns the measure that decides which parameters are the best."""
         config: TrainingConfig = sections["training"]
         return next(measure for measure in self.measures if measure.name == (config.select or LOSS.name))

@@ -1,4 +1,4 @@
-"""What tasks on plain text share: files of text, a vocabulary of their training part, ids."""
+"""The base class of tasks on plain text: text files, a vocabulary of the training part, ids."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNITS = {"word": "words", "char": "characters"}
 
 
 class TextTask(Task):
-    """A task whose parts are ids of a text, int32 (tokens,), and whose fact is their `Vocabulary`."""
+    """A task on text. Its parts are int32 ids (tokens,); its only fact is their `Vocabulary`."""
 
     sections = {"corpus": CorpusConfig, "text": TextConfig, "model": ModelConfig, "training": TrainingConfig}  # noqa: RUF012
     measures = (LOSS, PERPLEXITY)
@@ -30,28 +30,28 @@ class TextTask(Task):
         sections = super().settled(sections, given)
         if sections["training"].batching == "sentences":
             if sections["text"].unit == "char":
-                raise UserError(f"{self.needs_sentences()} needs --unit word: characters are one stream without "
+                raise UserError(f"{self.needs_sentences()} needs --unit word: a text of characters is not split into "
                                 "sentences")  # fmt: skip
             if given.get("random_windows"):
-                raise UserError("--random-windows needs --batching stream: a sentence is read as a whole")
+                raise UserError("--random-windows needs --batching stream: sentences are not cut into windows")
         return sections
 
     def check_devices(self, sections: Sections, num_devices: int) -> None:
         check_head(sections["model"], sections["training"], num_devices)
 
     def needs_sentences(self) -> str:
-        """The flag that asks for batches of sentences."""
+        """Returns the flag that requires batches of sentences."""
         return "--batching sentences"
 
     def default_files(self, corpus: Any, root: Path | None) -> Any:
-        """The novels of ``data/austen`` in a checkout."""
+        """Returns `corpus`; if it names no files, with the novels of ``data/austen`` in a clone of the repository."""
         if corpus.train:
             return corpus
         root = root or Path(__file__).resolve().parents[2]
         novels = sorted(str(path) for path in (root / "data" / "austen").glob("*.txt"))
         if not novels:
-            raise UserError("no --train FILE given, and the six novels that are read without it come only with a clone "
-                            "of the repository: give your own text, for example --train book.txt")  # fmt: skip
+            raise UserError("no training text: give your own, for example --train book.txt, or clone the repository, "
+                            "which includes the six novels used by default")  # fmt: skip
         return dataclasses.replace(corpus, train=tuple(novels))
 
     def read(
@@ -72,7 +72,7 @@ class TextTask(Task):
         return Data(parts, {"vocabulary": corpus.vocabulary}, corpus.fingerprint)
 
     def model_config(self, sections: Sections, facts: Mapping[str, Any], num_devices: int) -> ModelConfig:
-        """The network's settings, with everything that follows from the vocabulary."""
+        """Returns the network's settings, completed with the size of the vocabulary."""
         config = dataclasses.replace(sections["model"], vocab_size=facts["vocabulary"].vocab_size)
         return resolved_head(config, sections["training"], num_devices)
 
@@ -81,12 +81,13 @@ class TextTask(Task):
         return f"{super().describe(data)}, {vocabulary.vocab_size:,} {UNITS[vocabulary.text.unit]} in the vocabulary"
 
     def test_facts(self, part: Any, facts: Mapping[str, Any], num_targets: int) -> dict[str, float]:
-        """The number of targets, and the share of tokens that the vocabulary does not know."""
-        return {"tokens": num_targets, "unk_rate": int((part == facts["vocabulary"].unk_id).sum()) / num_targets}
+        """Returns the number of targets, and the fraction of tokens that are not in the vocabulary."""
+        unknown = int((part == facts["vocabulary"].unk_id).sum())
+        return {self.target_name: num_targets, "unk_rate": unknown / num_targets}
 
     def describe_test(self, facts: Mapping[str, float]) -> str:
         return f"{super().describe_test(facts)}, {100 * facts['unk_rate']:.1f} % unknown"
 
     def drawn(self, sections: Sections) -> Measure:
-        """Perplexity of words, nats per character."""
+        """Returns perplexity for words, nats per character for characters."""
         return PERPLEXITY if sections["text"].unit == "word" else CHARACTER_LOSS

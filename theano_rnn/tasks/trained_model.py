@@ -1,4 +1,4 @@
-"""A trained model of any task: its checkpoint, its settings, and its functions, compiled when first needed."""
+"""A trained model of any task: its checkpoint, its settings, and its functions, compiled on first use."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from theano_rnn.tasks.registry import TASKS, stored_sections, task_of_kind
 
 
 class TrainedModel:
-    """The best parameters of a checkpoint, its facts and its settings.
+    """A model with the best parameters of a checkpoint, and the facts and settings stored with them.
 
     Parameters
     ----------
     path
-        A checkpoint.
+        The checkpoint.
     task
-        The name of the task that it must have been trained for.
+        The name of the task that the model must have been trained for.
     engine, device
-        As the flags of those names.
+        As in the flags of those names.
     compiler : optional
-        Called in place of `compile_function`, with the same arguments; it may show the wait.
+        Replaces `compile_function` and takes the same arguments. It can show a progress display.
 
     Attributes
     ----------
     model : the task's model, a `Trainable`
     checkpoint : Checkpoint
     sections : mapping
-        Settings by section, those of training among them as `training`.
+        Settings by section. The section of training is also the attribute `training`.
 
     Raises
     ------
@@ -63,13 +63,13 @@ class TrainedModel:
         self.functions: dict[str, Any] = {}
 
     def function(self, name: str) -> Any:
-        """One of the model's functions, compiled when first asked for."""
+        """Returns one of the model's functions, compiled on first use."""
         if name not in self.functions:
             self.functions[name] = self.compile(name)
         return self.functions[name]
 
     def compile(self, name: str, **options: Any) -> Any:
-        """One of the model's functions, compiled with `options`, as of `Trainable.compile`."""
+        """Compile one of the model's functions. `options` are those of `Trainable.compile`."""
         return self.compiler(self.model, name, engine=self.engine, device=self.device, **options)
 
 

@@ -1,6 +1,6 @@
-"""Event files, which TensorBoard shows: numbers by tag and step, and texts. Needs the extra `tensorboard`.
+"""Write event files for TensorBoard: scalars by tag and step, and texts. Needs the extra `tensorboard`.
 
-Written record by record with the package's own messages; neither TensorFlow nor a thread takes part.
+Records are written one by one with the message classes of the tensorboard package, without TensorFlow or threads.
 """
 
 from __future__ import annotations
@@ -15,54 +15,54 @@ from typing import Any
 
 from theano_rnn.settings.base import UserError
 
-NAMES = "events.out.tfevents.*.theano_rnn"  # of our files; TensorBoard reads those of a folder by name
+NAMES = "events.out.tfevents.*.theano_rnn"  # our files; TensorBoard reads those of a folder by name
 
 
 def check_installed() -> None:
-    """Raise `UserError` where event files cannot be written."""
+    """Raises `UserError` if tensorboard is not installed."""
     try:
         import tensorboard.compat.proto.event_pb2  # noqa: F401
     except ImportError:
-        raise UserError("event files need tensorboard: pip install 'theano_rnn[tensorboard]'") from None
+        raise UserError("--tensorboard needs tensorboard: run pip install 'theano_rnn[tensorboard]'") from None
 
 
 def event_files(folder: str | os.PathLike[str]) -> list[Path]:
-    """Our files of a folder, the oldest first."""
+    """Returns our event files in a folder, the oldest first."""
     return sorted(Path(folder).glob(NAMES))
 
 
 def event_path(folder: str | os.PathLike[str]) -> Path:
-    """The name of a file that is begun now."""
+    """Returns the path of an event file that is created now."""
     seconds, rest = divmod(time.time_ns(), 1_000_000_000)
     return Path(folder) / NAMES.replace("*", f"{seconds:010d}.{rest:09d}")
 
 
-def put_aside(folder: str | os.PathLike[str]) -> Path | None:
-    """Move our files of a folder to a new one beside it; which one, or None where there are none."""
+def move_to_previous_folder(folder: str | os.PathLike[str]) -> Path | None:
+    """Move our event files to a new folder next to this one. Returns the new folder, or None if there are no files."""
     found, folder = event_files(folder), Path(folder).resolve()
     if not found:
         return None
     names = itertools.chain([f"{folder.name}.previous"], (f"{folder.name}.previous{i}" for i in itertools.count(2)))
-    aside = next(path for path in map(folder.with_name, names) if not path.exists())
-    aside.mkdir()
+    previous = next(path for path in map(folder.with_name, names) if not path.exists())
+    previous.mkdir()
     for path in found:
-        os.replace(path, aside / path.name)
-    return aside
+        os.replace(path, previous / path.name)
+    return previous
 
 
 class EventFile:
-    """A new event file in a folder, which is made where it is not there; every record is in it when written.
+    """A new event file. Creates the folder if it does not exist. Every record is flushed to the file at once.
 
     Parameters
     ----------
     folder
     from_step
-        TensorBoard forgets what older files of the folder say of this step and later ones.
+        TensorBoard discards records of this and later steps in older files of the folder.
 
     Raises
     ------
     OSError
-        The file cannot be written; also from every method.
+        The file cannot be written. Every method may raise this, too.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, from_step: int = 0) -> None:
@@ -72,27 +72,27 @@ class EventFile:
         self.event, self.summary, self.tensor, self.checksum = event_pb2, summary_pb2, tensor_pb2, masked_crc32c
         Path(folder).mkdir(parents=True, exist_ok=True)
         self.path = event_path(folder)
-        self.file = open(self.path, "xb")  # noqa: SIM115 - as long as the run
+        self.file = open(self.path, "xb")  # noqa: SIM115 - stays open as long as the run
         self.write(file_version="brain.Event:2")
         self.write(from_step, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
 
     def write(self, step: int = 0, **content: Any) -> None:
-        """One event, framed as TFRecord: length, its checksum, data, their checksum."""
+        """Write one event as a TFRecord: length, checksum of the length, data, checksum of the data."""
         data = self.event.Event(wall_time=time.time(), step=step, **content).SerializeToString()
         length = struct.pack("<Q", len(data))
-        sums = [struct.pack("<I", self.checksum(part)) for part in (length, data)]
-        self.file.write(length + sums[0] + data + sums[1])
+        checksums = [struct.pack("<I", self.checksum(part)) for part in (length, data)]
+        self.file.write(length + checksums[0] + data + checksums[1])
         self.file.flush()
 
-    def numbers(self, step: int, values: Mapping[str, float]) -> None:
-        """A number for each tag."""
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Write a scalar for each tag."""
         kind = self.summary.Summary.Value
         self.write(
             step, summary=self.summary.Summary(value=[kind(tag=t, simple_value=float(v)) for t, v in values.items()])
         )
 
     def text(self, step: int, tag: str, markdown: str) -> None:
-        """A text, formatted by Markdown."""
+        """Write a text in Markdown."""
         kind = self.summary.SummaryMetadata.PluginData(plugin_name="text")
         tensor = self.tensor.TensorProto(dtype="DT_STRING", string_val=[markdown.encode("utf-8", "replace")])
         value = self.summary.Summary.Value(
@@ -101,5 +101,5 @@ class EventFile:
         self.write(step, summary=self.summary.Summary(value=[value]))
 
     def close(self) -> None:
-        """The last call."""
+        """Close the file. Call this last."""
         self.file.close()

@@ -51,7 +51,7 @@ def gradient_flow_graph(model: Any) -> Graph:
     state = model.symbolic_state()
     mask = T.ones_like(tokens, dtype=dtype)
     outputs = model.embedding[tokens.flatten()].reshape((tokens.shape[0], tokens.shape[1], -1))
-    for i, (cell, before) in enumerate(zip(model.layers.cells, model.layers.divided(state))):
+    for i, (cell, before) in enumerate(zip(model.layers.cells, model.layers.states_by_layer(state))):
         below = outputs
         projected = T.concatenate([projected_over_time(cell, below), perturbations[i]], axis=2)
         (outputs, *_), _ = unroll(PerturbedCell(cell), projected, mask, before, params=cell.params)

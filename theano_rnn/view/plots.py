@@ -15,7 +15,10 @@ import numpy as np
 from theano_rnn.learning.measures import Measure
 from theano_rnn.settings.base import UserError
 
-HIGHEST = {True: 2.5, False: 1.5}  # of a perplexity or another measure, times the best: first epochs are far above
+HIGHEST = {
+    True: 2.5,
+    False: 1.5,
+}  # axis limit over the best value (True: perplexity): first epochs are far above
 STYLES = ("--", "-.", ":")
 
 
@@ -44,16 +47,16 @@ def as_png(figure: Any) -> bytes:
 def learning_curves(
     logs: Mapping[str, Sequence[Mapping[str, Any]]], measure: Measure, published: Sequence[tuple[float, str]] = ()
 ) -> Any:
-    """A figure of a measure by epoch, on the validation part and, if it follows from the loss, in training.
+    """Plot a measure by epoch: on the validation part and, if it is computed from the loss, on the training part.
 
     Parameters
     ----------
     logs
-        The records of each run's log by its name; those that are not of epochs are passed over.
+        Maps the name of each run to the records of its log. Records that are not of epochs are ignored.
     measure
-        The one to show.
+        The measure to show.
     published
-        What others reached, and who: horizontal lines.
+        Published values and their sources, drawn as horizontal lines.
     """
     figure = new_figure()
     axes = figure.add_subplot()
@@ -66,7 +69,7 @@ def learning_curves(
         title = f"{plain(name)}: " if len(logs) > 1 else ""
         axes.plot(epochs, valid, color=color, marker=".", label=f"{title}validation, best {reached:.4g}")
         best, lowest = [*best, reached], min(lowest, *valid)
-        if measure.of_loss or measure.name == "loss":  # the others are not measured in training
+        if measure.of_loss or measure.name == "loss":  # other measures are not computed in training
             train = [shown_value(record, "train", measure) for record in records]
             lowest = min(lowest, *train)
             axes.plot(epochs, train, color=color, marker=".", markersize=3, linestyle=":", label=f"{title}training")
@@ -86,7 +89,7 @@ def learning_curves(
 
 
 def shown_value(record: Mapping[str, Any], part: str, measure: Measure) -> float:
-    """A measure of one epoch on the part "train" or "valid"."""
+    """Returns a measure of one epoch on the part "train" or "valid"."""
     if measure.of_loss:
         return measure.of_loss(min(record[f"{part}_loss"], 700.0))
     return float(record[f"{part}_{measure.name}"])
@@ -124,7 +127,7 @@ def gradient_flow(norms: Mapping[str, tuple[Any, Any]]) -> Any:
 
 
 def plain(name: str) -> str:
-    """A name as matplotlib shows it letter by letter: between dollar signs it would read a formula."""
+    """Escape dollar signs in a name, because matplotlib reads text between them as a formula."""
     return name.replace("$", r"\$")
 
 
