@@ -141,6 +141,7 @@ def test_small_numbers_keep_their_digits():
     assert data["states"]["scales"] == [0, 3e-9]
 
 
+@pytest.mark.slow
 def test_a_picture_of_gradients(run, tmp_path):
     pytest.importorskip("matplotlib")
     arguments = ["model.safetensors", "--gradients", "--lags", 4, "--compare", "char.safetensors"]

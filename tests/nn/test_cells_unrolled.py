@@ -86,7 +86,10 @@ def test_gradients_are_central_differences_of_plain_loops(kind, engine):
 # Against PyTorch
 
 
-@pytest.mark.parametrize(("kind", "engine", "num_layers"), STACKS)
+@pytest.mark.parametrize(
+    ("kind", "engine", "num_layers"),
+    [pytest.param(*stack, marks=() if stack[-1] == 1 else pytest.mark.slow) for stack in STACKS],
+)
 def test_pytorch_gives_the_same_outputs_states_and_gradients(kind, engine, num_layers):
     """With stacked layers: each reads the outputs of the layer below and passes their gradient down."""
     torch = pytest.importorskip("torch")

@@ -85,6 +85,7 @@ def test_a_stream_is_its_rows_each_from_end_to_end(engine, dtype):
     assert measured.loss == measured.total / 30
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(len(ENGINES) < 2, reason="one engine only can run here")
 @pytest.mark.parametrize("dtype", PRECISION)
 def test_both_engines_give_the_same_scores(dtype):

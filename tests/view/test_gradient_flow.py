@@ -40,7 +40,9 @@ def estimated(model, step, window, lag, epsilon=1e-5):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("cell", ["tanh", "relu", "gru", "lstm", "mogrifier"])
+@pytest.mark.parametrize(
+    "cell", ["tanh", "lstm", *(pytest.param(cell, marks=pytest.mark.slow) for cell in ("relu", "gru", "mogrifier"))]
+)
 def test_norms_are_those_of_a_numerical_estimate(cell, engine):
     if engine == "c" and cell != "lstm":
         pytest.skip("takes long to compile")
