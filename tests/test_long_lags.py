@@ -9,7 +9,7 @@ clipping. The median of five seeds counts.
 The margins, so that rounding on another processor cannot decide. They were measured with XLA limited to AVX-512, AVX2
 (these two give the same bits) and SSE4.2:
 
-    LSTM    15 of 16 seeds learn in 150 to 500 of BUDGET = 600 steps, one in 750; the median is 275 to 325 steps
+    LSTM    15 of 16 seeds learn in 150 to 525 of BUDGET = 600 steps, one in 750; the median is 275 to 325 steps
     GRU     all of 7 seeds learn in 25 to 50 steps
     tanh    after 600 steps 8 of 9 seeds answer 22 to 28 % rightly, one 53 % (23 % with SSE4.2); chance is 25 %
     ReLU    not clipped, the loss is nan from the second step on (8 seeds). Clipped, the last loss is 1 to 16 % of the
