@@ -88,7 +88,7 @@ def test_training_begins_where_the_model_was(commands):
 def test_words_are_added_when_asked_for(commands):
     assert train(commands, "--add-words", "2", "--learning-rate", "0.05").status == 0
     words = commands("info", NEW).out
-    assert "21 columns" in words
+    assert "21 tokens" in words
     line = commands("score", NEW, "new.txt", "--per-token").out.splitlines()
     known = {text.split("\t")[1] for text in line if text}
     assert len({"a", "bridge", "at", "Bath"} & known) == 2 and "<unk>" in known

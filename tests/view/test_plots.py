@@ -37,7 +37,7 @@ def test_names_are_shown_letter_by_letter():
     name = "a$_$ and $\\x$"
     norms = np.ones((3, 4))
     for figure in (
-        learning_curves({name: log([2, 1], [2, 1]), "b": log([2, 1], [2, 1])}, "char", [(1.0, name)]),
+        learning_curves({name: log([2, 1], [2, 1]), "b": log([2, 1], [2, 1])}, PERPLEXITY, [(1.0, name)]),
         gradient_flow({name: (norms, norms)}),
     ):
         assert as_png(figure).startswith(b"\x89PNG")

@@ -33,8 +33,8 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         print(f"{section}: " + ", ".join(f"{name} {value}" for name, value in values.items()))
     for name, fact in checkpoint.facts.items():
         if isinstance(fact, Vocabulary):
-            commonest = " ".join(repr(word)[1:-1] for word in fact.words[:10])
-            print(f"{name}: {len(fact):,} columns; {commonest} ...")
+            most_frequent = " ".join(repr(word)[1:-1] for word in fact.words[:10])
+            print(f"{name}: {len(fact):,} tokens; most frequent: {most_frequent} ...")
         else:
             print(f"{name}: {json.dumps(fact)[:200]}")
     print(f"parameters: {sum(value.size for value in checkpoint.best.values()):,}")

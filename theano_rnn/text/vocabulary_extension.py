@@ -13,6 +13,7 @@ from theano_rnn.text.words import UNK
 def extend_vocabulary(vocabulary: Vocabulary, types: Sequence[str], counts: Any, max_words: int) -> Vocabulary:
     """Returns `vocabulary` with up to `max_words` new words after its own: the most frequent unknown ones of `types`.
 
+    >>> import numpy as np
     >>> extend_vocabulary(Vocabulary(("a", "b")), ["a", "c", "d", "e"], np.array([9, 1, 5, 5]), 2).words
     ('a', 'b', 'd', 'e')
     """
