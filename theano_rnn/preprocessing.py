@@ -1,4 +1,4 @@
-"""Turn text files into a corpus: a vocabulary, and the ids of the training, validation and test parts.
+"""Chapter 1: from text files to a corpus, which is a vocabulary and the ids of training, validation and test parts.
 
 A network reads numbers, not text. `load_corpus` makes them in six steps:
 
@@ -6,11 +6,12 @@ A network reads numbers, not text. `load_corpus` makes them in six steps:
 2. Characters to sentences: split paragraphs with NLTK's Punkt (`text/reading.py` streams the text, `text/words.py`
    finds the sentences).
 3. Sentences to tokens: NLTK's word tokenizer (`text/words.py`). Several processes share steps 2 and 3, and a cache on
-   disk keeps their result for the next run (`text/tokenizing.py`).
+   disk keeps their result for the next run (`text/tokenizing.py`). Until the vocabulary is known, each file numbers its
+   own distinct tokens, with 0 for the end of a sentence.
 4. Tokens to parts: split each training file into training, validation and test (here).
 5. Training part to `Vocabulary`: count its words and keep the most frequent ones (`text/vocabulary.py`), or extend the
    vocabulary of an existing model (`text/vocabulary_extension.py`).
-6. Tokens to ids: look each token up in the vocabulary (here). The result is a `Corpus`.
+6. Tokens to ids: look each file's distinct tokens up in the vocabulary (here). The result is a `Corpus`.
 
 Texts may be larger than memory, so ids stay on disk and are mapped into memory when they are read.
 
@@ -21,7 +22,7 @@ Texts may be larger than memory, so ids stay on disk and are mapped into memory 
 ...     corpus = load_corpus(CorpusConfig(train=(str(path),)), TextConfig())
 >>> corpus.vocabulary.words
 ('.', 'To', 'be')
->>> corpus.train[:4].tolist(), corpus.test.tolist()
+>>> corpus.train[:4].tolist(), corpus.test.tolist()  # 0 is an unknown word, 1 the end of a sentence
 ([3, 4, 2, 1], [0, 0, 2, 1, 0, 0, 2, 1])
 """
 

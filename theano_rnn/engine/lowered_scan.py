@@ -1,14 +1,15 @@
 """Lower Aesara's scan to JAX's scan.
 
 Aesara stores every output of a scan in a buffer of the outer graph. JAX's scan carries the values that the next step
-reads and stacks the results of all steps. Aesara's kinds of outputs become:
+reads and stacks the results of all steps. Aesara names its kinds of outputs by how many steps they read ("input taps":
+no, a single or multiple) and write ("output taps"). They become:
 
-- nit-sot (no step reads it): stacked.
-- sit-sot (read by the next step): carried and stacked.
-- mit-sot (several earlier steps are read): a window of the last values is carried.
-- mit-mot (several places of a buffer with initial values are read and written; only gradients of scans use it): if step
-  t reads places t and t + 1 and writes t + 1, as the gradient of a sit-sot does, the value is carried and the buffer's
-  initial values are a sequence. Otherwise the whole buffer is carried.
+- nit-sot (no input tap, single output tap; no step reads it): stacked.
+- sit-sot (single, single; read by the next step): carried and stacked.
+- mit-sot (multiple, single; several earlier steps are read): a window of the last values is carried.
+- mit-mot (multiple, multiple; several places of a buffer with initial values are read and written; only gradients of
+  scans use it): if step t reads places t and t + 1 and writes t + 1, as the gradient of a sit-sot does, the value is
+  carried and the buffer's initial values are a sequence. Otherwise the whole buffer is carried.
 
 If only the last steps of a buffer are used, Aesara makes it shorter, and it holds only those steps.
 """

@@ -4,6 +4,8 @@ An optimizer returns ``(updates, state)``. The dict `updates` maps shared variab
 optimizer's state, to their new values. `state` holds the optimizer's own shared variables by name, for the checkpoint.
 The learning rate is symbolic, so that annealing never recompiles.
 
+A new optimizer is a function here, an entry of `OPTIMIZERS`, and a choice of the setting in `settings/training.py`.
+
 In the equations, g is a gradient and p is its parameter; squares, roots and quotients are elementwise.
 """
 
