@@ -135,7 +135,7 @@ def test_an_encoder_stays_finite_where_a_column_is_empty(kind, python_mode):
 
     from theano_rnn.model import gradients
 
-    encoder = Encoder(kind, 3, 4, 2, rng=np.random.default_rng(0), dtype="float64")
+    encoder = Encoder(kind, 3, 4, 1, rng=np.random.default_rng(0), dtype="float64")
     mask = np.array([[1.0, 0], [1, 0], [0, 0]])
     x = T.as_tensor_variable(np.random.default_rng(1).normal(size=(3, 2, 3)))
     h, final = encoder.run(x, T.as_tensor_variable(mask), [T.as_tensor_variable(s) for s in encoder.initial_state(2)])
