@@ -54,22 +54,21 @@ XLA = {"test_adaptive_head", "test_cli_engines", "test_fill", "test_engine_xla",
 
 SLOW = {"test_cli_engines", "test_cli_fill", "test_cli_resume"}  # commands that run for minutes in all
 
-# Modules whose tests of engine c are quick: one model shows that g++ compiles a graph to the right numbers.
-QUICK_ON_C = {"test_model"}
+# Modules whose tests of engine c are quick: they show that g++ compiles a loss and a scan to the right numbers.
+QUICK_ON_C = {"test_losses"}
 
 assert {path.stem for path in Path(__file__).parent.rglob("test_*.py")} >= SMOKE | XLA | SLOW | QUICK_ON_C
 
 
 def is_slow_on_c(item: pytest.Item) -> bool:
-    """Returns whether a test compiles another model, layer or optimizer with g++, for half a minute or more."""
-    parameters = getattr(item, "callspec", None)
-    models = {"relu", "lstm", "adam", "hidden_1"} & set(getattr(item, "fixturenames", ()))
+    """Returns whether a test compiles a training function, a layer or an optimizer with g++, for 10 seconds or more."""
     if item.path.stem == "test_engine_c":
-        return bool(models)
+        return bool({"tanh", "relu", "lstm", "adam", "hidden_1", "model"} & set(getattr(item, "fixturenames", ())))
+    parameters = getattr(item, "callspec", None)
     return (
         parameters is not None
         and "c" in [parameters.params.get("engine"), *np.ravel(parameters.params.get("case", ""))]
-        and (item.path.stem not in QUICK_ON_C or bool(models | {"relu", "float32"} & set(parameters.params.values())))
+        and item.path.stem not in QUICK_ON_C
     )
 
 
