@@ -106,3 +106,12 @@ def test_words_must_be_there_once(words, message):
 def test_other_json_is_refused(values, message):
     with pytest.raises(UserError, match=message):
         Vocabulary.from_json(values)
+
+
+def test_a_vocabulary_from_before_there_were_rules_keeps_the_first():
+    values = Vocabulary(("a",)).to_json()
+    assert values["text"].pop("rules") == TextConfig().rules > 1
+    assert Vocabulary.from_json(values).text.rules == 1
+    values["text"]["rules"] = TextConfig().rules + 1
+    with pytest.raises(UserError, match="update theano_rnn"):
+        Vocabulary.from_json(values)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from theano_rnn.settings.base import Section, UserError, setting
 
+TEXT_RULES = 2  # 1: of version 0.2.0 and before, and of every vocabulary that does not say
+
 
 @dataclass(frozen=True)
 class TextConfig(Section):
@@ -23,6 +25,12 @@ class TextConfig(Section):
         "that is already tokenized", choices=("nltk", "whitespace"),
     )  # fmt: skip
     lowercase: bool = setting(False, "convert tokens to lower case, after sentences are split", kind=bool)
+    rules: int = TEXT_RULES  # the version of the rules behind all of the above; older models keep theirs
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rules not in range(1, TEXT_RULES + 1):
+            raise UserError(f"rules must be from 1 to {TEXT_RULES}, got {self.rules!r}: update theano_rnn")
 
 
 @dataclass(frozen=True)

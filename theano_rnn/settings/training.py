@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from theano_rnn.settings.base import Section, UserError, from_mapping, setting
 from theano_rnn.settings.network import MIN_ADAPTIVE_VOCAB_SIZE, ModelConfig, default_cutoffs
+from theano_rnn.settings.text import TextConfig
 
 S = TypeVar("S", bound=Section)
 DEFAULT_LEARNING_RATE = {
@@ -214,6 +215,7 @@ class RunConfig(Section):
 
 
 FORMER_DEFAULTS: dict[type[Section], dict[str, Any]] = {
+    TextConfig: {"rules": 1},
     ModelConfig: {"tie_weights": False, "head": "softmax"},
     TrainingConfig: {"dropout": 0.0, "schedule": "plateau"},
 }

@@ -206,4 +206,4 @@ class Vocabulary:
             raise UserError(
                 "the vocabulary does not say how its text was tokenized: its 'text' must be a table of settings"
             )
-        return cls(tuple(words), from_mapping(TextConfig, text))
+        return cls(tuple(words), from_mapping(TextConfig, {"rules": 1, **text}))
