@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from theano_rnn.cli.compiling_ahead import AheadCompiler
 from theano_rnn.cli.console import Bar, TrainingDisplay, describe_best, describe_epoch, say, tokenizing_progress
 from theano_rnn.cli.curves import Curves
 from theano_rnn.cli.interruption import Interruption
@@ -57,6 +58,7 @@ class Session(Callback):
         self.events: Any = None  # `EventRecords`, if --tensorboard is given
         self.latest_record: dict[str, Any] | None = None  # of an epoch
         self.functions: dict[str, Any] = {}
+        self.ahead: AheadCompiler | None = None
 
     def read(self, files: Any) -> Data:
         """Read the task's data, with a progress bar."""
@@ -76,6 +78,8 @@ class Session(Callback):
         try:
             return self.train()
         finally:
+            if self.ahead is not None:
+                self.ahead.close()
             if self.events is not None:
                 self.events.close()
 
@@ -96,6 +100,7 @@ class Session(Callback):
         has_events = settings.run.tensorboard is not None
         train = compile_with_progress(self.model, "train", settings.machine, with_norms=has_events, **options)
         self.state = self.restore_run() if self.checkpoint else self.new_run()
+        self.ahead = AheadCompiler(train, lambda epoch: self.batches(self.data.parts["train"], epoch), self.model)
         if has_events:
             train = self.with_events(train)
         self.interruption.is_deferred = True
@@ -209,6 +214,8 @@ class Session(Callback):
             bar.close()
 
     def on_step(self, progress: Progress, loss: float, num_targets: int, num_batches: int) -> None:
+        if self.ahead is not None:
+            self.ahead.on_step(progress.epoch, progress.batch)
         self.display.step(progress, loss, num_targets, num_batches, self.settings.training.epochs)
         if self.events is not None:
             self.events.on_step(progress.step, loss)
