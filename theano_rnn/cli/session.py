@@ -51,7 +51,7 @@ class Session(Callback):
             raise UserError(f"the text differs from the one that {self.path} was trained on: give the original files, "
                             "or start a new run without --resume")  # fmt: skip
         self.is_writer = not settings.machine.process_id  # only the first of several processes writes files
-        self.display = TrainingDisplay(self.task.measures, self.task.target_name)
+        self.display = TrainingDisplay(self.task.measures, self.task.target_name, settings.run.max_seconds)
         is_drawn = settings.run.curves and self.is_writer
         drawn = self.task.drawn(self.sections)
         self.curves = Curves(curves_path(settings.run.checkpoint), drawn, say) if is_drawn else None
