@@ -1,6 +1,7 @@
 """What is shown while something takes long: plain lines, or a bar where standard error is a terminal."""
 
 import io
+import os
 import sys
 from types import SimpleNamespace
 
@@ -16,6 +17,9 @@ MEASURES = (LOSS, PERPLEXITY)
 class Terminal(io.StringIO):
     def isatty(self):
         return True
+
+    def fileno(self):
+        return 99
 
 
 def terminal_of(monkeypatch):
@@ -109,8 +113,6 @@ def test_the_bar_of_tokenizing_is_gone_when_the_text_is_tokenized(monkeypatch, c
     """With several files, the first of them done before anything is shown."""
     terminal = terminal_of(monkeypatch)
     monkeypatch.setattr(sys, "stdout", terminal)
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("LINES", "30")
     progress, close = tokenizing_progress()
     for clock.now, done in ((100.5, 6), (103.0, 1), (104.0, 6), (105.0, 2), (106.0, 6)):
         progress(done, 6)
@@ -146,8 +148,7 @@ def test_training_says_its_first_step_and_then_one_every_five_seconds(clock, cap
 @pytest.mark.parametrize("columns", [80, 120])
 def test_a_terminal_shows_loss_and_time_left_first_and_all_fits(monkeypatch, clock, columns):
     terminal = terminal_of(monkeypatch)
-    monkeypatch.setenv("COLUMNS", str(columns))
-    monkeypatch.setenv("LINES", "30")
+    monkeypatch.setattr(os, "get_terminal_size", lambda _=None: os.terminal_size((columns, 30)))
     display, progress = TrainingDisplay(MEASURES, "tokens"), SimpleNamespace(step=0, epoch=9, batch=0)
     display.begin()
     assert screen_of(terminal, columns) == ["waiting for the first step"]
