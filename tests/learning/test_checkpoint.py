@@ -36,7 +36,7 @@ def checkpoint():
         settings={"model": {"hidden_size": 4}, "text": {}, "corpus": {"train": ["caf\udce9"]}},  # a name, not UTF-8
         facts={"vocabulary": Vocabulary(("the", "naïve", "\n", "</s>"), text=TextConfig(lowercase=True))},
         fingerprint="abc",
-        progress={"step": 12, "loss_sum": 0.1 + 0.2, "records": [{"valid_loss": 1 / 3}]},
+        progress={"step": 12, "best_value": 0.5, "loss_sum": 0.1 + 0.2, "records": [{"valid_loss": 1 / 3}]},
         last=last,
         best={name: value + 1 for name, value in last.items()},
         optimizer={"t": np.array(5, "int32"), "m.embedding": rng.random((3, 4))},

@@ -17,6 +17,7 @@ from theano_rnn.cli.model_loading import compile_with_progress
 from theano_rnn.cli.options import with_flag_name
 from theano_rnn.cli.records import append, restore_log
 from theano_rnn.cli.run_settings import Settings, curves_path, events_folder, log_path
+from theano_rnn.cli.stopped_runs import choose_parameters
 from theano_rnn.learning.checkpoint import Checkpoint, assign, save, values_of, write_atomically
 from theano_rnn.learning.evaluation import Evaluation, evaluate
 from theano_rnn.learning.parameter_transfer import list_layers, transfer_parameters
@@ -120,10 +121,22 @@ class Session(Callback):
         self.display.close()
         if self.curves is not None:
             self.curves.draw(self.records(), is_last=True)
+        if outcome == "stopped":
+            self.choose_parameters()
         if outcome == "stopped" or not self.finish(is_finished=outcome == "finished"):
             say(f"stopped after {self.state.progress.step} steps; to continue, use --resume --checkpoint {self.path}")
             return 128 + int(self.interruption.signal or signal.SIGTERM)  # none if another process received it
         return 0
+
+    def choose_parameters(self) -> None:
+        """Decide which parameters of a stopped run are to be used; a second signal cuts this short."""
+        part = self.data.parts["valid"]
+        say(choose_parameters(
+            self.state.progress, lambda: self.evaluate(part, "validating", can_stop=False), self.task.measures,
+            self.task.select(self.sections), num_targets=self.task.size(part), speed=self.display.speed(),
+        ))  # fmt: skip
+        if self.state.progress.use_last:
+            self.save()
 
     def take_parameters(self, initial: Checkpoint) -> None:
         """Initialize the model with those parameters of another model that fit, and print which ones these are."""
@@ -182,6 +195,7 @@ class Session(Callback):
         assign(self.model.params, checkpoint.last)
         assign(self.model.optimizer_state, checkpoint.optimizer)
         progress = Progress.from_json(checkpoint.progress)
+        progress.use_last = False
         if self.is_writer:
             self.log.parent.mkdir(parents=True, exist_ok=True)
             log = restore_log(self.log, progress.records, self.task.target_name)
@@ -198,7 +212,7 @@ class Session(Callback):
             self.functions[name] = compile_with_progress(self.model, name, self.settings.machine)
         return self.functions[name]
 
-    def evaluate(self, part: Any, title: str) -> Evaluation | None:
+    def evaluate(self, part: Any, title: str, *, can_stop: bool = True) -> Evaluation | None:
         loss = self.function("loss")
         batches = self.batches(part)
         total = getattr(batches, "num_targets", None)  # unknown for a plain list
@@ -206,7 +220,7 @@ class Session(Callback):
 
         def on_batch(num_targets: int) -> bool:
             bar.to(num_targets)
-            return self.should_stop()
+            return can_stop and self.should_stop()
 
         try:
             return evaluate(loss, batches, self.model.initial_state, measured=self.task.measured, on_batch=on_batch)

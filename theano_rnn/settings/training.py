@@ -147,6 +147,10 @@ class TrainingConfig(RegularizationConfig):
     patience: int | None = setting(
         None, "early stopping: stop after this many epochs without a better validation loss", kind=int, at_least=1
     )
+    validate_every: int | None = setting(
+        None, "validate and show samples also within an epoch, after every N updates, for texts whose epochs take long",
+        kind=int, at_least=1,
+    )  # fmt: skip
     select: str | None = setting(
         None,
         "the validation measure that decides which epoch's parameters are kept as the best (default: loss)",
