@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from theano_rnn.learning.checkpoint import write_atomically
+from theano_rnn.learning.atomic_files import write_atomically
 
 
 def append(path: Path, record: dict[str, Any]) -> None:
