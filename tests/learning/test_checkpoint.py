@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from theano_rnn.learning import checkpoint as module
-from theano_rnn.learning.checkpoint import KEY, Checkpoint, assign, load, save, values_of, write_atomically
+from theano_rnn.learning import atomic_files
+from theano_rnn.learning.atomic_files import write_atomically
+from theano_rnn.learning.checkpoint import KEY, Checkpoint, assign, load, save, values_of
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.vocabulary import Vocabulary
@@ -113,7 +114,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, checkpoin
     def fail(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module.os, "fsync", fail)
+    monkeypatch.setattr(atomic_files.os, "fsync", fail)
     checkpoint.progress["step"] = 13
     with pytest.raises(OSError, match="No space left"):
         save(path, checkpoint)

@@ -18,7 +18,6 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,7 +94,7 @@ def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
 def tensor_checksum(name: str, array: Any) -> int:
     """Returns the CRC-32 of a tensor: of its name, dtype, shape and values."""
     seed = zlib.crc32(f"{name} {array.dtype.name} {list(array.shape)} ".encode())
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8), seed)
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, seed)
 
 
 def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
@@ -168,7 +167,7 @@ def has_valid_checksum(text: str, facts: Mapping[str, Any]) -> bool:
     found = CHECKSUM.match(text)
     if found is None or not isinstance(facts.get("tensors"), dict):
         return found is None and "tensors" not in facts and "checksum" not in facts
-    return int(found[1], 16) == zlib.crc32(f"{{{text[found.end():]}".encode())
+    return int(found[1], 16) == zlib.crc32(f"{{{text[found.end() :]}".encode())
 
 
 def check_tensors(
