@@ -188,7 +188,11 @@ def test_checkpoints_that_cannot_be_used(commands, name, file, message):
         (["--checkpoint", "pipe"], "pipe is not a regular file"),
         (["--checkpoint", "new", "--log", "pipe"], "pipe is not a regular file"),
         (["--checkpoint", "new", "--log", "folder/../new"], "--log and --checkpoint are the same file"),
-        (["--checkpoint", "new.jsonl"], "--log and --checkpoint are the same file"),
+        (["--checkpoint", "new/"], "new/ is the name of a folder: give the name of a file, such as new/model.safeten"),
+        (["--checkpoint", "folder/"], "folder/ is the name of a folder"),
+        (["--checkpoint", "new/."], "new/. is the name of a folder"),
+        (["--checkpoint", "new", "--log", "logs/"], "logs/ is the name of a folder: give the name of a file"),
+        (["--checkpoint", "loop"], "is a symbolic link to itself"),
         (["--checkpoint", "./text.txt"], "--checkpoint and --train are the same file"),
         (["--checkpoint", "new", "--log", "text.txt"], "--log and --train are the same file"),
         (["--checkpoint", "new", "--valid", "valid.txt", "--log", "valid.txt"], "--log and --valid are the same file"),
@@ -200,6 +204,7 @@ def test_checkpoints_that_cannot_be_used(commands, name, file, message):
 )  # fmt: skip
 def test_places_where_nothing_can_be_kept(commands, arguments, message):
     os.mkfifo("pipe")
+    os.symlink("loop", "loop")
     refused(commands, message, "train", "--train", "text.txt", *arguments)
     assert os.path.exists("pipe")
 

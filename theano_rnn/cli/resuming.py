@@ -59,6 +59,12 @@ def explain_text(corpus: Section) -> str:
     return "give the original files, or start a new run without --resume"
 
 
+def with_advice(error: UserError, corpus: Section) -> UserError:
+    """Returns the error of reading the text of a resumed run, with advice if the text came from standard input."""
+    is_from_input = any("-" in texts for texts in texts_by_setting(corpus).values())
+    return UserError(f"{error}: {explain_text(corpus)}") if is_from_input else error
+
+
 def depends_on_epochs(training: TrainingConfig) -> bool:
     """Returns whether the learning rate depends on the number of epochs."""
     is_constant = training.schedule == "plateau" or (training.schedule == "constant" and not training.warmup)

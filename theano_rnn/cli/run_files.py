@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from theano_rnn.cli.files import CHECKPOINT_ENDING, base_name
+from theano_rnn.cli.files import CHECKPOINT_ENDING, base_name, sibling_path
 from theano_rnn.cli.records import append, restore_log
-from theano_rnn.cli.run_settings import CURVES_ENDING, curves_path, events_folder, log_path
+from theano_rnn.cli.run_settings import CURVES_ENDING, LOG_ENDING, curves_path, events_folder, log_path
 from theano_rnn.learning.atomic_files import remove_unfinished, target_of, write_atomically
 from theano_rnn.learning.checkpoint import Checkpoint, holds_trained_model, save
 from theano_rnn.settings.training import RunConfig
@@ -46,6 +46,7 @@ class RunFiles:
         if curves.is_file() and (self.is_drawn or older):
             older.append((curves, CURVES_ENDING))
         names = [(checkpoint, ending), (log, log.suffix), (curves, CURVES_ENDING)]
+        names.append((sibling_path(str(checkpoint), LOG_ENDING), LOG_ENDING))  # also with --log
         if self.events is not None:
             names.append((self.events, ""))
         number = 1 + max(highest_number(path, ending) for path, ending in names)
@@ -72,10 +73,13 @@ class RunFiles:
     def append(self, record: dict[str, Any], records: Sequence[dict[str, Any]], target_name: str) -> None:
         """Append a record to the log. If the log has been removed, write it again with the known `records`."""
         if not self.log.exists():
-            if not self.log.parent.exists():
-                self.log = self.restored(self.log)
             is_known = bool(records) and records[-1].items() <= record.items()
-            write_atomically(self.log, restore_log(self.log, list(records)[: -1 if is_known else None], target_name))
+            earlier = restore_log(self.log, list(records)[: -1 if is_known else None], target_name)
+            try:
+                write_atomically(self.log, earlier)
+            except FileNotFoundError:
+                self.log = self.restored(self.log)
+                write_atomically(self.log, earlier)
         append(self.log, record)
 
     def restored(self, path: Path) -> Path:

@@ -17,7 +17,7 @@ from theano_rnn.settings.training import RunConfig, TrainingConfig
 from theano_rnn.tasks.registry import TASKS, stored_sections
 from theano_rnn.tasks.task import Sections, Task
 
-CURVES_ENDING = ".curves.png"
+LOG_ENDING, CURVES_ENDING = ".jsonl", ".curves.png"
 COMMON_SECTIONS: dict[str, type[Section]] = {"run": RunConfig, "machine": TrainingMachineConfig}
 
 
@@ -138,7 +138,7 @@ def check_devices(settings: Settings) -> None:
 
 def log_path(run_settings: RunConfig) -> Path:
     """Returns the path of the log."""
-    default = sibling_path(run_settings.checkpoint, ".jsonl")
+    default = sibling_path(run_settings.checkpoint, LOG_ENDING)
     if run_settings.log is None:
         return default
     check_file_name(run_settings.log, "log")

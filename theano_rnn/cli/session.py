@@ -14,7 +14,7 @@ from theano_rnn.cli.interruption import Interruption
 from theano_rnn.cli.model_loading import compile_with_progress
 from theano_rnn.cli.options import with_flag_name
 from theano_rnn.cli.records import restore_log
-from theano_rnn.cli.resuming import explain_text
+from theano_rnn.cli.resuming import explain_text, with_advice
 from theano_rnn.cli.run_files import RunFiles
 from theano_rnn.cli.run_settings import Settings, events_folder
 from theano_rnn.learning.atomic_files import write_atomically
@@ -74,6 +74,8 @@ class Session(Callback):
                 {**self.sections, "corpus": files}, known=source.facts if source and has_known_facts else None,
                 is_resumed=self.checkpoint is not None, progress=progress,
             )  # fmt: skip
+        except UserError as error:
+            raise error if self.checkpoint is None else with_advice(error, files) from None
         finally:
             close()
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from theano_rnn.cli.files import check_writable
+from theano_rnn.cli.files import CHECKPOINT_ENDING, base_name, check_writable
 from theano_rnn.cli.interruption import Interruption
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, given_settings, recipes, sections_from
@@ -28,6 +28,7 @@ from theano_rnn.cli.run_settings import (
     task_of,
 )
 from theano_rnn.cli.streams import watched_output
+from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import TrainingMachineConfig
 from theano_rnn.settings.training import RegularizationConfig, RunConfig
 from theano_rnn.tasks.registry import TASKS, task_of_kind
@@ -120,10 +121,22 @@ def train(given: Mapping[str, Any], run_settings: RunConfig, machine: TrainingMa
         return 128 + signal.SIGPIPE if output.has_failed and not status else status
 
 
+def check_siblings(run_settings: RunConfig) -> None:
+    """Raises `UserError` if ``model`` and ``model.safetensors`` are two checkpoints, which would have the same log."""
+    from theano_rnn.learning.checkpoint import is_checkpoint
+
+    path = Path(run_settings.checkpoint)
+    other = path.with_name(base_name(path) if path.name != base_name(path) else path.name + CHECKPOINT_ENDING)
+    if run_settings.log is None and is_checkpoint(other):
+        raise UserError(f"{path} and {other} would have the same log, {log_path(run_settings)}: give another "
+                        "--checkpoint or --log")  # fmt: skip
+
+
 def check_files(settings: Settings) -> None:
     """Raises `UserError` if an output file cannot be written, or would replace another file of the run."""
     run_settings = settings.run
     check_distinct(run_settings, settings.sections["corpus"])
+    check_siblings(run_settings)
     check_writable(Path(run_settings.checkpoint))
     check_writable(log_path(run_settings))
     if run_settings.curves:

@@ -185,6 +185,15 @@ def check_tensors(
                             "train it again with a smaller --learning-rate")  # fmt: skip
 
 
+def is_checkpoint(path: str | os.PathLike[str]) -> bool:
+    """Returns whether the file at `path` exists and is a checkpoint of this package."""
+    try:
+        with safetensors.safe_open(os.fspath(path), "np") as file:
+            return KEY in (file.metadata() or {})
+    except (safetensors.SafetensorError, OSError):
+        return False
+
+
 def holds_trained_model(path: str | os.PathLike[str]) -> bool:
     """Returns whether the file at `path` may hold a trained model; False only if a run saved it before its first step.
 
