@@ -39,6 +39,8 @@ BAD_CHECKPOINTS = {
     "newer.safetensors": "newer theano_rnn",
     "hollow.safetensors": "damaged checkpoint",
     "scrambled.safetensors": "damaged checkpoint",
+    "changed.safetensors": "damaged checkpoint: the checksum of its settings is wrong",
+    "diverged.safetensors": "weights that are not finite numbers (last/W_he), because its training diverged",
 }
 
 
@@ -61,12 +63,17 @@ def write_checkpoints(folder):
     with safetensors.safe_open(str(folder / MODEL), "np") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
         facts = json.loads(file.metadata()[KEY])
+    del facts["checksum"], facts["tensors"]  # otherwise the damage is noticed earlier
     others = {
         "foreign": None,
         "newer": facts | {"format_version": 99},
         "hollow": {name: facts[name] for name in ("format_version", "kind")},
         "scrambled": facts | {"vocabulary": 3},
+        "changed": facts | {"checksum": "00000000"},
     }
+    diverged = {**tensors, "last/W_he": tensors["last/W_he"] * np.float32(np.nan)}
+    diverged |= {name: value * np.float32(np.nan) for name, value in tensors.items() if name == "best/W_he"}
+    safetensors.numpy.save_file(diverged, folder / "diverged.safetensors", {KEY: json.dumps(facts)})
     for name, changed in others.items():
         metadata = None if changed is None else {KEY: json.dumps(changed)}
         safetensors.numpy.save_file(tensors, folder / f"{name}.safetensors", metadata)
@@ -188,7 +195,11 @@ def test_checkpoints_that_cannot_be_used(commands, name, file, message):
         (["--checkpoint", "pipe"], "pipe is not a regular file"),
         (["--checkpoint", "new", "--log", "pipe"], "pipe is not a regular file"),
         (["--checkpoint", "new", "--log", "folder/../new"], "--log and --checkpoint are the same file"),
-        (["--checkpoint", "new.jsonl"], "--log and --checkpoint are the same file"),
+        (["--checkpoint", "new/"], "new/ is the name of a folder: give the name of a file, such as new/model.safeten"),
+        (["--checkpoint", "folder/"], "folder/ is the name of a folder"),
+        (["--checkpoint", "new/."], "new/. is the name of a folder"),
+        (["--checkpoint", "new", "--log", "logs/"], "logs/ is the name of a folder: give the name of a file"),
+        (["--checkpoint", "loop"], "is a symbolic link to itself"),
         (["--checkpoint", "./text.txt"], "--checkpoint and --train are the same file"),
         (["--checkpoint", "new", "--log", "text.txt"], "--log and --train are the same file"),
         (["--checkpoint", "new", "--valid", "valid.txt", "--log", "valid.txt"], "--log and --valid are the same file"),
@@ -200,6 +211,7 @@ def test_checkpoints_that_cannot_be_used(commands, name, file, message):
 )  # fmt: skip
 def test_places_where_nothing_can_be_kept(commands, arguments, message):
     os.mkfifo("pipe")
+    os.symlink("loop", "loop")
     refused(commands, message, "train", "--train", "text.txt", *arguments)
     assert os.path.exists("pipe")
 
@@ -260,7 +272,8 @@ def test_flags_of_the_other_commands_that_cannot_be(commands, name, arguments, m
 def test_a_checkpoint_whose_tensors_do_not_fit(commands):
     with safetensors.safe_open(MODEL, "np") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-        metadata = file.metadata()
+        facts = json.loads(file.metadata()[KEY])
+    del facts["checksum"], facts["tensors"]  # otherwise the damage is noticed earlier
     tensors["last/W_he"] = np.zeros((2, 2), "float32")
-    safetensors.numpy.save_file(tensors, "other.safetensors", metadata)
+    safetensors.numpy.save_file(tensors, "other.safetensors", {KEY: json.dumps(facts)})
     refused(commands, "W_he must be float32", "train", "--resume", "--checkpoint", "other.safetensors")

@@ -60,7 +60,7 @@ def test_a_picture_beside_the_checkpoint(run, tmp_path):
     assert "learning curves in model.curves.png" in result.out and not result.err
     first = (tmp_path / "model.curves.png").read_bytes()
     run.train("--curves", "--seed", "2")
-    assert (tmp_path / "model.curves.png.previous").read_bytes() == first
+    assert (tmp_path / "model.1.curves.png").read_bytes() == first
     assert (tmp_path / "model.curves.png").read_bytes() != first
     assert not list(tmp_path.glob("*.unfinished"))
 
@@ -196,8 +196,8 @@ def test_older_event_files_are_put_aside_and_none_is_lost(run, tmp_path):
         names += [path.name for path in (folder / "model").iterdir()]
         (folder / "model" / "mine.txt").write_text("mine")
         names.remove("mine.txt") if "mine.txt" in names else None
-    assert [path.name for path in (folder / "model.previous").iterdir()] == names[:1]
-    assert [path.name for path in (folder / "model.previous2").iterdir()] == names[1:2]
+    assert [path.name for path in (folder / "model.1").iterdir()] == names[:1]
+    assert [path.name for path in (folder / "model.2").iterdir()] == names[1:2]
     assert {path.name for path in (folder / "model").iterdir()} == {names[2], "mine.txt"}
     assert "kept the older event files in" in result.out and list((folder / "other").iterdir()) == others
 

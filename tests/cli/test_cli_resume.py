@@ -20,13 +20,17 @@ from tiny_runs import SIZES, TINY, Commands, log_of, run, sentences, status_of, 
 
 import theano_rnn
 from theano_rnn.cli import session
-from theano_rnn.learning import checkpoint as checkpoint_module
+from theano_rnn.learning import atomic_files
+from theano_rnn.learning.checkpoint import load
 from theano_rnn.training import fit
 
 WHOLE, MODEL = "whole.safetensors", "model.safetensors"
 PACKAGE = str(Path(theano_rnn.__file__).parent)
 pytestmark = pytest.mark.filterwarnings("ignore:os.fork")  # JAX, if other tests loaded it; copies do not use it
-WATCHED = tuple(f"{PACKAGE}/{name}.py" for name in ("learning/checkpoint", "training", "cli/session", "cli/train"))
+WATCHED = tuple(
+    f"{PACKAGE}/{name}.py"
+    for name in ("learning/atomic_files", "learning/checkpoint", "training", "cli/run_files", "cli/session", "cli/train")
+)
 assert all(map(os.path.isfile, WATCHED))
 
 
@@ -108,7 +112,7 @@ def test_killed_before_any_line_that_saves_and_resumed_is_exact(commands):
     """Every line of writing a checkpoint and of the log once, at a random time; and some lines anywhere."""
     commands.train(checkpoint=WHOLE)
     lines, rng = executed_lines(commands), random.Random(0)
-    saving = {"write_atomically", "new_run", "append", "finish", "close_epoch"}
+    saving = {"write_atomically", "lock", "new_run", "keep_previous", "append", "finish", "close_epoch"}
     assert saving < {function for function, _ in lines}
     moments = {line: [i for i, other in enumerate(lines, 1) if other == line] for line in set(lines)}
     chosen = [rng.choice(moments[line]) for line in sorted(moments) if line[0] in saving]
@@ -150,11 +154,11 @@ def test_killed_within_a_file_and_resumed_is_exact(commands, number, share):
     def fragile(path, mode):
         opened.append(path)
         file = open(path, mode)  # noqa: SIM115 - the caller closes it
-        return CutShort(file, share) if "w" in mode and len(opened) == number else file
+        return CutShort(file, share) if "x" in mode and len(opened) == number else file
 
     def before():
         saving_always()
-        checkpoint_module.open = fragile
+        atomic_files.open = fragile
 
     assert commands.in_child("train", *TINY, "--checkpoint", MODEL, before=before).status == -signal.SIGKILL
     until_finished(commands)
@@ -162,14 +166,14 @@ def test_killed_within_a_file_and_resumed_is_exact(commands, number, share):
     assert not list(Path.cwd().glob("*.unfinished"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_asked_to_stop_at_any_line_and_resumed_is_exact(commands, number):
     commands.train(checkpoint=WHOLE)
     lines, rng = executed_lines(commands), random.Random(number)
     for moment in rng.sample(range(1, len(lines)), 12):
         before = at_line(moment, lambda frame: os.kill(os.getpid(), number))
         result = commands.in_child("train", *TINY, "--checkpoint", MODEL, before=before)
-        assert result.status in (0, 128 + number, -signal.SIGTERM), (moment, lines[moment - 1], result)
+        assert result.status in (0, 128 + number, -number), (moment, lines[moment - 1], result)
         assert result.err in ("", "theano-rnn train: interrupted\n")
         assert not list(Path.cwd().glob("*.unfinished"))
         until_finished(commands)
@@ -194,7 +198,7 @@ def test_killed_again_and_again_at_random_moments_is_exact(commands, batching):
         time.sleep(rng.uniform(0.02, 0.12))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        before, steps = steps, checkpoint_module.load(MODEL, resume=True).progress["step"]
+        before, steps = steps, load(MODEL, resume=True).progress["step"]
         assert steps >= before
     until_finished(commands)
     assert_exact()
@@ -228,7 +232,7 @@ def test_a_full_disk_is_one_line_and_status_1_and_the_checkpoint_stays(commands,
     assert len(model) > 2000
     assert result.status == 1, result
     assert result.err.count("\n") == 1 and "File too large" in result.err and MODEL in result.err
-    assert Path(f"{MODEL}.previous" if is_new else MODEL).read_bytes() == model
+    assert Path("model.1.safetensors" if is_new else MODEL).read_bytes() == model
     assert not list(Path.cwd().glob("*.unfinished"))
     until_finished(commands)
     assert_exact()

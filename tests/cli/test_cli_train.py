@@ -4,8 +4,11 @@ import gzip
 import io
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,12 +17,14 @@ from tiny_runs import TINY, Commands, contents, log_of, sentences
 
 from theano_rnn.cli import session
 from theano_rnn.cli.records import restore_log
+from theano_rnn.learning.atomic_files import lock
 from theano_rnn.learning.checkpoint import load
 from theano_rnn.learning.measures import perplexity
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import CorpusConfig
 from theano_rnn.tasks.registry import TASKS
 
+ROOT = Path(__file__).parents[2]
 MODEL, LOG = "model.safetensors", "model.jsonl"
 EPOCH_FIELDS = ["epoch", "step", "train_loss", "valid_loss", "valid_perplexity", "learning_rate",
                 "tokens_per_second", "seconds"]  # fmt: skip
@@ -102,14 +107,177 @@ def test_ctrl_c_finishes_the_step_and_saves(commands, monkeypatch):
     assert (commands.folder / MODEL).read_bytes() == (commands.folder / "whole.safetensors").read_bytes()
 
 
-def test_a_new_run_keeps_the_older_one_as_previous(commands):
-    commands.train()
-    model, log = (commands.folder / MODEL).read_bytes(), (commands.folder / LOG).read_bytes()
-    result = commands.train("--seed", "2")
-    assert f"kept the older checkpoint as {MODEL}.previous" in result.out
-    assert (commands.folder / f"{MODEL}.previous").read_bytes() == model
-    assert (commands.folder / f"{LOG}.previous").read_bytes() == log
+def test_new_runs_keep_every_older_one_with_a_number(commands):
+    before = []
+    for seed in (1, 2, 3):
+        result = commands.train("--seed", str(seed))
+        before.append((Path(MODEL).read_bytes(), Path(LOG).read_bytes()))
+    assert "kept the older checkpoint as model.2.safetensors" in result.out
+    for number in (1, 2):
+        kept = Path(f"model.{number}.safetensors"), Path(f"model.{number}.jsonl")
+        assert tuple(path.read_bytes() for path in kept) == before[number - 1]
+    assert commands("generate", "model.1.safetensors", "--num-samples", "1").status == 0
+    result = commands("train", "--resume", "--checkpoint", "model.2.safetensors")
+    assert result.status == 0 and "nothing left to do" in result.out
+
+
+def test_older_ones_of_any_name_are_kept_and_no_number_is_used_twice(commands):
+    Path("model.7.jsonl").write_text("mine")
+    Path("model.1.safetensors").write_text("mine")
+    Path(MODEL).write_text("not a checkpoint")
+    commands.train("--max-seconds", "1e-9", "--log", "logs/run.log")
+    assert Path("model.8.safetensors").read_text() == "not a checkpoint"
+    commands.train("--max-seconds", "1e-9", "--log", "logs/run.log")
+    assert Path("model.9.safetensors").exists() and Path("logs/run.9.log").exists()
+    assert [Path(name).read_text() for name in ("model.7.jsonl", "model.1.safetensors")] == ["mine", "mine"]
+
+
+def test_a_run_without_a_step_is_not_kept(commands, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "fit", stopped)
+    for _ in range(2):
+        assert commands("train", *TINY, "--checkpoint", MODEL).status == 130
+    assert sorted(contents(commands.folder)) == [LOG, MODEL, "text.txt"]
+
+
+def test_names_without_an_ending_have_logs_of_their_own(commands):
+    for name in ("fold.1", "fold.2"):
+        commands.train("--max-seconds", "1e-9", checkpoint=name)
+    assert sorted(contents(commands.folder)) == ["fold.1", "fold.1.jsonl", "fold.2", "fold.2.jsonl", "text.txt"]
+    commands.train("--max-seconds", "1e-9", checkpoint="fold.2")
+    assert Path("fold.2.1").exists() and Path("fold.2.1.jsonl").exists()
+    result = commands("train", *TINY, "--checkpoint", "fold.1.safetensors")
+    assert result.status == 2
+    assert "fold.1.safetensors and fold.1 would have the same log, fold.1.jsonl" in result.err
+
+
+def test_a_link_stays_a_link(commands):
+    Path("disk").mkdir()
+    Path(MODEL).symlink_to("disk/big.safetensors")
+    commands.train("--max-seconds", "1e-9")
+    first = Path("disk/big.safetensors").read_bytes()
+    commands.train("--max-seconds", "1e-9", "--seed", "2")
+    assert Path(MODEL).is_symlink() and Path("disk/big.1.safetensors").read_bytes() == first
     assert load(MODEL).settings["training"]["seed"] == 2
+    assert sorted(contents(Path("disk"))) == ["big.1.safetensors", "big.safetensors"]
+
+
+@pytest.mark.parametrize("arguments", [TINY, ["--resume"]])
+def test_a_second_process_on_a_checkpoint_is_refused(commands, arguments):
+    commands.train("--max-seconds", "1e-9")
+    before = contents(commands.folder)
+    with lock(MODEL):
+        result = commands("train", *arguments, "--checkpoint", MODEL)
+    assert (result.status, result.out, result.err.count("\n")) == (2, "", 1)
+    assert f"{MODEL} is in use: process {os.getpid()} on " in result.err
+    assert contents(commands.folder) == before
+    assert commands("train", *arguments, "--checkpoint", MODEL).status == 0
+
+
+def test_the_lock_of_a_killed_process_does_not_remain(commands):
+    code = (
+        "import os, signal\nfrom theano_rnn.learning.atomic_files import lock\n"
+        f"with lock('{MODEL}'):\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    assert result.returncode == -signal.SIGKILL
+    assert Path(f"{MODEL}.lock").exists()
+    Path(f"{MODEL}.0123abcd.unfinished").write_text("cut off")
+    commands.train("--max-seconds", "1e-9")
+    assert sorted(contents(commands.folder)) == [LOG, MODEL, "text.txt"]
+
+
+@pytest.mark.parametrize("schedule", ["constant", "plateau"])
+def test_more_epochs_when_resumed_are_the_same_as_from_the_start(commands, schedule):
+    flags = ["--schedule", schedule, "--learning-rate", "0.01"]
+    commands.train(*flags, "--epochs", "3", checkpoint="whole.safetensors")
+    commands.train(*flags, "--epochs", "1")
+    result = commands("train", "--resume", "--checkpoint", MODEL)
+    assert f"{MODEL} is finished: nothing left to do. To train it further, give more than its 1 --epochs" in result.out
+    assert commands("train", "--resume", "--checkpoint", MODEL, "--epochs", "3").status == 0
+    assert Path(MODEL).read_bytes() == Path("whole.safetensors").read_bytes()
+    assert log_of(MODEL) == log_of("whole.safetensors")
+    result = commands("train", "--resume", "--checkpoint", MODEL, "--epochs", "2")
+    assert (result.status, result.err.count("\n")) == (2, 1) and "--epochs 2 conflicts" in result.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "--epochs 5 conflicts with model.safetensors: its --schedule linear changes the learning rate over"),
+        (["--schedule", "constant", "--warmup", "0.1"], "its --schedule constant changes the learning rate over"),
+        (["--schedule", "plateau", "--learning-rate", "1e-30", "--patience", "1"], "stopped early after 2 epochs"),
+    ],
+)
+def test_more_epochs_that_cannot_be_are_explained(commands, flags, message):
+    commands.train(*flags)
+    before = contents(commands.folder)
+    result = commands("train", "--resume", "--checkpoint", MODEL, "--epochs", "5")
+    assert (result.status, result.out, result.err.count("\n")) == (2, "", 1)
+    assert message in result.err
+    assert f"--init-from {MODEL} --checkpoint NEW.safetensors --epochs 3" in result.err
+    assert contents(commands.folder) == before
+    assert commands.train("--init-from", MODEL, checkpoint="new.safetensors").status == 0
+
+
+def test_a_run_resumed_in_another_folder_asks_for_its_text(commands, monkeypatch):
+    commands.train(checkpoint="whole.safetensors")
+    commands.train("--max-seconds", "1e-9")
+    Path("other").mkdir()
+    monkeypatch.chdir("other")
+    result = commands("train", "--resume", "--checkpoint", f"../{MODEL}")
+    assert (result.status, result.out, result.err.count("\n")) == (2, "", 1)
+    assert "cannot find text.txt" in result.err and "name its new place: --resume --train NEWPLACE" in result.err
+    assert commands("train", "--resume", "--checkpoint", f"../{MODEL}", "--train", "../text.txt").status == 0
+    assert load(f"../{MODEL}").best["b_y"].tobytes() == load("../whole.safetensors").best["b_y"].tobytes()
+
+
+def test_a_run_on_standard_input_says_so_when_resumed(commands, monkeypatch):
+    def stdin(text, is_terminal=False):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text), isatty=lambda: is_terminal))
+
+    text = Path("text.txt").read_bytes()
+    for number in (1, 2):
+        stdin(text)
+        commands.train("--train", "-", "--max-seconds", "1e-9", checkpoint=f"{number}.safetensors")
+    advice = "give the same text again, through a pipe or with --resume --train FILE"
+    for given in ((b"", True), (b"", False), (b"Other text. Of another kind. " * 30, False)):
+        stdin(*given)
+        result = commands("train", "--resume", "--checkpoint", "1.safetensors")
+        assert (result.status, result.err.count("\n")) == (2, 1)
+        assert advice in result.err, result.err
+    stdin(text)
+    assert commands("train", "--resume", "--checkpoint", "1.safetensors").status == 0
+    assert commands("train", "--resume", "--checkpoint", "2.safetensors", "--train", "text.txt").status == 0
+    assert load("1.safetensors").best["b_y"].tobytes() == load("2.safetensors").best["b_y"].tobytes()
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_folder_that_is_removed_during_training_is_made_again(commands, monkeypatch, is_named):
+    """That of the checkpoint; or the current one, in which the checkpoint is."""
+    place = Path("runs" if is_named else "here").absolute()
+    path = f"runs/{MODEL}" if is_named else MODEL
+    commands.train("--epochs", "3", checkpoint="whole.safetensors")
+    on_step = session.Session.on_step
+
+    def removing(self, progress, *rest):
+        on_step(self, progress, *rest)
+        if progress.step == STEPS + 2:
+            shutil.rmtree(place)
+
+    place.mkdir()
+    if not is_named:
+        monkeypatch.chdir(place)
+    monkeypatch.setattr(session.Session, "on_step", removing)
+    result = commands("train", *TINY, "--train", "../text.txt" if not is_named else "text.txt", "--epochs", "3",
+                      "--checkpoint", path)  # fmt: skip
+    monkeypatch.chdir(place.parent)
+    assert (result.status, result.err) == (0, "")
+    assert f"the folder of {path} was removed: created it again as {place}" in result.out
+    assert load(place / MODEL).best["b_y"].tobytes() == load("whole.safetensors").best["b_y"].tobytes()
+    assert log_of(place / MODEL) == log_of("whole.safetensors")
 
 
 def test_resuming_a_finished_run_changes_nothing(commands):
@@ -234,7 +402,7 @@ def test_a_log_is_cut_back_to_what_the_checkpoint_knows(tmp_path):
     path.write_text("".join(json.dumps(r | {"seconds": 5.0}) + "\n" for r in [known[0], known[1] | {"valid_loss": 9}]))
     lines = [json.loads(line) for line in restore_log(path, known, "tokens").splitlines()]
     assert lines == [known[0] | {"seconds": 5.0}, known[1] | {"tokens_per_second": None, "seconds": None}]
-    assert restore_log(path, [], "tokens") == ""
+    assert restore_log(path, [], "tokens") == b""
 
 
 def test_sizes_are_those_asked_for(commands):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from theano_rnn.learning.checkpoint import write_atomically
+from theano_rnn.learning.atomic_files import write_atomically
 from theano_rnn.learning.measures import Measure
 
 DRAW_SECONDS = 10.0  # minimum time between two pictures; drawing one takes a fraction of a second

@@ -9,18 +9,13 @@ from typing import Any
 import numpy as np
 
 from theano_rnn.learning.measures import Measure
-from theano_rnn.view.events import EventFile, move_to_previous_folder
+from theano_rnn.view.events import EventFile
 
 RECORD_INTERVAL = 20  # updates between two records
 
 
-def event_file(folder: Path, step: int, *, is_new: bool, say: Callable[[str], None]) -> EventFile:
-    """Open an event file for a run that has made `step` updates. TensorBoard discards older records of later steps.
-
-    If the run `is_new`, the event files of an older run of that name are moved to another folder.
-    """
-    if is_new and (kept := move_to_previous_folder(folder)) is not None:
-        say(f"kept the older event files in {kept}")
+def event_file(folder: Path, step: int) -> EventFile:
+    """Open an event file for a run that has made `step` updates. TensorBoard discards older records of later steps."""
     return EventFile(folder, from_step=step + 1)
 
 

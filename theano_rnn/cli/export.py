@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     check_output(output, [args.checkpoint], is_forced=args.force)
     disable_c_compiler()
     from theano_rnn.language_model import LanguageModel
-    from theano_rnn.learning.checkpoint import write_atomically
+    from theano_rnn.learning.atomic_files import write_atomically
 
     model = LanguageModel(args.checkpoint, engine="c")  # nothing is compiled
     if args.format == "onnx":

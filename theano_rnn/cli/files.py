@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from theano_rnn.learning.atomic_files import temporary_path
 from theano_rnn.settings.base import UserError
+
+CHECKPOINT_ENDING = ".safetensors"
+
+
+def base_name(path: Path) -> str:
+    """Returns the name of a checkpoint without ``.safetensors``. Other endings are part of the name.
+
+    >>> base_name(Path("runs/model.safetensors")), base_name(Path("runs/fold.1"))
+    ('model', 'fold.1')
+    """
+    return path.name.removesuffix(CHECKPOINT_ENDING) or path.name
 
 
 def sibling_path(checkpoint: str, ending: str) -> Path:
     """Returns the path of a checkpoint with its ending replaced, for an output file in the same folder."""
+    check_file_name(checkpoint, "checkpoint")
     path = Path(checkpoint)
-    if not path.name:
-        raise UserError(f"{checkpoint or 'an empty name'} is not a valid checkpoint name: give the name of a file")
-    return path.with_suffix(ending)
+    return path.with_name(base_name(path) + ending)
+
+
+def check_file_name(name: str, kind: str) -> None:
+    """Raises `UserError` if `name` can only be the name of a folder, or is empty."""
+    if not Path(name).name:
+        raise UserError(f"{name or 'an empty name'} is not a valid {kind} name: give the name of a file")
+    if os.path.basename(name) in ("", ".", ".."):
+        example = os.path.join(name, "model" + CHECKPOINT_ENDING if kind == "checkpoint" else kind)
+        raise UserError(f"{name} is the name of a folder: give the name of a file, such as {example}")
 
 
 def check_output(output: Path, inputs: Sequence[str], *, is_forced: bool) -> None:
@@ -32,12 +53,14 @@ def check_writable(path: Path) -> None:
     """Raises `UserError` if a file at `path` cannot be written. Leaves no files or folders behind."""
     created: list[Path] = []
     try:
+        if path.is_symlink() and (path := Path(os.path.realpath(path))).is_symlink():
+            raise UserError(f"{path} is a symbolic link to itself: give another name")
         if path.is_dir():
             raise UserError(f"{path} is a folder: give the name of a file")
         if path.exists() and not path.is_file():
             # such as a device, which must not be replaced by renaming a file
             raise UserError(f"{path} is not a regular file: give another name")
-        path.with_name(path.name + ".unfinished").exists()  # raises OSError if the name is too long
+        temporary_path(path).exists()  # raises OSError if the name is too long
         for folder in reversed([folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]):
             folder.mkdir()
             created.append(folder)

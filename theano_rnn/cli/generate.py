@@ -78,6 +78,8 @@ def read_prompts() -> Iterator[str]:
             yield input(sign)
         except EOFError:
             return
+        except UnicodeDecodeError:
+            raise UserError("standard input is not UTF-8 text: convert it to UTF-8") from None
 
 
 def encode_prompt(prompt: str, vocabulary: Vocabulary) -> list[int]:

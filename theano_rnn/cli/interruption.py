@@ -1,13 +1,18 @@
-"""Handle Ctrl-C and SIGTERM during training."""
+"""Handle Ctrl-C, SIGTERM, SIGHUP and a closed standard output during training."""
 
 from __future__ import annotations
 
 import signal
+import sys
 from typing import Any
 
 
 class Interruption:
-    """Turns the first Ctrl-C or SIGTERM into a request to stop. A second one ends the process as usual."""
+    """Turns the first signal into a request to stop. A second one ends the process as usual.
+
+    The signals are those of Ctrl-C, SIGTERM, and SIGHUP (the terminal was closed), unless ``nohup`` disabled the last.
+    A standard output that can no longer be written counts as SIGPIPE.
+    """
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -15,7 +20,7 @@ class Interruption:
         self.old: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stopping_signals():
             self.old[number] = signal.signal(number, self.receive)
         return self
 
@@ -27,3 +32,17 @@ class Interruption:
         if not self.is_deferred or self.signal is not None:
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
         self.signal = number
+
+    def receive_failure(self, error: Exception) -> None:
+        """Stop, because standard output cannot be written. For `watched_output`."""
+        print(f"standard output cannot be written ({getattr(error, 'strerror', None) or error}): training stops",
+              file=sys.stderr)  # fmt: skip
+        if not self.is_deferred:
+            raise SystemExit(128 + signal.SIGPIPE)
+        self.signal = self.signal or signal.SIGPIPE
+
+
+def stopping_signals() -> list[signal.Signals]:
+    """Returns the signals that stop a training."""
+    is_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # by nohup
+    return [signal.SIGINT, signal.SIGTERM, *([] if is_ignored else [signal.SIGHUP])]

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     data = plot_gradients(args, machine) if args.gradients else build_html(args, machine)
     from tqdm import tqdm
 
-    from theano_rnn.learning.checkpoint import write_atomically
+    from theano_rnn.learning.atomic_files import write_atomically
 
     output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, data)

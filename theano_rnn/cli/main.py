@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,8 +13,9 @@ from pathlib import Path
 from theano_rnn import __version__
 from theano_rnn.cli import machine
 from theano_rnn.cli.options import Parser
+from theano_rnn.cli.streams import discard, safe_streams
 from theano_rnn.cli.supervision import note_report
-from theano_rnn.settings.base import UserError
+from theano_rnn.settings.base import RunError, UserError
 
 COMMANDS = {
     "train": "train a language model on text, by default on six novels by Jane Austen",
@@ -27,6 +29,7 @@ COMMANDS = {
     "export": "write a trained model for PyTorch or as ONNX",
     "import": "make a checkpoint from a PyTorch model",
 }
+PRINTING = ("generate", "score", "rescore", "fill", "info")  # commands whose results go to standard output
 BAD_INPUT = (UserError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 
@@ -65,7 +68,10 @@ def command(name: str, arguments: Sequence[str], *, prog: str, root: Path | None
     """
     status = 1
     try:
-        status = run_command(name, arguments, prog=prog, root=root)
+        with safe_streams() as closed:
+            if "stdout" in closed and name in PRINTING:
+                return fail(prog, "standard output is closed, so there is no place for the results", 1)
+            status = run_command(name, arguments, prog=prog, root=root)
     except Exception:
         if machine.has_joined:
             traceback.print_exc()
@@ -89,13 +95,15 @@ def run_command(name: str, arguments: Sequence[str], *, prog: str, root: Path | 
     except SystemExit as stop:
         return int(stop.code or 0)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python reports an error at exit
-        return 0
+        discard(sys.stdout)
+        return 128 + signal.SIGPIPE if name == "train" else 0  # `generate | head` has what it wanted
     except BAD_INPUT as error:
+        if isinstance(error, FileNotFoundError) and not has_current_folder():
+            return fail(prog, f"the current folder was removed: go to another one with cd ({describe(error)})", 2)
         return fail(prog, describe(error), 2)
     except KeyboardInterrupt:
         return fail(prog, "interrupted", 130)
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, RunError) as error:
         return fail(prog, describe(error) or "out of memory", 1)
     except RuntimeError as error:
         if type(error).__name__ in ("XlaRuntimeError", "JaxRuntimeError"):
@@ -104,6 +112,14 @@ def run_command(name: str, arguments: Sequence[str], *, prog: str, root: Path | 
         if type(error).__name__ != "DivergedError":
             raise
         return fail(prog, f"{error}. The last good checkpoint is kept: try a smaller --learning-rate or --clip-norm", 1)
+
+
+def has_current_folder() -> bool:
+    """Returns whether the current folder exists."""
+    try:
+        return bool(os.getcwd())
+    except FileNotFoundError:
+        return False
 
 
 def describe(error: BaseException) -> str:

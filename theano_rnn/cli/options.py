@@ -133,7 +133,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         import tomli as tomllib
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not TOML: {error}") from None
     flat: dict[str, Any] = {}
     for name, value in values.items():

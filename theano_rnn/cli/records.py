@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from theano_rnn.learning.checkpoint import write_atomically
+from theano_rnn.learning.atomic_files import write_atomically
 
 
 def append(path: Path, record: dict[str, Any]) -> None:
@@ -18,23 +18,23 @@ def append(path: Path, record: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def restore_log(path: Path, records: list[dict[str, Any]], target_name: str) -> str:
+def restore_log(path: Path, records: list[dict[str, Any]], target_name: str) -> bytes:
     """Returns the log's lines for `records`, as they are in the file. Missing lines get null for the times."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     kept = []
     for number, record in enumerate(records):
         try:
             written = json.loads(lines[number])
-        except (IndexError, ValueError):
+        except (IndexError, ValueError, RecursionError):
             written = None
         same = isinstance(written, dict) and all(written.get(name) == value for name, value in record.items())
         clock = dict.fromkeys((f"{target_name}_per_second", "seconds")) if "epoch" in record else {}  # not in the last
         kept.append(written if same else record | clock)
-    return "".join(json.dumps(record) + "\n" for record in kept)
+    return "".join(json.dumps(record) + "\n" for record in kept).encode()
 
 
 def complete_log(path: Path, records: list[dict[str, Any]], target_name: str) -> None:
     """Complete the log of a finished run whose process was killed after it wrote the last checkpoint."""
-    lines = restore_log(path, records, target_name).encode()
+    lines = restore_log(path, records, target_name)
     if path.exists() and path.read_bytes() != lines:
         write_atomically(path, lines)

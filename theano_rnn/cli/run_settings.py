@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from theano_rnn.cli.files import sibling_path
+from theano_rnn.cli.files import base_name, check_file_name, sibling_path
 from theano_rnn.cli.options import flag, sections_from, settings_of, with_flag_name
+from theano_rnn.cli.resuming import check_more_epochs
 from theano_rnn.settings.base import Section, UserError, to_mapping
 from theano_rnn.settings.machine import TrainingMachineConfig
 from theano_rnn.settings.training import RunConfig, TrainingConfig
 from theano_rnn.tasks.registry import TASKS, stored_sections
 from theano_rnn.tasks.task import Sections, Task
 
+LOG_ENDING, CURVES_ENDING = ".jsonl", ".curves.png"
 COMMON_SECTIONS: dict[str, type[Section]] = {"run": RunConfig, "machine": TrainingMachineConfig}
 
 
@@ -70,13 +72,17 @@ def check_names(task: Task, given: Mapping[str, Any]) -> None:
 def resumed_values(task: Task, checkpoint: Any, given: Mapping[str, Any], path: str) -> dict[str, Any]:
     """Returns the stored settings, by name. A flag that contradicts one is an error.
 
-    Names of files may differ, because their content is compared later. A setting that an older checkpoint lacks gets
+    Names of files may differ, because their content is compared later; `epochs` may be larger, if that only adds to
+    the run. A setting that an older checkpoint lacks gets
     the value that was standard then.
     """
     if given.get("task", task.name) != task.name:
         raise UserError(f"--task {given['task']} conflicts with {path}, which has {task.name}: leave the flag out")
     check_names(task, given)
     stored = settings_by_name(task, checkpoint)
+    if given.get("epochs", 0) > stored["epochs"]:
+        check_more_epochs(task, checkpoint, given["epochs"], path)
+        stored["epochs"] = given["epochs"]
     check_agreement(given, stored, [item for section in task.sections.values() for item in settings_of(section)], path)
     return stored
 
@@ -132,17 +138,21 @@ def check_devices(settings: Settings) -> None:
 
 def log_path(run_settings: RunConfig) -> Path:
     """Returns the path of the log."""
-    return Path(run_settings.log) if run_settings.log else sibling_path(run_settings.checkpoint, ".jsonl")
+    default = sibling_path(run_settings.checkpoint, LOG_ENDING)
+    if run_settings.log is None:
+        return default
+    check_file_name(run_settings.log, "log")
+    return Path(run_settings.log)
 
 
 def curves_path(checkpoint: str) -> Path:
     """Returns the path of the picture of the learning curves."""
-    return sibling_path(checkpoint, ".curves.png")
+    return sibling_path(checkpoint, CURVES_ENDING)
 
 
 def events_folder(run_settings: RunConfig) -> Path:
     """Returns the folder of a run's event files. TensorBoard shows each subfolder of ``--tensorboard`` as a run."""
-    return Path(str(run_settings.tensorboard)) / Path(run_settings.checkpoint).stem
+    return Path(str(run_settings.tensorboard)) / base_name(Path(run_settings.checkpoint))
 
 
 def check_distinct(run_settings: RunConfig, corpus: Section) -> None:

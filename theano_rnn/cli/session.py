@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,18 @@ import numpy as np
 from theano_rnn.cli.compiling_ahead import AheadCompiler
 from theano_rnn.cli.console import Bar, TrainingDisplay, describe_best, describe_epoch, say, tokenizing_progress
 from theano_rnn.cli.curves import Curves
+from theano_rnn.cli.initial_parameters import take_parameters
 from theano_rnn.cli.interruption import Interruption
 from theano_rnn.cli.model_loading import compile_with_progress
 from theano_rnn.cli.options import with_flag_name
-from theano_rnn.cli.records import append, restore_log
-from theano_rnn.cli.run_settings import Settings, curves_path, events_folder, log_path
+from theano_rnn.cli.records import restore_log
+from theano_rnn.cli.resuming import explain_text, with_advice
+from theano_rnn.cli.run_files import RunFiles
+from theano_rnn.cli.run_settings import Settings, events_folder
 from theano_rnn.cli.stopped_runs import choose_parameters
-from theano_rnn.learning.checkpoint import Checkpoint, assign, save, values_of, write_atomically
+from theano_rnn.learning.atomic_files import write_atomically
+from theano_rnn.learning.checkpoint import Checkpoint, assign, values_of
 from theano_rnn.learning.evaluation import Evaluation, evaluate
-from theano_rnn.learning.parameter_transfer import list_layers, transfer_parameters
 from theano_rnn.settings.base import UserError, to_mapping
 from theano_rnn.tasks.task import Data
 from theano_rnn.training import Callback, Progress, Run, fit
@@ -46,20 +48,24 @@ class Session(Callback):
     ) -> None:
         self.settings, self.task, self.sections = settings, settings.task, settings.sections
         self.checkpoint, self.interruption, self.initial = checkpoint, interruption, initial
-        self.path, self.log = Path(settings.run.checkpoint), log_path(settings.run)
+        self.files = RunFiles(settings.run, say)
         self.data = self.read(files)
         if checkpoint is not None and checkpoint.fingerprint != self.data.fingerprint:
-            raise UserError(f"the text differs from the one that {self.path} was trained on: give the original files, "
-                            "or start a new run without --resume")  # fmt: skip
+            raise UserError(f"the text differs from the one that {self.path} was trained on: {explain_text(files)}")
         self.is_writer = not settings.machine.process_id  # only the first of several processes writes files
         self.display = TrainingDisplay(self.task.measures, self.task.target_name, settings.run.max_seconds)
         is_drawn = settings.run.curves and self.is_writer
         drawn = self.task.drawn(self.sections)
-        self.curves = Curves(curves_path(settings.run.checkpoint), drawn, say) if is_drawn else None
+        self.curves = Curves(self.files.curves, drawn, say) if is_drawn else None
         self.events: Any = None  # `EventRecords`, if --tensorboard is given
         self.latest_record: dict[str, Any] | None = None  # of an epoch
         self.functions: dict[str, Any] = {}
         self.ahead: AheadCompiler | None = None
+
+    @property
+    def path(self) -> Path:
+        """The checkpoint's path."""
+        return self.files.checkpoint
 
     def read(self, files: Any) -> Data:
         """Read the task's data, with a progress bar."""
@@ -71,6 +77,8 @@ class Session(Callback):
                 {**self.sections, "corpus": files}, known=source.facts if source and has_known_facts else None,
                 is_resumed=self.checkpoint is not None, progress=progress,
             )  # fmt: skip
+        except UserError as error:
+            raise error if self.checkpoint is None else with_advice(error, files) from None
         finally:
             close()
 
@@ -94,7 +102,7 @@ class Session(Callback):
         except UserError as error:
             raise with_flag_name(error) from None
         if self.initial is not None:
-            self.take_parameters(self.initial)
+            say(take_parameters(self.model, self.data.facts, self.initial, self.sections["corpus"].init_from))
         num_parameters = sum(int(np.prod(p.get_value(borrow=True).shape)) for p in self.model.params.values())
         say(f"{self.task.describe(self.data)}, {num_parameters:,} parameters")
         options = {name: getattr(training, name) for name in TRAIN_OPTIONS} | {"regularization": training}
@@ -138,55 +146,29 @@ class Session(Callback):
         if self.state.progress.use_last:
             self.save()
 
-    def take_parameters(self, initial: Checkpoint) -> None:
-        """Initialize the model with those parameters of another model that fit, and print which ones these are."""
-        path = self.sections["corpus"].init_from
-        num_new_words = 0
-        if "vocabulary" in initial.facts and "vocabulary" in self.data.facts:
-            num_new_words = self.data.facts["vocabulary"].vocab_size - initial.vocabulary.vocab_size
-        transfer = transfer_parameters(initial.best, values_of(self.model.params), num_new_words=num_new_words)
-        if not transfer.taken:
-            raise UserError(f"no parameter of {path} fits this model: use the same cell and sizes as that model")
-        assign(self.model.params, transfer.values)
-        if transfer.new:
-            say(f"from {path}: {list_layers(transfer.taken)}; new: {list_layers(transfer.new)}")
-        else:
-            say(f"from {path}: all parameters")
-
     def with_events(self, train: Any) -> Any:
         """Wrap `train` so that norms are recorded for event files. The first of several processes writes these."""
         from theano_rnn.cli.event_records import EventRecords, event_file
 
         folder, step = events_folder(self.settings.run), self.state.progress.step
-        file = event_file(folder, step, is_new=self.checkpoint is None, say=say) if self.is_writer else None
+        file = event_file(folder, step) if self.is_writer else None
         self.events = EventRecords(file, list(self.model.params), self.task.measures, say=say)
         self.events.settings(step, {name: to_mapping(section) for name, section in self.sections.items()})
         return self.events.record_norms(train)
 
     def new_run(self) -> Run:
-        """Start a new run and save it before the first step. An existing checkpoint of that name is renamed."""
+        """Start a new run and save it before the first step. The files of an older run of that name are renamed."""
         if self.is_writer:
-            self.rename_previous_files()
+            self.files.prepare()
+            self.files.keep_previous()
         parameters = values_of(self.model.params)
         self.state = Run(
             self.model, Progress(learning_rate=float(self.settings.training.learning_rate or 0)), parameters
         )
         self.save()
         if self.is_writer:
-            write_atomically(self.log, b"")
+            write_atomically(self.files.log, b"")
         return self.state
-
-    def rename_previous_files(self) -> None:
-        """Add ".previous" to the names of an existing checkpoint, log and picture, so that none is overwritten."""
-        for path in (self.path, self.log):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.exists():
-            kept = self.path.with_name(self.path.name + ".previous")
-            os.replace(self.path, kept)
-            say(f"kept the older checkpoint as {kept}")
-        for path in (self.log, *([self.curves.path] if self.curves is not None else [])):
-            if path.exists():
-                os.replace(path, path.with_name(path.name + ".previous"))
 
     def restore_run(self) -> Run:
         """Restore the run from the checkpoint. Removes log records that are newer than the checkpoint."""
@@ -197,9 +179,8 @@ class Session(Callback):
         progress = Progress.from_json(checkpoint.progress)
         progress.use_last = False
         if self.is_writer:
-            self.log.parent.mkdir(parents=True, exist_ok=True)
-            log = restore_log(self.log, progress.records, self.task.target_name)
-            write_atomically(self.log, log.encode())
+            self.files.prepare()
+            write_atomically(self.files.log, restore_log(self.files.log, progress.records, self.task.target_name))
         say(f"resuming {self.path} after {progress.step} steps")
         return Run(self.model, progress, checkpoint.best, checkpoint.carried)
 
@@ -268,8 +249,7 @@ class Session(Callback):
             return
         settings = {name: to_mapping(section) for name, section in self.sections.items()}
         settings["model"] = to_mapping(self.model.config)
-        save(
-            self.path,
+        self.files.save(
             Checkpoint(
                 settings,
                 self.data.facts,
@@ -307,13 +287,14 @@ class Session(Callback):
         self.append(record)
         best = describe_best(progress.best_value, self.task.select(self.sections), self.task.measures)
         drawing = self.curves.summary() if self.curves is not None else ""
-        say(f"saved {self.path} (best after step {progress.best_step}{best}); log in {self.log}{drawing}")
+        say(f"saved {self.path} (best after step {progress.best_step}{best}); "
+            f"log in {self.files.log}{drawing}")  # fmt: skip
         return True
 
     def append(self, record: dict[str, Any]) -> None:
         """Append a record to the log and, if there are any, the event files."""
         if not self.is_writer:
             return
-        append(self.log, record)
+        self.files.append(record, self.state.progress.records, self.task.target_name)
         if self.events is not None:
             self.events.on_record(record)

@@ -11,6 +11,8 @@ import signal
 import sys
 import threading
 
+from theano_rnn.cli.interruption import stopping_signals
+
 report_end: int | None = None  # in a supervised process: where it tells its parent that it has printed an error
 
 
@@ -46,7 +48,7 @@ def wait_for_child(child: int, prog: str, reports: int) -> None:
 
     If a signal ended it before it could print an error, print one in its place.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stopping_signals():
         signal.signal(number, lambda received, _: os.kill(child, received))
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status < 0 and not os.read(reports, 1):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from theano_rnn.cli.files import check_writable
+from theano_rnn.cli.files import CHECKPOINT_ENDING, base_name, check_writable
 from theano_rnn.cli.interruption import Interruption
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, given_settings, recipes, sections_from
+from theano_rnn.cli.resuming import check_texts, describe_finished, reopen
 from theano_rnn.cli.run_settings import (
     Settings,
     all_sections,
@@ -23,6 +27,8 @@ from theano_rnn.cli.run_settings import (
     resumed_values,
     task_of,
 )
+from theano_rnn.cli.streams import watched_output
+from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import TrainingMachineConfig
 from theano_rnn.settings.training import RegularizationConfig, RunConfig
 from theano_rnn.tasks.registry import TASKS, task_of_kind
@@ -66,15 +72,27 @@ def build(prog: str) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace, root: Path | None) -> int:
     given = given_settings(args, [section for _, section in all_sections()], others=("task",))
     run_settings = sections_from(given, {"run": RunConfig})["run"]
+    log_path(run_settings)  # raises an error for a name that cannot be, before the lock uses it
     machine = prepare_machine(sections_from(given, {"machine": TrainingMachineConfig})["machine"])
+    from theano_rnn.learning.atomic_files import lock
+
+    is_writer = not machine.process_id  # only the first of several processes writes files
+    with lock(run_settings.checkpoint) if is_writer else contextlib.nullcontext():
+        return train(given, run_settings, machine, root)
+
+
+def train(given: Mapping[str, Any], run_settings: RunConfig, machine: TrainingMachineConfig, root: Path | None) -> int:
+    """Start or resume a run. Returns the exit status."""
     checkpoint: Any = None
     initial: Any = None
+    path = run_settings.checkpoint
     if run_settings.resume:
         from theano_rnn.learning.checkpoint import load
 
-        checkpoint = load(run_settings.checkpoint, resume=True)
+        checkpoint = load(path, resume=True)
         task = task_of_kind(checkpoint.kind)
-        values = resumed_values(task, checkpoint, given, run_settings.checkpoint)
+        values = resumed_values(task, checkpoint, given, path)
+        has_more_epochs = values["epochs"] > checkpoint.settings["training"]["epochs"]
     else:
         task, values = task_of(given), {}
         if given.get("init_from"):
@@ -84,24 +102,41 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
             values = initial_values(task, initial, task_of_kind(initial.kind), given, given["init_from"])
     settings = complete_settings(task, {**values, **given}, given, machine)
     if checkpoint is not None and checkpoint.progress["is_finished"]:
-        from theano_rnn.cli.records import complete_log
+        if not has_more_epochs:
+            from theano_rnn.cli.records import complete_log
 
-        complete_log(log_path(run_settings), checkpoint.progress["records"], task.target_name)
-        print(f"{run_settings.checkpoint} is finished: nothing left to do")
-        return 0
+            complete_log(log_path(run_settings), checkpoint.progress["records"], task.target_name)
+            print(describe_finished(task, checkpoint, path))
+            return 0
+        reopen(checkpoint)
     check_devices(settings)
     check_files(settings)
-    with Interruption() as interruption:
+    files = task.default_files(settings.sections["corpus"], root)
+    if checkpoint is not None:
+        check_texts(files, given, path)
+    with Interruption() as interruption, watched_output(interruption.receive_failure) as output:
         from theano_rnn.cli.session import Session
 
-        files = task.default_files(settings.sections["corpus"], root)
-        return Session(settings, checkpoint, files, interruption, initial=initial).run()
+        status = Session(settings, checkpoint, files, interruption, initial=initial).run()
+        return 128 + signal.SIGPIPE if output.has_failed and not status else status
+
+
+def check_siblings(run_settings: RunConfig) -> None:
+    """Raises `UserError` if ``model`` and ``model.safetensors`` are two checkpoints, which would have the same log."""
+    from theano_rnn.learning.checkpoint import is_checkpoint
+
+    path = Path(run_settings.checkpoint)
+    other = path.with_name(base_name(path) if path.name != base_name(path) else path.name + CHECKPOINT_ENDING)
+    if run_settings.log is None and is_checkpoint(other):
+        raise UserError(f"{path} and {other} would have the same log, {log_path(run_settings)}: give another "
+                        "--checkpoint or --log")  # fmt: skip
 
 
 def check_files(settings: Settings) -> None:
     """Raises `UserError` if an output file cannot be written, or would replace another file of the run."""
     run_settings = settings.run
     check_distinct(run_settings, settings.sections["corpus"])
+    check_siblings(run_settings)
     check_writable(Path(run_settings.checkpoint))
     check_writable(log_path(run_settings))
     if run_settings.curves:

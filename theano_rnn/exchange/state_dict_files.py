@@ -100,7 +100,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Arrays, tuple[dict[str, Any], Vo
         settings = stored["settings"]
         return arrays, ({name: dict(settings[name]) for name in ("model", "training")},
                         Vocabulary.from_json(stored["vocabulary"]))  # fmt: skip
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path} is damaged: its settings cannot be read") from None

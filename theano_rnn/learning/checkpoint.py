@@ -4,26 +4,34 @@ Tensors: ``last/ROLE`` (the parameters after the last step), ``best/ROLE`` (the 
 loss, if they differ), ``optimizer/NAME``, and ``carried/0`` ... (the hidden state after the last step). Everything else
 is one JSON object in the file's metadata: format version, kind of model, settings, vocabulary and counters. Nothing
 depends on the clock or on the machine, so equal runs write equal bytes.
+
+The JSON object starts with ``checksum``, the CRC-32 of the rest of its text, and has in ``tensors`` the CRC-32 of each
+tensor with its name, dtype and shape. `load` checks them, so it notices damage to all that it reads. A file without
+them, such as one of an older version, is accepted.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import re
+import zlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
+from theano_rnn.learning.atomic_files import write_atomically
 from theano_rnn.settings.base import UserError
 from theano_rnn.text.vocabulary import Vocabulary
 
 FORMAT_VERSION = 1
-RESERVED = ("format_version", "kind", "settings", "fingerprint", "progress")  # all other names are facts of the task
+RESERVED = ("format_version", "kind", "settings", "fingerprint", "progress", "checksum", "tensors")  # others are facts
+CHECKSUM = re.compile(r'\{"checksum": "([0-9a-f]{8})", ')
+COPY = "Use another copy of it, or train the model again"
 KEY = "theano_rnn"  # a single key, because safetensors does not keep the order of keys
 Arrays = dict[str, Any]
 
@@ -68,39 +76,25 @@ def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
         tensors |= {f"best/{name}": value for name, value in checkpoint.best.items()}
     tensors |= {f"optimizer/{name}": value for name, value in checkpoint.optimizer.items()}
     tensors |= {f"carried/{i}": value for i, value in enumerate(checkpoint.carried)}
+    arrays = {name: np.asarray(value, order="C") for name, value in tensors.items()}
     stored = {
         "format_version": FORMAT_VERSION,
+        "tensors": {name: tensor_checksum(name, array) for name, array in arrays.items()},
         "kind": checkpoint.kind,
         "settings": checkpoint.settings,
         "fingerprint": checkpoint.fingerprint,
         "progress": checkpoint.progress,
         **{name: v.to_json() if isinstance(v, Vocabulary) else v for name, v in checkpoint.facts.items()},
     }
-    metadata = {KEY: json.dumps(stored, sort_keys=True)}  # ASCII, because file names need not be UTF-8
-    data = safetensors.numpy.save({k: np.asarray(v, order="C") for k, v in tensors.items()}, metadata)
-    write_atomically(path, data)
+    text = json.dumps(stored, sort_keys=True)  # ASCII, because file names need not be UTF-8
+    text = f'{{"checksum": "{zlib.crc32(text.encode()):08x}", {text[1:]}'
+    write_atomically(path, safetensors.numpy.save(arrays, {KEY: text}))
 
 
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Replace the file at `path` by `data` atomically: completely or not at all."""
-    path = Path(path)
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        with open(unfinished, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except BaseException as error:
-        unfinished.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = os.fspath(path)  # the error of a full disk does not name the file
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def tensor_checksum(name: str, array: Any) -> int:
+    """Returns the CRC-32 of a tensor: of its name, dtype, shape and values."""
+    seed = zlib.crc32(f"{name} {array.dtype.name} {list(array.shape)} ".encode())
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, seed)
 
 
 def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
@@ -109,7 +103,8 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
     Raises
     ------
     UserError
-        The file is damaged, is not a checkpoint of this package, has a newer format, or was imported and cannot resume.
+        The file is damaged, is not a checkpoint of this package, has a newer format, has weights that are not finite,
+        or was imported and cannot resume.
     FileNotFoundError, IsADirectoryError, PermissionError
     """
     with open(path, "rb"):  # raises a clear OSError before safetensors opens the file
@@ -121,14 +116,18 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
             has_best = any(name.startswith("best/") for name in names) and not should_use_last(facts)
             skipped = () if resume else ("optimizer/", "carried/", "last/" if has_best else "best/")
             tensors = {name: file.get_tensor(name) for name in names if not name.startswith(skipped)}
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, TypeError) as error:  # a TypeError for dtypes that NumPy lacks
         raise UserError(f"{path} is damaged or not a checkpoint ({error}): give a checkpoint of theano_rnn") from None
+    check_tensors(path, facts, names, tensors)
     if resume and not facts.get("fingerprint", True):
         raise UserError(f"{path} was imported, without the optimizer's state that --resume needs: start a new run with "
                         f"--init-from {path} and another --checkpoint")  # fmt: skip
     group = {kind: {n[len(kind) + 1 :]: v for n, v in tensors.items() if n.startswith(f"{kind}/")}
              for kind in ("last", "best", "optimizer", "carried")}  # fmt: skip
     try:
+        for name in ("settings", "progress"):
+            if not isinstance(facts[name], dict):
+                raise TypeError(f"{name} is not an object")
         return Checkpoint(
             facts["settings"],
             {name: decode_fact(name, value) for name, value in facts.items() if name not in RESERVED},
@@ -146,7 +145,9 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
 
 def should_use_last(facts: Mapping[str, Any]) -> bool:
     """Returns whether the last parameters are the ones to use: they are better, or nothing was validated before."""
-    progress = facts.get("progress", {})
+    progress = facts.get("progress")
+    if not isinstance(progress, dict):
+        return False
     best = progress.get("best_value", progress.get("best_loss"))  # the latter in older checkpoints
     return bool(progress.get("use_last")) or (best is None and progress.get("step", 0) > 0)
 
@@ -159,12 +160,61 @@ def parse_facts(path: str | os.PathLike[str], metadata: Mapping[str, str] | None
     try:
         facts: dict[str, Any] = json.loads(metadata[KEY])
         version = facts["format_version"]
-    except (ValueError, KeyError, TypeError):
+        is_damaged = not has_valid_checksum(metadata[KEY], facts)
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path} is a damaged checkpoint: its settings cannot be read") from None
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise UserError(f"{path} was written by a newer theano_rnn (format {version}; this one reads up to "
                         f"{FORMAT_VERSION}): update theano_rnn")  # fmt: skip
+    if is_damaged:
+        raise UserError(f"{path} is a damaged checkpoint: the checksum of its settings is wrong. {COPY}")
     return facts
+
+
+def has_valid_checksum(text: str, facts: Mapping[str, Any]) -> bool:
+    """Returns whether the text of the JSON object has not changed since it was written, or never had a checksum."""
+    found = CHECKSUM.match(text)
+    if found is None or not isinstance(facts.get("tensors"), dict):
+        return found is None and "tensors" not in facts and "checksum" not in facts
+    return int(found[1], 16) == zlib.crc32(f"{{{text[found.end() :]}".encode())
+
+
+def check_tensors(
+    path: str | os.PathLike[str], facts: Mapping[str, Any], names: Iterable[str], tensors: Mapping[str, Any]
+) -> None:
+    """Raises `UserError` if the file lacks a tensor, if one of `tensors` is damaged, or if a weight is not finite."""
+    if "tensors" in facts:
+        damaged = set(facts["tensors"]) ^ set(names)
+        damaged |= {n for n, array in tensors.items() if tensor_checksum(n, array) != facts["tensors"].get(n)}
+        if damaged:
+            raise UserError(f"{path} is a damaged checkpoint: the checksum of {min(damaged)} is wrong. {COPY}")
+    for name, array in tensors.items():
+        if name.startswith(("last/", "best/")) and array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise UserError(f"{path} has weights that are not finite numbers ({name}), because its training diverged: "
+                            "train it again with a smaller --learning-rate")  # fmt: skip
+
+
+def is_checkpoint(path: str | os.PathLike[str]) -> bool:
+    """Returns whether the file at `path` exists and is a checkpoint of this package."""
+    try:
+        with safetensors.safe_open(os.fspath(path), "np") as file:
+            return KEY in (file.metadata() or {})
+    except (safetensors.SafetensorError, OSError):
+        return False
+
+
+def holds_trained_model(path: str | os.PathLike[str]) -> bool:
+    """Returns whether the file at `path` may hold a trained model; False only if a run saved it before its first step.
+
+    True too for all that cannot be read, and for a model that started from another one.
+    """
+    try:
+        with safetensors.safe_open(os.fspath(path), "np") as file:
+            facts = parse_facts(path, file.metadata())
+        is_new = facts["progress"]["step"] == 0 and bool(facts["fingerprint"])
+        return not is_new or facts["settings"]["corpus"]["init_from"] is not None
+    except (safetensors.SafetensorError, OSError, UserError, KeyError, TypeError):
+        return True
 
 
 def decode_fact(name: str, value: Any) -> Any:

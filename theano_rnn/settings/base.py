@@ -24,6 +24,10 @@ class UserError(ValueError):
     """A mistake that the user can correct. The commands print it as one line and exit with status 2."""
 
 
+class RunError(RuntimeError):
+    """A failure while a command runs that is not the user's mistake. Printed as one line, with exit status 1."""
+
+
 def setting(
     default: Any,
     help: str,

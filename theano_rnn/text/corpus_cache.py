@@ -122,7 +122,7 @@ def load(key: str) -> tuple[npt.NDArray[np.int32], list[str]] | None:
         with contextlib.suppress(OSError):
             os.utime(entry)
         return ids, types
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         shutil.rmtree(entry, ignore_errors=True)
         return None
 

@@ -22,7 +22,7 @@ from typing import IO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from theano_rnn.settings.base import UserError, to_mapping
+from theano_rnn.settings.base import RunError, UserError, to_mapping
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.reading import Chunk, split_chunk
 from theano_rnn.text.words import sentence_splitter, word_tokenizer
@@ -90,8 +90,10 @@ class Worker:
 
         Raises
         ------
-        RuntimeError
+        RunError
             If the process has ended.
+        MemoryError
+            If the process has run out of memory.
         UserError
             As in `sentence_splitter`.
         """
@@ -99,9 +101,12 @@ class Worker:
             send(self.requests, json.dumps(chunk, ensure_ascii=False).encode())
             kind, ids, types = receive(self.responses), receive(self.responses), receive(self.responses)
         except (EOFError, OSError, ValueError) as error:  # ValueError: closed by stop()
-            raise RuntimeError(
-                "a process that tokenizes text has ended unexpectedly: check that there is enough memory"
+            raise RunError(
+                "a process that tokenizes text has ended unexpectedly: check that there is enough memory, and run the "
+                "command again"
             ) from error
+        if kind == b"memory":
+            raise MemoryError("a process that tokenizes text ran out of memory")
         if kind != b"ids":
             raise UserError(types.decode())
         return ChunkTokens(np.frombuffer(ids, np.int32), json.loads(types))
@@ -147,6 +152,8 @@ def run_worker() -> None:
             response = [b"ids", tokens.ids.tobytes(), json.dumps(tokens.types, ensure_ascii=False).encode()]
         except UserError as error:
             response = [b"error", b"", str(error).encode()]
+        except MemoryError:
+            response = [b"memory", b"", b""]
         try:
             for message in response:
                 send(responses, message)

@@ -5,7 +5,6 @@ Records are written one by one with the message classes of the tensorboard packa
 
 from __future__ import annotations
 
-import itertools
 import os
 import struct
 import time
@@ -35,19 +34,6 @@ def event_path(folder: str | os.PathLike[str]) -> Path:
     """Returns the path of an event file that is created now."""
     seconds, rest = divmod(time.time_ns(), 1_000_000_000)
     return Path(folder) / NAMES.replace("*", f"{seconds:010d}.{rest:09d}")
-
-
-def move_to_previous_folder(folder: str | os.PathLike[str]) -> Path | None:
-    """Move our event files to a new folder next to this one. Returns the new folder, or None if there are no files."""
-    found, folder = event_files(folder), Path(folder).resolve()
-    if not found:
-        return None
-    names = itertools.chain([f"{folder.name}.previous"], (f"{folder.name}.previous{i}" for i in itertools.count(2)))
-    previous = next(path for path in map(folder.with_name, names) if not path.exists())
-    previous.mkdir()
-    for path in found:
-        os.replace(path, previous / path.name)
-    return previous
 
 
 class EventFile:
