@@ -18,7 +18,7 @@ from theano_rnn.cli.options import with_flag_name
 from theano_rnn.cli.records import restore_log
 from theano_rnn.cli.resuming import explain_text, with_advice
 from theano_rnn.cli.run_files import RunFiles
-from theano_rnn.cli.run_settings import Settings, events_folder
+from theano_rnn.cli.run_settings import Settings, choose_settings, events_folder
 from theano_rnn.cli.stopped_runs import choose_parameters
 from theano_rnn.learning.atomic_files import write_atomically
 from theano_rnn.learning.checkpoint import Checkpoint, assign, values_of
@@ -50,7 +50,10 @@ class Session(Callback):
         self.checkpoint, self.interruption, self.initial = checkpoint, interruption, initial
         self.files = RunFiles(settings.run, say)
         self.data = self.read(files)
-        if checkpoint is not None and checkpoint.fingerprint != self.data.fingerprint:
+        if checkpoint is None:
+            self.settings = choose_settings(settings, self.data, say)
+            self.sections = self.settings.sections
+        elif checkpoint.fingerprint != self.data.fingerprint:
             raise UserError(f"the text differs from the one that {self.path} was trained on: {explain_text(files)}")
         self.is_writer = not settings.machine.process_id  # only the first of several processes writes files
         self.display = TrainingDisplay(self.task.measures, self.task.target_name, settings.run.max_seconds)
