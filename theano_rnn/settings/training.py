@@ -200,8 +200,8 @@ class RunConfig(Section):
         None, "file for the log, in JSON lines (default: the checkpoint's name with .jsonl)", metavar="FILE"
     )
     preset: str = setting(
-        "auto", "settings that you do not name. auto: chosen for the size of the text; none: the defaults in this help; or "
-        "those of a recipe, such as austen", metavar="NAME",
+        "auto", "settings that you do not name. auto: chosen for the size of the text; none: the defaults in this "
+        "help; or those of a recipe, such as austen", metavar="NAME",
     )  # fmt: skip
     resume: bool = setting(
         False, "continue from the checkpoint, with the same result as without an interruption", kind=bool
