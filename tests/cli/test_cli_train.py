@@ -289,7 +289,7 @@ def test_resuming_a_finished_run_changes_nothing(commands):
     assert contents(commands.folder) == before
 
 
-@pytest.mark.parametrize("log", [b"", b'{"epoch": 1', b"[]\n3\n", b"\xff\n"])
+@pytest.mark.parametrize("log", [b"", b'{"epoch": 1', b"[]\n3\n", b"\xff\n", b"[" * 100_000])
 def test_resuming_a_finished_run_completes_a_log_that_was_not(commands, log):
     """The last checkpoint was written, and the process killed before its record was."""
     commands.train()
