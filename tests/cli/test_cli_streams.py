@@ -64,8 +64,11 @@ class BrokenStream:
 
 
 @pytest.mark.parametrize("num_lines", [0, 1, 4])
-@pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), OSError(28, "No space left on device"),
-                                   OSError(5, "Input/output error"), ValueError("closed file")])  # fmt: skip
+@pytest.mark.parametrize(
+    "error",
+    [BrokenPipeError(32, "Broken pipe"), OSError(28, "No space left on device"), OSError(5, "Input/output error"),
+     ValueError("closed file")],
+)  # fmt: skip
 def test_training_whose_output_cannot_be_written_saves_and_stops(commands, monkeypatch, error, num_lines):
     """As in `train | head -1`."""
     commands.train(checkpoint=WHOLE)
@@ -123,7 +126,8 @@ def test_results_that_have_no_place_are_an_error(folder):
     before = contents(folder)
     result = shell(folder, f"theano-rnn info {MODEL} >&-")
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == "python -m theano_rnn info: standard output is closed, so there is no place for the results\n"
+    assert result.stderr.endswith("info: standard output is closed, so there is no place for the results\n")
+    assert result.stderr.count("\n") == 1
     assert contents(folder) == before
 
 
