@@ -35,8 +35,9 @@ def folder(tmp_path_factory):
 def shell(folder, line, **environment):
     """Run a line of the shell, in which `theano-rnn` is the program."""
     program = f'theano-rnn() {{ "{sys.executable}" -m theano_rnn "$@"; }}; set -o pipefail; '
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.run(["bash", "-c", program + line], capture_output=True, cwd=folder, check=False,
-                          encoding="utf-8", errors="replace", env={**os.environ, "PYTHONPATH": str(ROOT), **environment})  # fmt: skip
+                          encoding="utf-8", errors="replace", env=environment)  # fmt: skip
 
 
 class BrokenStream:
