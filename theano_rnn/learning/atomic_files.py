@@ -90,8 +90,9 @@ def lock(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         with contextlib.suppress(OSError):
             for folder in reversed([folder for folder in (name.parent, *name.parent.parents) if not folder.exists()]):
-                folder.mkdir()
-                created.append(folder)
+                with contextlib.suppress(FileExistsError):  # another process was faster
+                    folder.mkdir()
+                    created.append(folder)
             descriptor = acquire(name, path)
         yield
     finally:
