@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 import socket
@@ -21,6 +20,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from theano_rnn.settings.base import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where checkpoints can be read
+    fcntl = None  # type: ignore[assignment]
 
 UNFINISHED = ".unfinished"  # the ending of temporary files
 HAS_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)  # of some network file systems
@@ -107,6 +111,8 @@ def lock(path: str | os.PathLike[str]) -> Iterator[None]:
 
 def acquire(name: Path, path: Path) -> int | None:
     """Lock the file `name` for the sake of `path`. Returns its descriptor, None if the file system has no locks."""
+    if fcntl is None:
+        return None
     while True:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)  # NFS locks need RDWR
         try:
