@@ -206,7 +206,7 @@ def test_more_epochs_when_resumed_are_the_same_as_from_the_start(commands, sched
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "--epochs 5 conflicts with model.safetensors: its --schedule linear changes the learning rate over a planned"),
+        ([], "--epochs 5 conflicts with model.safetensors: its --schedule linear changes"),
         (["--schedule", "constant", "--warmup", "0.1"], "its --schedule constant changes the learning rate over"),
         (["--schedule", "plateau", "--learning-rate", "1e-30", "--patience", "1"], "stopped early after 2 epochs"),
     ],

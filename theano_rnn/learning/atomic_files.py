@@ -23,8 +23,10 @@ from theano_rnn.settings.base import UserError
 
 try:
     import fcntl
-except ImportError:  # Windows, where checkpoints can be read
-    fcntl = None  # type: ignore[assignment]
+
+    has_locks = True
+except ImportError:  # Windows
+    has_locks = False
 
 UNFINISHED = ".unfinished"  # the ending of temporary files
 HAS_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)  # of some network file systems
@@ -111,7 +113,7 @@ def lock(path: str | os.PathLike[str]) -> Iterator[None]:
 
 def acquire(name: Path, path: Path) -> int | None:
     """Lock the file `name` for the sake of `path`. Returns its descriptor, None if the file system has no locks."""
-    if fcntl is None:
+    if not has_locks:
         return None
     while True:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)  # NFS locks need RDWR
