@@ -34,6 +34,7 @@ TRAIN = ("optimizer", "clip_norm", "clip_value", "weight_decay", "average_decay"
 def config_of(optimizer, schedule):
     return TrainingConfig(
         optimizer=optimizer, schedule=schedule, learning_rate=0.01, warmup=0.2, epochs=9, batch_size=2, bptt_steps=2,
+        validate_every=4,
         random_windows=True, dropout=0.3, variational=optimizer < "n", embedding_dropout=0.2, recurrent_dropout=0.3,
         activation_penalty=1.0, temporal_penalty=1.0, label_smoothing=0.1, weight_decay=0.01,
         clip_norm=0.5, clip_value=0.1, average_decay=0.0 if optimizer == "asgd" else 0.9,
@@ -82,6 +83,7 @@ def test_a_run_resumed_twice_ends_with_the_same_bytes(task, optimizer, schedule)
     go_on(run, train, config)
     expected, finished = everything(run), run.progress
     assert finished.epoch == 9
+    assert len(finished.records) > 2 * 9  # validated within epochs too
     if optimizer == "asgd":
         assert beginning[1]["num_averaged"] == -1
         assert int(model.optimizer_state["num_averaged"].get_value()) > 5

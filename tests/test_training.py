@@ -327,3 +327,39 @@ def test_asgd_begins_to_average_when_validation_loss_no_longer_falls():
     first = next(n for n in range(10) if should_start_averaging(losses[:n]))
     assert began == [-1] * (first - 1) + list(range(10 - first))
     assert run.progress.learning_rate == 0.1
+
+
+def test_validation_within_an_epoch_is_recorded_as_a_part_and_may_be_the_best():
+    run = start()
+    values = iter([5.0, 1.0, 4.0, 5.0, 3.0, 2.0])
+    ended, callback = trained(run, epochs=2, settings={"validate_every": 2},
+                              evaluate=lambda: Evaluation({"loss": next(values)}, 1))  # fmt: skip
+    assert ended == "finished"
+    assert [(record["epoch"], record["step"]) for record in callback.records] == [
+        (0.4, 2), (0.8, 4), (1, 5), (1.4, 7), (1.8, 9), (2, 10)
+    ]  # fmt: skip
+    assert (run.progress.best_value, run.progress.best_step) == (1.0, 4)
+    assert run.progress.records[0]["batch"] == 2 and "batch" not in run.progress.records[2]
+
+
+def test_patience_counts_epochs_not_the_validations_within_them():
+    values = iter([1.0, *[2.0] * 20])
+    run = start()
+    trained(run, epochs=9, settings={"validate_every": 2, "patience": 2},
+            evaluate=lambda: Evaluation({"loss": next(values)}, 1))  # fmt: skip
+    assert run.progress.epoch == 3  # the first epoch is the best of all epochs
+
+
+@pytest.mark.parametrize("stop_after", range(1, 2 * BATCHES))
+def test_stopped_anywhere_validations_within_epochs_are_neither_lost_nor_repeated(stop_after):
+    settings = {"validate_every": 2}
+    whole = start()
+    trained(whole, epochs=2, settings=settings)
+    run = start()
+    callback = Recorder(run, stop_after)
+    assert trained(run, callback, epochs=2, settings=settings)[0] == "stopped"
+    progress = Progress.from_json(callback.saves[-1][0].to_json())
+    going_on = Run(run.model, progress, run.best, run.carried)
+    trained(going_on, epochs=2, settings=settings)
+    assert progress == whole.progress
+    np.testing.assert_array_equal(run.model.params["w"].value, whole.model.params["w"].value)

@@ -9,71 +9,23 @@ so a run that is interrupted and resumed ends with the same bytes.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from theano_rnn.learning.averaging import start_averaging
 from theano_rnn.learning.batching import AnyBatch
-from theano_rnn.learning.checkpoint import Arrays, assign, values_of
+from theano_rnn.learning.checkpoint import assign, values_of
 from theano_rnn.learning.evaluation import Evaluation
 from theano_rnn.learning.measures import LOSS, PERPLEXITY, Measure
+from theano_rnn.learning.progress import DivergedError, Meter, Progress, Run, check_finite
 from theano_rnn.learning.schedules import SCHEDULES, should_start_averaging
 from theano_rnn.settings.training import TrainingConfig
 
-FORMER_NAMES = {
-    "best_loss": "best_value",
-    "token_count": "target_count",
-}  # counters in older checkpoints
-
-
-class DivergedError(RuntimeError):
-    """The loss, or a parameter, became infinite or not a number."""
-
-
-@dataclass
-class Progress:
-    """The counters of a run, ready for JSON.
-
-    `epoch`: completed epochs; `batch`: completed batches of the current one; `step`: updates in total; `loss_sum`,
-    `target_count`: training losses and targets of the current epoch, summed; `valid_loss`: the latest; `best_value`: of
-    the selected measure, after `best_step` updates; `records`: the lines of the log, without clock times.
-    """
-
-    learning_rate: float
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    loss_sum: float = 0.0
-    target_count: int = 0
-    valid_loss: float | None = None
-    best_value: float | None = None
-    best_step: int = 0
-    is_finished: bool = False
-    records: list[dict[str, Any]] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Progress:
-        """Returns the counters stored in a checkpoint."""
-        return cls(**{FORMER_NAMES.get(name, name): value for name, value in values.items()})
-
-
-@dataclass
-class Run:
-    """A model during training: `model` holds the parameters and the optimizer state, `best` the best parameters."""
-
-    model: Any
-    progress: Progress
-    best: Arrays
-    carried: list[Any] = field(default_factory=list)
+__all__ = ["Callback", "DivergedError", "Progress", "Run", "fit"]
 
 
 class Callback:
@@ -110,10 +62,10 @@ def fit(
 ) -> str:
     """Train from the current position of `run` until `config.epochs` epochs are complete.
 
-    The model is validated after every epoch. If the measure `selected` is the best so far, the parameters (or their
-    averages, if the model keeps averages) become the best. If it has not improved for `config.patience` epochs,
-    training ends. If the validation loss rose, schedule "plateau" halves the learning rate; optimizer asgd starts
-    averaging instead.
+    The model is validated after every epoch, and every `config.validate_every` updates within it. If the measure
+    `selected` is the best so far, the parameters (or their averages, if the model keeps averages) become the best. If
+    it has not improved for `config.patience` epochs, training ends. If the validation loss of an epoch rose, schedule
+    "plateau" halves the learning rate; optimizer asgd starts averaging instead.
 
     Parameters
     ----------
@@ -158,8 +110,19 @@ def fit(
                     values = validate(run, evaluate, measures, selected)
                     save()
                     if values is not None:
-                        callback.on_epoch(epoch_record(progress, values, config, schedule_steps) | meter.record())
+                        record = epoch_record(progress, values, config, schedule_steps, len(batches))
+                        callback.on_epoch(record | meter.record())
                 return "out of time"
+            if is_validation_due(progress, config):
+                values = validate(run, evaluate, measures, selected)
+                if values is None:
+                    save()
+                    return "stopped"
+                progress.records.append(epoch_record(progress, values, config, schedule_steps, len(batches)))
+                save()
+                callback.on_epoch(progress.records[-1] | meter.record())
+                if callback.should_stop():
+                    return "stopped"
             started = clock()
             loss, num_targets = update(run, train, batches[progress.batch], config, schedule_steps)
             meter.add(clock() - started, num_targets)
@@ -245,17 +208,29 @@ def close_epoch(run: Run, values: Mapping[str, float], config: TrainingConfig, s
     has_risen = progress.valid_loss is not None and loss > progress.valid_loss
     if has_risen and config.schedule == "plateau" and config.optimizer != "asgd":
         progress.learning_rate /= 2
-    if config.optimizer == "asgd" and should_start_averaging([record["valid_loss"] for record in progress.records]):
+    if config.optimizer == "asgd" and should_start_averaging([record["valid_loss"] for record in epochs(progress)]):
         start_averaging(run.model.optimizer_state)  # no effect once averaging has started
     progress.valid_loss = loss
     progress.batch, progress.loss_sum, progress.target_count = 0, 0.0, 0
     run.carried = []
 
 
+def is_validation_due(progress: Progress, config: TrainingConfig) -> bool:
+    """Returns whether to validate now, within an epoch. Depends on the counters alone, so that a resumed run agrees."""
+    if not config.validate_every or not progress.batch or progress.batch % config.validate_every:
+        return False
+    return not progress.records or progress.records[-1]["step"] != progress.step
+
+
+def epochs(progress: Progress) -> list[dict[str, Any]]:
+    """Returns the records of complete epochs, without those of validations within an epoch."""
+    return [record for record in progress.records if "batch" not in record]
+
+
 def is_out_of_patience(progress: Progress, config: TrainingConfig, selected: Measure) -> bool:
     """Returns whether the last `config.patience` epochs brought no improvement of the selected measure."""
     name = f"valid_{selected.name}"
-    values = [record[name] for record in progress.records if name in record]
+    values = [record[name] for record in epochs(progress) if name in record]
     if config.patience is None or not values:
         return False
     best = max(values) if selected.is_higher_better else min(values)
@@ -263,38 +238,22 @@ def is_out_of_patience(progress: Progress, config: TrainingConfig, selected: Mea
 
 
 def epoch_record(
-    progress: Progress, values: Mapping[str, float], config: TrainingConfig, schedule_steps: int
+    progress: Progress,
+    values: Mapping[str, float],
+    config: TrainingConfig,
+    schedule_steps: int,
+    num_batches: int | None = None,
 ) -> dict[str, Any]:
-    """Returns the log record of a complete or partial epoch, with losses in nats per target."""
+    """Returns the log record of an epoch, with losses in nats per target.
+
+    Within an epoch of `num_batches` batches, the epoch is a fraction, and the record also has the completed batches.
+    """
+    part = {} if num_batches is None else {"batch": progress.batch}
     return {
-        "epoch": progress.epoch,
+        "epoch": progress.epoch if num_batches is None else round(progress.epoch + progress.batch / num_batches, 3),
+        **part,
         "step": progress.step,
         "train_loss": progress.loss_sum / max(progress.target_count, 1),
         **{f"valid_{name}": value for name, value in values.items()},
         "learning_rate": rate_at(max(progress.step - 1, 0), progress, config, schedule_steps),  # of the last update
     }
-
-
-@dataclass
-class Meter:
-    """Counts the seconds that this process spent in updates, and the targets that it trained on."""
-
-    target_name: str
-    seconds: float = 0.0
-    num_targets: int = 0
-
-    def add(self, seconds: float, num_targets: int) -> None:
-        self.seconds += seconds
-        self.num_targets += num_targets
-
-    def record(self) -> dict[str, float]:
-        """Returns the fields of a log record that depend on the clock."""
-        rate = self.num_targets / self.seconds if self.seconds > 0 else 0.0
-        return {f"{self.target_name}_per_second": round(rate, 1), "seconds": round(self.seconds, 3)}
-
-
-def check_finite(run: Run) -> None:
-    """Raises `DivergedError` if a parameter is infinite or not a number, so that such a run is never saved."""
-    for name, variable in run.model.params.items():
-        if not np.isfinite(variable.get_value(borrow=True)).all():
-            raise DivergedError(f"{name} is no longer finite after step {run.progress.step}")

@@ -1,6 +1,7 @@
 """What is shown while something takes long: plain lines, or a bar where standard error is a terminal."""
 
 import io
+import os
 import sys
 from types import SimpleNamespace
 
@@ -16,6 +17,9 @@ MEASURES = (LOSS, PERPLEXITY)
 class Terminal(io.StringIO):
     def isatty(self):
         return True
+
+    def fileno(self):
+        return 99
 
 
 def terminal_of(monkeypatch):
@@ -86,13 +90,36 @@ def test_tokenizing_starts_again_with_every_file(clock, capsys):
     ]
 
 
-def test_tokenizing_in_a_terminal_starts_again_with_every_file(monkeypatch):
+def screen_of(terminal, columns=80):
+    """The lines that a terminal of this width shows after everything that was written to it."""
+    lines, column = [""], 0
+    for character in terminal.getvalue():
+        if character == "\n":
+            lines.append("")
+            column = 0
+        elif character == "\r":
+            column = 0
+        else:
+            assert character.isprintable(), repr(character)
+            if column == columns:
+                lines.append("")
+                column = 0
+            lines[-1] = lines[-1][:column].ljust(column) + character + lines[-1][column + 1 :]
+            column += 1
+    return [line.rstrip() for line in lines]
+
+
+def test_the_bar_of_tokenizing_is_gone_when_the_text_is_tokenized(monkeypatch, clock):
+    """With several files, the first of them done before anything is shown."""
     terminal = terminal_of(monkeypatch)
+    monkeypatch.setattr(sys, "stdout", terminal)
     progress, close = tokenizing_progress()
-    for done in (1, 5, 2):
+    for clock.now, done in ((100.5, 6), (103.0, 1), (104.0, 6), (105.0, 2), (106.0, 6)):
         progress(done, 6)
+    assert screen_of(terminal)[-1].startswith("splitting text into tokens:")
     close()
-    assert "splitting text into tokens" in terminal.getvalue()
+    say("789,570 / 47,062 tokens")
+    assert screen_of(terminal) == ["789,570 / 47,062 tokens", ""]
 
 
 def test_compiling_is_silent_where_all_is_cached(capsys):
@@ -114,18 +141,40 @@ def test_training_says_its_first_step_and_then_one_every_five_seconds(clock, cap
     display.close()
     assert capsys.readouterr().out.splitlines() == [
         "step 1, loss 9.00, perplexity 8103, 50 tokens/s",
-        "step 6, loss 9.00, perplexity 8103, 50 tokens/s",
+        "step 6, loss 9.00, perplexity 8103, 7 s left, 50 tokens/s",
     ]
 
 
-def test_training_in_a_terminal_is_a_bar_an_epoch(monkeypatch, capsys):
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_terminal_shows_loss_and_time_left_first_and_all_fits(monkeypatch, clock, columns):
     terminal = terminal_of(monkeypatch)
-    display, progress = TrainingDisplay(MEASURES, "tokens"), SimpleNamespace(step=1, epoch=0, batch=1)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _=None: os.terminal_size((columns, 30)))
+    display, progress = TrainingDisplay(MEASURES, "tokens"), SimpleNamespace(step=0, epoch=9, batch=0)
     display.begin()
-    for progress.step in (1, 2):
-        display.step(progress, 2.0, 50, 4, 3)
+    assert screen_of(terminal, columns) == ["waiting for the first step"]
+    for progress.step in range(1, 100):
+        progress.batch, clock.now = progress.step, clock.now + 1.0
+        display.step(progress, 9.2, 12_345, 200, 12)
     display.bar.refresh()
+    (shown,) = screen_of(terminal, columns)
+    assert shown.startswith("loss 9.20, perplexity 9897, 8 min left |")
+    assert shown.endswith("| epoch 10/12, 12,345 tokens/s")
+    assert columns - 2 <= len(shown) <= columns
     display.close()
-    assert "epoch 1/3" in terminal.getvalue()
-    assert "loss 2.000, perplexity 7.39" in terminal.getvalue()
-    assert not capsys.readouterr().out
+    assert screen_of(terminal, columns) == [""]
+
+
+def test_the_time_left_counts_validation_and_a_limit_of_time(clock):
+    for max_seconds, expected in ((None, ["39 s left"]), (11.0, ["1 s left"])):
+        display, progress = TrainingDisplay(MEASURES, "tokens", max_seconds), SimpleNamespace(step=0, epoch=0, batch=0)
+        display.begin()
+        for progress.step in range(1, 11):
+            progress.batch, clock.now = progress.step, clock.now + 1.0
+            display.step(progress, 9.0, 50, 10, 4)
+        display.close()
+        assert display.describe_time_left(progress, 10, 4) == (["30 s left"] if max_seconds is None else expected)
+        clock.now += 3.0
+        display.begin()
+        display.window = [(clock.now + i, 50 * i) for i in range(10)]
+        progress.epoch, progress.batch = 1, 0
+        assert display.describe_time_left(progress, 10, 4) == expected

@@ -29,10 +29,9 @@ PACKAGE = str(Path(theano_rnn.__file__).parent)
 pytestmark = pytest.mark.filterwarnings("ignore:os.fork")  # JAX, if other tests loaded it; copies do not use it
 WATCHED = tuple(
     f"{PACKAGE}/{name}.py"
-    for name in (
-        "learning/atomic_files", "learning/checkpoint", "training", "cli/run_files", "cli/session", "cli/train",
-    )
-)  # fmt: skip
+    for name in ("learning/atomic_files", "learning/checkpoint", "training", "cli/run_files", "cli/session",
+                 "cli/train")
+)
 assert all(map(os.path.isfile, WATCHED))
 
 

@@ -310,8 +310,8 @@ def test_max_seconds_ends_with_an_evaluation_and_a_last_record(commands):
     result = commands.train("--max-seconds", "1e-9")
     assert (result.status, result.err) == (0, "")
     validated, last = records()
-    assert list(validated) == EPOCH_FIELDS
-    assert (validated["epoch"], validated["step"]) == (0, 1)
+    assert list(validated) == ["epoch", "batch", *EPOCH_FIELDS[1:]]
+    assert (validated["epoch"], validated["batch"], validated["step"]) == (1 / STEPS, 1, 1)
     assert set(TEST_FIELDS) <= set(last)
     progress = load(MODEL, resume=True).progress
     assert (progress["is_finished"], progress["step"], progress["records"]) == (False, 1, [])

@@ -188,3 +188,18 @@ def test_float32_stays_float32():
     loss, state = train(tokens, tokens, np.ones((2, 3), "float32"), np.zeros((3, 6), "float32"), np.float32(0.1))
     assert {loss.dtype.name, state.dtype.name,
             *(p.container.storage[0].dtype.name for p in model.params.values())} == {"float32"}
+
+
+def test_a_function_compiled_for_a_shape_is_not_compiled_again_for_it(monkeypatch):
+    model = compiled_once("tanh", "jax", "train", "predict", "loss", "step").reset()
+    traced = []
+    runner = model.functions.train.vm
+    monkeypatch.setattr(runner, "warn_of_many_shapes", lambda arguments: traced.append(arguments[0].shape))
+    inputs, before = model.inputs(17), model.params()
+    for _ in range(2):
+        model.functions.train.compile_for(*inputs, 1.0)
+    assert traced == [(17, 3)]
+    for name, value in model.params().items():
+        np.testing.assert_array_equal(value, before[name])
+    model.functions.train(*inputs, 1.0)
+    assert traced == [(17, 3)]

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from theano_rnn.settings.cache_folder import cache_folder, max_cache_bytes
 from theano_rnn.text import corpus_cache
-from theano_rnn.text.corpus_cache import IdFile, cache_folder, load, max_cache_bytes, store, temporary_folders
+from theano_rnn.text.corpus_cache import IdFile, load, store, temporary_folders
 
 IDS, TYPES = np.array([1, 2, 0, 1, 0], np.int32), ["</s>", "a", "b"]
 

@@ -38,22 +38,25 @@ class Bar:
     ) -> None:
         self.title, self.unit, self.total, self.count = title, unit, total, 0.0
         self.started_at = time.monotonic()
-        self.printed_at = self.started_at + delay - LINE_SECONDS
+        self.delay, self.printed_at = delay, self.started_at + delay - LINE_SECONDS
+        self.options = {"bar_format": None} | options
         self.bar: Any = None
-        if is_terminal():
-            from tqdm import tqdm
-
-            options.setdefault("bar_format", None)
-            self.bar = tqdm(desc=title, total=total, unit=unit, leave=False, delay=delay, dynamic_ncols=True,
-                            file=sys.stderr, **options)  # fmt: skip
 
     def to(self, count: float, total: float | None = None) -> None:
-        """Move the bar to `count`."""
+        """Move the bar to `count`. A smaller count than before starts a new bar, as for the next file."""
         if total is not None:
             self.total = total
-        if self.bar is not None:
-            self.bar.total = self.total
-            self.bar.update(count - self.count)
+        if is_terminal():
+            if self.bar is not None and count < self.count:
+                self.close()
+            if self.bar is None and time.monotonic() - self.started_at >= self.delay:
+                from tqdm import tqdm
+
+                self.bar = tqdm(desc=self.title, total=self.total, unit=self.unit, leave=False, dynamic_ncols=True,
+                                file=sys.stderr, **self.options)  # fmt: skip
+            if self.bar is not None:
+                self.bar.total = self.total
+                self.bar.update(count - self.bar.n)
         elif time.monotonic() - self.printed_at >= LINE_SECONDS:
             self.printed_at = time.monotonic()
             digits = 1 if self.unit == "MB" else 0
@@ -66,18 +69,15 @@ class Bar:
     def close(self) -> None:
         if self.bar is not None:
             self.bar.close()
+            self.bar = None
 
 
 def tokenizing_progress() -> tuple[Callable[[int, int], None], Callable[[], None]]:
     """Returns a callback that takes the bytes read and the total, and a function that closes the display."""
-    bar = Bar("splitting text into tokens", unit="B", delay=2.0, unit_scale=True) if is_terminal() else Bar(
-        "splitting text into tokens", unit="MB", delay=2.0)  # fmt: skip
-    scale = 1 if is_terminal() else 1e6
+    unit, scale = ("B", 1.0) if is_terminal() else ("MB", 1e6)
+    bar = Bar("splitting text into tokens", unit=unit, delay=2.0, unit_scale=True)
 
     def progress(done: int, total: int) -> None:
-        if done / scale < bar.count and bar.bar is not None:
-            bar.bar.reset()
-        bar.count = min(bar.count, done / scale) if bar.bar is None or done / scale >= bar.count else 0.0
         bar.to(done / scale, total / scale)
 
     return progress, bar.close
@@ -95,7 +95,7 @@ def compiling_progress(engine: str) -> tuple[Callable[[int], None], Callable[[],
 
     def progress(count: int) -> None:
         if not bars:
-            bars.append(Bar(title, unit=unit))
+            bars.append(Bar(title, unit=unit, bar_format=None if unit else "{desc}"))
         bars[0].to(count)
 
     def close() -> None:
@@ -106,7 +106,7 @@ def compiling_progress(engine: str) -> tuple[Callable[[int], None], Callable[[],
 
 
 class TrainingDisplay:
-    """Shows the loss, the speed and the remaining time during training.
+    """Shows the loss, the time until the end of the run, and the speed during training.
 
     Parameters
     ----------
@@ -114,33 +114,50 @@ class TrainingDisplay:
         The measures of the task. Those computed from the loss are shown too.
     target_name
         The plural name of the targets, such as "tokens".
+    max_seconds
+        The run ends after this many seconds of training, if given.
     """
 
-    def __init__(self, measures: Sequence[Measure], target_name: str) -> None:
-        self.measures, self.target_name = measures, target_name
+    def __init__(self, measures: Sequence[Measure], target_name: str, max_seconds: float | None = None) -> None:
+        self.measures, self.target_name, self.max_seconds = measures, target_name, max_seconds
         self.bar: Any = None
         self.printed_at = -LINE_SECONDS
         self.window: list[tuple[float, int]] = []  # (time, targets so far) of the last steps
         self.num_targets = 0
         self.smoothed: float | None = None
         self.rate = 0.0
+        self.seconds = 0.0  # of training, between `begin` and the latest step
+        self.pauses: list[float] = []  # seconds from `close` to `begin`, for validation
+        self.closed_at: float | None = None
 
     def begin(self) -> None:
         """Start the clock. Call before the first update, and again after each pause."""
-        self.window = [(time.monotonic(), self.num_targets)]
+        now = time.monotonic()
+        if self.closed_at is not None:
+            self.pauses.append(now - self.closed_at)
+        self.window = [(now, self.num_targets)]
+        if self.smoothed is None and is_terminal():  # XLA compiles in the first step, which takes seconds
+            self.bar = self.new_bar(desc="waiting for the first step", total=1, bar_format="{desc}")
 
     def step(self, progress: Any, loss: float, num_targets: int, num_batches: int, epochs: int) -> None:
         """Show the progress. Call after each update."""
         now = time.monotonic()
         self.num_targets += num_targets
+        self.seconds += now - self.window[-1][0]
         self.window = [*self.window[-50:], (now, self.num_targets)]
+        is_first = self.smoothed is None
         self.smoothed = loss if self.smoothed is None else 0.98 * self.smoothed + 0.02 * loss
         if is_terminal():
+            if is_first:
+                self.close_bar()
             self.draw(progress, num_batches, epochs)
         elif now - self.printed_at >= LINE_SECONDS:
             self.printed_at = now
-            loss_text = describe_loss(loss, self.measures)
-            print(f"step {progress.step}, {loss_text}, {self.speed():.0f} {self.target_name}/s", flush=True)
+            text = [f"step {progress.step}", describe_loss(loss, self.measures)]
+            text += self.describe_time_left(progress, num_batches, epochs)
+            print(", ".join([*text, f"{self.speed():.0f} {self.target_name}/s"]), flush=True)
+        if is_first:
+            self.window = self.window[-1:]  # compiling says nothing of the steps to come
 
     def speed(self) -> float:
         """Returns the number of targets per second over the last steps."""
@@ -149,21 +166,59 @@ class TrainingDisplay:
             self.rate = (last - first) / (now - began)
         return self.rate
 
+    def describe_time_left(self, progress: Any, num_batches: int, epochs: int) -> list[str]:
+        """Returns the time until the end of the run as text; nothing while it cannot be estimated."""
+        if len(self.window) < 5:
+            return []
+        steps = num_batches * (epochs - progress.epoch) - progress.batch
+        left = steps * (self.window[-1][0] - self.window[0][0]) / (len(self.window) - 1)
+        if self.max_seconds is not None:
+            left = min(left, max(self.max_seconds - self.seconds, 0.0))
+        elif self.pauses:
+            left += (epochs - progress.epoch) * sum(self.pauses) / len(self.pauses)
+        return [f"{describe_duration(left)} left"]
+
     def draw(self, progress: Any, num_batches: int, epochs: int) -> None:
         if self.bar is None:
-            from tqdm import tqdm
-
-            self.bar = tqdm(desc=f"epoch {progress.epoch + 1}/{epochs}", total=num_batches, initial=progress.batch - 1,
-                            unit="step", leave=False, dynamic_ncols=True, file=sys.stderr,
-                            bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {postfix} [{elapsed}<{remaining}]")  # fmt: skip  # noqa: E501
-        loss_text = describe_loss(self.smoothed or 0.0, self.measures)
-        self.bar.set_postfix_str(f"{loss_text}, {self.speed():,.0f} {self.target_name}/s", refresh=False)
+            done = num_batches * progress.epoch + progress.batch
+            self.bar = self.new_bar(total=num_batches * epochs, initial=done - 1,
+                                    bar_format="{desc} |{bar}| {unit}")  # fmt: skip
+        time_left = self.describe_time_left(progress, num_batches, epochs)
+        self.bar.set_description_str(", ".join([describe_loss(self.smoothed or 0.0, self.measures), *time_left]), False)
+        epoch = f"epoch {progress.epoch + 1}/{epochs}"
+        self.bar.unit = f"{epoch}, {self.speed():,.0f} {self.target_name}/s"
         self.bar.update(1)
 
+    def new_bar(self, **options: Any) -> Any:
+        from tqdm import tqdm
+
+        return tqdm(leave=False, dynamic_ncols=True, file=sys.stderr, **options)
+
     def close(self) -> None:
+        """Remove the bar before a pause, or at the end."""
+        self.closed_at = time.monotonic()
+        self.close_bar()
+
+    def close_bar(self) -> None:
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+
+def describe_duration(seconds: float) -> str:
+    """Format a duration roughly.
+
+    >>> [describe_duration(seconds) for seconds in (8.2, 84, 552, 5400, 200_000)]
+    ['8 s', '1 min 24 s', '9 min', '1 h 30 min', '55 h']
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 300:
+        return f"{whole // 60} min {whole % 60:02} s"
+    if whole < 3600:
+        return f"{round(whole / 60)} min"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min" if whole < 36_000 else f"{whole // 3600} h"
 
 
 def describe_loss(loss: float, measures: Sequence[Measure]) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from typing import TypeVar
 
+from theano_rnn.cli.compilation_cache import keep_compiled_code
 from theano_rnn.cli.supervision import supervise
 from theano_rnn.engine.aesara_flags import disable_c_compiler, resolve_engine, set_threads
 from theano_rnn.engine.allocator import keep_freed_memory
@@ -41,6 +42,7 @@ def prepare_machine(config: Machine) -> Machine:
     if engine == "jax":
         disable_c_compiler()
         keep_freed_memory()
+        keep_compiled_code()
     elif config.device == "gpu":
         raise UserError("--device gpu needs --engine jax, because Aesara's C code runs only on the CPU")
     config = dataclasses.replace(config, engine=engine)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from theano_rnn.cli.console import compiling_progress
+from theano_rnn.cli.stopped_runs import note_unvalidated
 from theano_rnn.language_model import LanguageModel
 from theano_rnn.learning.batching import text_batches
 from theano_rnn.preprocessing import encode_file
@@ -34,12 +35,16 @@ def compile_with_progress(model: Any, name: str, machine: MachineConfig, **optio
 
 def open_model(path: str, machine: MachineConfig, *, task: str) -> TrainedModel:
     """Load a checkpoint that was trained for `task`."""
-    return TrainedModel(path, task=task, **loading_options(machine))
+    model = TrainedModel(path, task=task, **loading_options(machine))
+    note_unvalidated(path, model.checkpoint)
+    return model
 
 
 def open_language_model(path: str, machine: MachineConfig, *, sentences: str | None = None) -> LanguageModel:
     """Load a trained language model; `sentences` replaces the sentence splitting used in training."""
-    return LanguageModel(path, sentences=sentences, **loading_options(machine))
+    model = LanguageModel(path, sentences=sentences, **loading_options(machine))
+    note_unvalidated(path, model.checkpoint)
+    return model
 
 
 def loading_options(machine: MachineConfig) -> dict[str, Any]:

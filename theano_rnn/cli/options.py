@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from theano_rnn.settings.base import Section, UserError, from_mapping
 
+PRESETS = ("auto", "none")  # besides the recipes
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 
@@ -95,11 +96,16 @@ def given_settings(
     """
     known = {*others, *(item.name for section in sections for item in settings_of(section))}
     values: dict[str, Any] = {}
-    if getattr(args, "config", None):
-        for name, value in read_toml(settings_file(args.config)).items():
+    preset, config = getattr(args, "preset", None), getattr(args, "config", None)
+    if preset is not None and preset not in (*PRESETS, *recipes()):
+        raise UserError(f"--preset {preset}: no such preset. It is one of {', '.join([*PRESETS, *recipes()])}")
+    for named in filter(None, (recipes().get(str(preset)), config and settings_file(config))):
+        for name, value in read_toml(named).items():
             if name.replace("-", "_") not in known:
-                raise UserError(f"{args.config}: {name!r} is not a setting: use the names of the flags (see --help)")
+                raise UserError(f"{config}: {name!r} is not a setting: use the names of the flags (see --help)")
             values[name.replace("-", "_")] = value
+    if config in recipes() and "preset" in known:
+        values.setdefault("preset", config)  # a recipe has all settings of a run
     return values | {name: value for name, value in vars(args).items() if name in known}
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from theano_rnn.settings.base import Section, UserError, to_mapping
 from theano_rnn.settings.machine import TrainingMachineConfig
 from theano_rnn.settings.training import RunConfig, TrainingConfig
 from theano_rnn.tasks.registry import TASKS, stored_sections
-from theano_rnn.tasks.task import Sections, Task
+from theano_rnn.tasks.task import Data, Sections, Task
 
 LOG_ENDING, CURVES_ENDING = ".jsonl", ".curves.png"
 COMMON_SECTIONS: dict[str, type[Section]] = {"run": RunConfig, "machine": TrainingMachineConfig}
@@ -30,6 +31,7 @@ class Settings:
     run: RunConfig
     machine: TrainingMachineConfig
     given: Mapping[str, Any]
+    fixed: Collection[str] = ()  # the names of settings that are not chosen by the size of the text
 
     @property
     def training(self) -> TrainingConfig:
@@ -120,7 +122,32 @@ def complete_settings(task: Task, values: Mapping[str, Any], given: Mapping[str,
     """Check the settings of a run, and fill in those that depend on others."""
     sections = task.settled(sections_from(values, task.sections), given)
     run = sections_from(values, {"run": RunConfig})["run"]
-    return Settings(task, sections, run, machine, given)
+    return Settings(task, sections, run, machine, given, fixed=set(values))
+
+
+def choose_settings(settings: Settings, data: Data, say: Callable[[str], None]) -> Settings:
+    """Choose the settings that the user did not name by the size of the text, and print those that are not the default.
+
+    Several devices keep the batch size, which they must be able to divide.
+    """
+    if settings.run.preset != "auto":
+        return settings
+    chosen = settings.task.chosen(settings.sections, data)
+    if int(settings.machine.num_devices) > 1:
+        chosen.pop("batch_size", None)
+    chosen = {name: value for name, value in chosen.items() if name not in settings.fixed}
+    sections = {
+        key: dataclasses.replace(section, **{item.name: chosen[item.name] for item in dataclasses.fields(section)
+                                             if item.name in chosen})
+        for key, section in settings.sections.items()
+    }  # fmt: skip
+    before = {item.name: item.default for section in settings.task.sections.values() for item in settings_of(section)}
+    flags = [f"{flag(name)} {value}" for name, value in chosen.items() if value != before[name]]
+    if flags:
+        say(f"chosen for the size of the text: {' '.join(flags)}")
+    for warning in settings.task.warnings(settings.sections, data):
+        say(warning)
+    return dataclasses.replace(settings, sections=sections)
 
 
 def check_devices(settings: Settings) -> None:

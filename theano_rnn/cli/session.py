@@ -8,19 +8,21 @@ from typing import Any
 
 import numpy as np
 
+from theano_rnn.cli.compiling_ahead import AheadCompiler
 from theano_rnn.cli.console import Bar, TrainingDisplay, describe_best, describe_epoch, say, tokenizing_progress
 from theano_rnn.cli.curves import Curves
+from theano_rnn.cli.initial_parameters import take_parameters
 from theano_rnn.cli.interruption import Interruption
 from theano_rnn.cli.model_loading import compile_with_progress
 from theano_rnn.cli.options import with_flag_name
 from theano_rnn.cli.records import restore_log
 from theano_rnn.cli.resuming import explain_text, with_advice
 from theano_rnn.cli.run_files import RunFiles
-from theano_rnn.cli.run_settings import Settings, events_folder
+from theano_rnn.cli.run_settings import Settings, choose_settings, events_folder
+from theano_rnn.cli.stopped_runs import choose_parameters
 from theano_rnn.learning.atomic_files import write_atomically
 from theano_rnn.learning.checkpoint import Checkpoint, assign, values_of
 from theano_rnn.learning.evaluation import Evaluation, evaluate
-from theano_rnn.learning.parameter_transfer import list_layers, transfer_parameters
 from theano_rnn.settings.base import UserError, to_mapping
 from theano_rnn.tasks.task import Data
 from theano_rnn.training import Callback, Progress, Run, fit
@@ -48,16 +50,20 @@ class Session(Callback):
         self.checkpoint, self.interruption, self.initial = checkpoint, interruption, initial
         self.files = RunFiles(settings.run, say)
         self.data = self.read(files)
-        if checkpoint is not None and checkpoint.fingerprint != self.data.fingerprint:
+        if checkpoint is None:
+            self.settings = choose_settings(settings, self.data, say)
+            self.sections = self.settings.sections
+        elif checkpoint.fingerprint != self.data.fingerprint:
             raise UserError(f"the text differs from the one that {self.path} was trained on: {explain_text(files)}")
         self.is_writer = not settings.machine.process_id  # only the first of several processes writes files
-        self.display = TrainingDisplay(self.task.measures, self.task.target_name)
+        self.display = TrainingDisplay(self.task.measures, self.task.target_name, settings.run.max_seconds)
         is_drawn = settings.run.curves and self.is_writer
         drawn = self.task.drawn(self.sections)
         self.curves = Curves(self.files.curves, drawn, say) if is_drawn else None
         self.events: Any = None  # `EventRecords`, if --tensorboard is given
         self.latest_record: dict[str, Any] | None = None  # of an epoch
         self.functions: dict[str, Any] = {}
+        self.ahead: AheadCompiler | None = None
 
     @property
     def path(self) -> Path:
@@ -84,6 +90,8 @@ class Session(Callback):
         try:
             return self.train()
         finally:
+            if self.ahead is not None:
+                self.ahead.close()
             if self.events is not None:
                 self.events.close()
 
@@ -97,13 +105,14 @@ class Session(Callback):
         except UserError as error:
             raise with_flag_name(error) from None
         if self.initial is not None:
-            self.take_parameters(self.initial)
+            say(take_parameters(self.model, self.data.facts, self.initial, self.sections["corpus"].init_from))
         num_parameters = sum(int(np.prod(p.get_value(borrow=True).shape)) for p in self.model.params.values())
         say(f"{self.task.describe(self.data)}, {num_parameters:,} parameters")
         options = {name: getattr(training, name) for name in TRAIN_OPTIONS} | {"regularization": training}
         has_events = settings.run.tensorboard is not None
         train = compile_with_progress(self.model, "train", settings.machine, with_norms=has_events, **options)
         self.state = self.restore_run() if self.checkpoint else self.new_run()
+        self.ahead = AheadCompiler(train, lambda epoch: self.batches(self.data.parts["train"], epoch), self.model)
         if has_events:
             train = self.with_events(train)
         self.interruption.is_deferred = True
@@ -123,25 +132,22 @@ class Session(Callback):
         self.display.close()
         if self.curves is not None:
             self.curves.draw(self.records(), is_last=True)
+        if outcome == "stopped":
+            self.choose_parameters()
         if outcome == "stopped" or not self.finish(is_finished=outcome == "finished"):
             say(f"stopped after {self.state.progress.step} steps; to continue, use --resume --checkpoint {self.path}")
             return 128 + int(self.interruption.signal or signal.SIGTERM)  # none if another process received it
         return 0
 
-    def take_parameters(self, initial: Checkpoint) -> None:
-        """Initialize the model with those parameters of another model that fit, and print which ones these are."""
-        path = self.sections["corpus"].init_from
-        num_new_words = 0
-        if "vocabulary" in initial.facts and "vocabulary" in self.data.facts:
-            num_new_words = self.data.facts["vocabulary"].vocab_size - initial.vocabulary.vocab_size
-        transfer = transfer_parameters(initial.best, values_of(self.model.params), num_new_words=num_new_words)
-        if not transfer.taken:
-            raise UserError(f"no parameter of {path} fits this model: use the same cell and sizes as that model")
-        assign(self.model.params, transfer.values)
-        if transfer.new:
-            say(f"from {path}: {list_layers(transfer.taken)}; new: {list_layers(transfer.new)}")
-        else:
-            say(f"from {path}: all parameters")
+    def choose_parameters(self) -> None:
+        """Decide which parameters of a stopped run are to be used; a second signal cuts this short."""
+        part = self.data.parts["valid"]
+        say(choose_parameters(
+            self.state.progress, lambda: self.evaluate(part, "validating", can_stop=False), self.task.measures,
+            self.task.select(self.sections), num_targets=self.task.size(part), speed=self.display.speed(),
+        ))  # fmt: skip
+        if self.state.progress.use_last:
+            self.save()
 
     def with_events(self, train: Any) -> Any:
         """Wrap `train` so that norms are recorded for event files. The first of several processes writes these."""
@@ -174,6 +180,7 @@ class Session(Callback):
         assign(self.model.params, checkpoint.last)
         assign(self.model.optimizer_state, checkpoint.optimizer)
         progress = Progress.from_json(checkpoint.progress)
+        progress.use_last = False
         if self.is_writer:
             self.files.prepare()
             write_atomically(self.files.log, restore_log(self.files.log, progress.records, self.task.target_name))
@@ -189,7 +196,7 @@ class Session(Callback):
             self.functions[name] = compile_with_progress(self.model, name, self.settings.machine)
         return self.functions[name]
 
-    def evaluate(self, part: Any, title: str) -> Evaluation | None:
+    def evaluate(self, part: Any, title: str, *, can_stop: bool = True) -> Evaluation | None:
         loss = self.function("loss")
         batches = self.batches(part)
         total = getattr(batches, "num_targets", None)  # unknown for a plain list
@@ -197,7 +204,7 @@ class Session(Callback):
 
         def on_batch(num_targets: int) -> bool:
             bar.to(num_targets)
-            return self.should_stop()
+            return can_stop and self.should_stop()
 
         try:
             return evaluate(loss, batches, self.model.initial_state, measured=self.task.measured, on_batch=on_batch)
@@ -205,6 +212,8 @@ class Session(Callback):
             bar.close()
 
     def on_step(self, progress: Progress, loss: float, num_targets: int, num_batches: int) -> None:
+        if self.ahead is not None:
+            self.ahead.on_step(progress.epoch, progress.batch)
         self.display.step(progress, loss, num_targets, num_batches, self.settings.training.epochs)
         if self.events is not None:
             self.events.on_step(progress.step, loss)
@@ -243,18 +252,13 @@ class Session(Callback):
             return
         settings = {name: to_mapping(section) for name, section in self.sections.items()}
         settings["model"] = to_mapping(self.model.config)
+        arrays: dict[str, Any] = {
+            "last": values_of(self.model.params), "best": self.state.best, "carried": self.state.carried,
+            "optimizer": values_of(self.model.optimizer_state),
+        }  # fmt: skip
+        progress = self.state.progress.to_json()
         self.files.save(
-            Checkpoint(
-                settings,
-                self.data.facts,
-                self.data.fingerprint,
-                self.state.progress.to_json(),
-                last=values_of(self.model.params),
-                best=self.state.best,
-                optimizer=values_of(self.model.optimizer_state),
-                carried=self.state.carried,
-                kind=self.task.kind,
-            ),
+            Checkpoint(settings, self.data.facts, self.data.fingerprint, progress, kind=self.task.kind, **arrays)
         )
 
     def finish(self, *, is_finished: bool) -> bool:

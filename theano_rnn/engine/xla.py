@@ -149,6 +149,17 @@ class Runner:
             traced, donate_argnums=tuple(sorted(target for _, target in self.updates)), **placement.jit_options()
         )
         self.shared = [cell for variable, cell in zip(graph.inputs, inputs) if isinstance(variable, SharedVariable)]
+        self.compiled: set[Any] = set()  # shapes that `compile_for` has seen
+
+    def compile_for(self, arguments: Sequence[Any]) -> None:
+        """Compile for the shapes of these arguments, unless that was done before. The function is not run."""
+        shapes = tuple(np.shape(argument) for argument in arguments)
+        if shapes in self.compiled:
+            return
+        self.compiled.add(shapes)
+        with x64(), jax.default_device(self.placement.device):
+            values = [*arguments, *(cell[0] for cell in self.inputs[len(arguments) :])]
+            self.function.lower(*[jax.ShapeDtypeStruct(np.shape(value), value.dtype) for value in values]).compile()
 
     def warn_of_many_shapes(self, arguments: Sequence[Any]) -> None:
         """Warn if the batches have many shapes. JAX runs this only while it traces, once for each new shape.
@@ -198,6 +209,10 @@ class XLAFunction:
         self.placement.check_batch_size(checked)
         results = self.function(*checked)
         return [np.asarray(result) if result.dtype.itemsize == 8 else result for result in results]
+
+    def compile_for(self, *arguments: Any) -> None:
+        """Compile for the shapes of these arguments now, so that the first call with them is as fast as others."""
+        self.vm.compile_for(list(map(self.check_argument, self.types, arguments)))
 
     @staticmethod
     def check_argument(kind: Any, value: Any) -> Any:

@@ -113,7 +113,7 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
         with safetensors.safe_open(os.fspath(path), "np") as file:
             facts = parse_facts(path, file.metadata())
             names = list(file.keys())
-            has_best = any(name.startswith("best/") for name in names)
+            has_best = any(name.startswith("best/") for name in names) and not should_use_last(facts)
             skipped = () if resume else ("optimizer/", "carried/", "last/" if has_best else "best/")
             tensors = {name: file.get_tensor(name) for name in names if not name.startswith(skipped)}
     except (safetensors.SafetensorError, TypeError) as error:  # a TypeError for dtypes that NumPy lacks
@@ -141,6 +141,15 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is a damaged checkpoint ({type(error).__name__}: {error})") from None
+
+
+def should_use_last(facts: Mapping[str, Any]) -> bool:
+    """Returns whether the last parameters are the ones to use: they are better, or nothing was validated before."""
+    progress = facts.get("progress")
+    if not isinstance(progress, dict):
+        return False
+    best = progress.get("best_value", progress.get("best_loss"))  # the latter in older checkpoints
+    return bool(progress.get("use_last")) or (best is None and progress.get("step", 0) > 0)
 
 
 def parse_facts(path: str | os.PathLike[str], metadata: Mapping[str, str] | None) -> dict[str, Any]:

@@ -140,4 +140,10 @@ class Trainable(ABC):
         def prepared(*arguments: Any) -> list[Any]:
             return function(*arguments, *self.prepare(*arguments[:num_inputs]))
 
+        if hasattr(function, "compile_for"):  # engine jax
+
+            def compile_for(*arguments: Any) -> None:
+                function.compile_for(*arguments, *self.prepare(*arguments[:num_inputs]))
+
+            prepared.compile_for = compile_for  # type: ignore[attr-defined]
         return prepared

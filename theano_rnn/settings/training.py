@@ -153,6 +153,10 @@ class TrainingConfig(RegularizationConfig):
     patience: int | None = setting(
         None, "early stopping: stop after this many epochs without a better validation loss", kind=int, at_least=1
     )
+    validate_every: int | None = setting(
+        None, "validate and show samples also within an epoch, after every N updates, for texts whose epochs take long",
+        kind=int, at_least=1,
+    )  # fmt: skip
     select: str | None = setting(
         None,
         "the validation measure that decides which epoch's parameters are kept as the best (default: loss)",
@@ -205,6 +209,10 @@ class RunConfig(Section):
     log: str | None = setting(
         None, "file for the log, in JSON lines (default: the checkpoint's name with .jsonl)", metavar="FILE"
     )
+    preset: str = setting(
+        "auto", "settings that you do not name. auto: chosen for the size of the text; none: the defaults in this "
+        "help; or those of a recipe, such as austen", metavar="NAME",
+    )  # fmt: skip
     resume: bool = setting(
         False,
         "continue from the checkpoint, with the same result as without an interruption. If the text has moved, add "

@@ -86,6 +86,14 @@ class Task(ABC):
             raise UserError(f"--select must be one of {', '.join(names)} for --task {self.name}, got {select!r}")
         return sections
 
+    def chosen(self, sections: Sections, data: Data) -> dict[str, Any]:
+        """Returns settings that suit the data, by name, for ``--preset auto``; the user may have named others."""
+        return {}
+
+    def warnings(self, sections: Sections, data: Data) -> list[str]:
+        """Returns what to tell the user about the data before training, a line each."""
+        return []
+
     def check_devices(self, sections: Sections, num_devices: int) -> None:  # noqa: B027 - most need no check
         """Raises `UserError` if the model cannot be trained on `num_devices` devices.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from theano_rnn.learning.measures import CHARACTER_LOSS, LOSS, PERPLEXITY, Measure
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.network import ModelConfig
+from theano_rnn.settings.presets import chosen_settings, is_too_small
 from theano_rnn.settings.text import CorpusConfig, TextConfig
 from theano_rnn.settings.training import TrainingConfig, check_head, resolved_head
 from theano_rnn.tasks.task import Data, Progress, Sections, Task
@@ -35,6 +36,20 @@ class TextTask(Task):
             if given.get("random_windows"):
                 raise UserError("--random-windows needs --batching stream: sentences are not cut into windows")
         return sections
+
+    def chosen(self, sections: Sections, data: Data) -> dict[str, Any]:
+        settings = chosen_settings(self.size(data.parts["train"]), sections["text"].unit)
+        if sections["training"].batching == "sentences":  # the table's columns and windows are those of a stream
+            del settings["batch_size"], settings["bptt_steps"]
+        return settings
+
+    def warnings(self, sections: Sections, data: Data) -> list[str]:
+        unit = sections["text"].unit
+        if not is_too_small(self.size(data.parts["train"]), unit):
+            return []
+        return [
+            f"a text this small can teach little more than how frequent its {UNITS[unit]} are: 10,000 words are a start"
+        ]
 
     def check_devices(self, sections: Sections, num_devices: int) -> None:
         check_head(sections["model"], sections["training"], num_devices)

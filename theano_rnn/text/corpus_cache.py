@@ -23,37 +23,10 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 
-DEFAULT_MEGABYTES = 2048
+from theano_rnn.settings.cache_folder import cache_folder, max_cache_bytes
+
 BLOCK_IDS = 1 << 20  # ids in one block: a corpus may be larger than memory, so it is processed in blocks
 ABANDONED_SECONDS = 86_400  # a temporary folder older than this was left by a crash
-
-
-def cache_folder() -> Path | None:
-    """Returns the folder of the cache; None if the cache is disabled or the user has no home folder.
-
-    `$THEANO_RNN_CACHE`, else `$XDG_CACHE_HOME/theano_rnn`, else `~/.cache/theano_rnn`.
-    """
-    if not max_cache_bytes():
-        return None
-    if named := os.environ.get("THEANO_RNN_CACHE"):
-        return Path(named)
-    if base := os.environ.get("XDG_CACHE_HOME"):
-        return Path(base) / "theano_rnn"
-    try:
-        return Path.home() / ".cache" / "theano_rnn"
-    except RuntimeError:  # a user without a home
-        return None
-
-
-def max_cache_bytes() -> int:
-    """Returns the maximum size of the cache in bytes, from `$THEANO_RNN_CACHE_MB` (megabytes).
-
-    0 disables the cache; so does a value that is not a number.
-    """
-    try:
-        return max(int(float(os.environ.get("THEANO_RNN_CACHE_MB", DEFAULT_MEGABYTES)) * 1e6), 0)
-    except (ValueError, OverflowError):
-        return 0
 
 
 def temporary_folders() -> list[Path]:

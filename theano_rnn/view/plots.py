@@ -63,7 +63,7 @@ def learning_curves(
     best, lowest = [value for value, _ in published], math.inf
     for number, (name, log) in enumerate(logs.items()):
         records, color = [record for record in log if "valid_loss" in record], f"C{number}"
-        epochs = range(1, len(records) + 1)
+        epochs = [record.get("epoch", number) for number, record in enumerate(records, 1)]
         valid = [shown_value(record, "valid", measure) for record in records]
         reached = (max if measure.is_higher_better else min)(valid)
         title = f"{plain(name)}: " if len(logs) > 1 else ""
