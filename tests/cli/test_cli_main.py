@@ -10,7 +10,7 @@ import pytest
 from theano_rnn import __version__
 from theano_rnn.cli import info, main
 from theano_rnn.cli.main import COMMANDS, command
-from theano_rnn.settings.base import UserError
+from theano_rnn.settings.base import RunError, UserError
 from theano_rnn.training import DivergedError
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -56,6 +56,7 @@ def test_python_runs_the_package_as_the_program_runs(tmp_path, capsys):
         (MemoryError(), 1, "out of memory"),
         (MemoryError("Unable to allocate 1 TiB"), 1, "Unable to allocate 1 TiB"),
         (DivergedError("the loss is nan at step 3"), 1, "the loss is nan at step 3. The last good checkpoint is kept"),
+        (RunError("a process has ended"), 1, "a process has ended"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )

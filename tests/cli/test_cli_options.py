@@ -197,7 +197,7 @@ def test_a_name_that_is_no_flag_is_refused(toml, text):
         given("--config", toml(text))
 
 
-@pytest.mark.parametrize("text", ["hidden-size 4", "\0", b"seed = 1 # \xe9", "seed = 1\nseed = 2"])
+@pytest.mark.parametrize("text", ["hidden-size 4", "\0", b"seed = 1 # \xe9", "seed = 1\nseed = 2", "x = " + "[" * 9999])
 def test_a_file_that_is_not_toml_is_refused_in_one_line(toml, text):
     with pytest.raises(UserError, match="is not TOML") as caught:
         read_toml(toml(text))

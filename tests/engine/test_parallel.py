@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from theano_rnn.learning.atomic_files import lock
 from theano_rnn.learning.checkpoint import load
 
 jax = pytest.importorskip("jax")
@@ -129,6 +130,18 @@ def test_a_killed_process_ends_the_other_with_one_line(text, killed):
     pair[killed].communicate()
     assert len(said) == 1, errors
     assert "--resume" in said[0]
+
+
+@pytest.mark.slow
+def test_processes_on_a_checkpoint_that_is_in_use_are_refused(text):
+    with lock(text / "process0.safetensors"):
+        pair = two_processes(text)
+        (_, errors), _ = finished(pair, timeout=60)
+    assert pair[0].returncode == 2
+    said = [line for line in errors.splitlines() if "process0.safetensors is in use: process" in line]
+    assert len(said) == 1 and "Traceback" not in errors, errors
+    assert pair[1].returncode not in (0, None)
+    assert sorted(path.name for path in text.iterdir()) == ["text.txt"]
 
 
 @pytest.mark.parametrize(

@@ -34,11 +34,13 @@ def test_files_that_are_none_are_refused_in_one_line(tmp_path):
     broken = whole[:8] + whole[8 : 8 + header].replace(b"format_version", b"formal_version") + whole[8 + header :]
     newer = whole[:8] + whole[8 : 8 + header].replace(b'version\\": 1', b'version\\": 7') + whole[8 + header :]
     words = whole[:8] + whole[8 : 8 + header].replace(b'vocab_size\\": 7', b'vocab_size\\": 8') + whole[8 + header :]
+    deep = safetensors.numpy.save({BIAS: np.zeros(3)}, {KEY: "[" * 100_000})
     cases = {"truncated": (whole[: len(whole) // 2], "is damaged or not a safetensors file"),
              "empty": (b"", "is damaged or not a safetensors file"),
              "pickle": (pickle, "is damaged or not a safetensors file .* safetensors.torch.save_model"),
              "ours": ((tmp_path / "a.safetensors").read_bytes(), "is already a checkpoint of theano_rnn"),
              "broken": (broken, "is damaged: its settings cannot be read"),
+             "deep": (deep, "is damaged: its settings cannot be read"),
              "newer": (newer, "was written by a newer theano_rnn"),
              "words": (words, "is damaged: it has 7 words, but vocab_size is 8"),
              "wordless": (safetensors.numpy.save({BIAS: np.zeros(3)}),

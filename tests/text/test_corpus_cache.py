@@ -47,6 +47,7 @@ def test_storing_again_keeps_the_first(folder):
         ("types.json", b""),
         ("types.json", b"[]"),
         ("types.json", b"{}"),
+        ("types.json", b"[" * 100_000 + b"]" * 100_000),
         ("types.json", b'{"types": [1], "check": []}'),
         ("types.json", b'{"types": ["</s>", "a", "c"], "check": [5, 0, 0]}'),
     ],

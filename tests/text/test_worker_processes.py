@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from theano_rnn.settings.base import UserError, to_mapping
+from theano_rnn.settings.base import RunError, UserError, to_mapping
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text import worker_processes
 from theano_rnn.text.reading import Chunk
@@ -68,7 +68,7 @@ def test_a_killed_process_is_an_error_not_a_wait(crew):
     work = tokenize_chunks(iter(CHUNKS * 20), TEXT, 2)
     next(work)
     crew[0].process.kill()
-    with pytest.raises(RuntimeError, match="has ended unexpectedly"):
+    with pytest.raises(RunError, match="has ended unexpectedly"):
         list(work)
     assert all(worker.process.poll() is not None for worker in crew)
 
@@ -169,6 +169,20 @@ def test_a_worker_passes_a_mistake_on(monkeypatch):
     answers = served(monkeypatch, CHUNKS[:1])
     answers.seek(0)
     assert [receive(answers) for _ in range(3)] == [b"error", b"", b"no such resource"]
+
+
+def test_a_worker_without_memory_says_so(monkeypatch, crew):
+    def refuse(_):
+        raise MemoryError
+
+    monkeypatch.setattr(worker_processes, "ChunkTokenizer", refuse)
+    answers = served(monkeypatch, CHUNKS[:1])
+    answers.seek(0)
+    worker = Worker(TEXT)
+    worker.stop()
+    worker.requests, worker.responses = io.BytesIO(), answers
+    with pytest.raises(MemoryError, match="a process that tokenizes text ran out of memory"):
+        worker(CHUNKS[0])
 
 
 def test_a_worker_ends_when_nobody_reads(monkeypatch):

@@ -38,11 +38,13 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     check_output(output, [args.file, *([args.like] if args.like else [])], is_forced=args.force)
     disable_c_compiler()
     from theano_rnn.exchange.state_dict_files import import_state_dict
+    from theano_rnn.learning.atomic_files import lock
     from theano_rnn.learning.checkpoint import load, save
 
     checkpoint = import_state_dict(args.file, like=load(args.like) if args.like else None)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    save(output, checkpoint)
+    with lock(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        save(output, checkpoint)
     print(f"wrote {output}, {len(checkpoint.vocabulary):,} words; next: theano-rnn score {output} TEXT, or continue "
           f"training with theano-rnn train --init-from {output}")  # fmt: skip
     return 0

@@ -35,10 +35,8 @@ class Interruption:
 
     def receive_failure(self, error: Exception) -> None:
         """Stop, because standard output cannot be written. For `watched_output`."""
-        print(f"standard output cannot be written ({getattr(error, 'strerror', None) or error}): training stops",
-              file=sys.stderr)  # fmt: skip
-        if not self.is_deferred:
-            raise SystemExit(128 + signal.SIGPIPE)
+        print(f"standard output cannot be written ({getattr(error, 'strerror', None) or error}): training stops after "
+              "the next step and saves; to continue, use --resume", file=sys.stderr)  # fmt: skip
         self.signal = self.signal or signal.SIGPIPE
 
 

@@ -89,11 +89,12 @@ def run_command(name: str, arguments: Sequence[str], *, prog: str, root: Path | 
     """Run one command. Returns the exit status; prints errors that are not bugs as one line."""
     try:
         module = importlib.import_module(f"theano_rnn.cli.{name}")
-        status: int = module.run(module.build(prog).parse_args(arguments), root)
+        try:
+            status: int = module.run(module.build(prog).parse_args(arguments), root)
+        except SystemExit as stop:
+            status = int(stop.code or 0)
         sys.stdout.flush()
         return status
-    except SystemExit as stop:
-        return int(stop.code or 0)
     except BrokenPipeError:
         discard(sys.stdout)
         return 128 + signal.SIGPIPE if name == "train" else 0  # `generate | head` has what it wanted

@@ -81,7 +81,7 @@ def check_more_epochs(task: Task, checkpoint: Any, epochs: int, path: str) -> No
                f"--epochs {epochs - training.epochs}")  # fmt: skip
     if depends_on_epochs(training):
         raise UserError(f"--epochs {epochs} conflicts with {path}: its --schedule {training.schedule} changes the "
-                        f"learning rate over exactly {training.epochs} epochs. {instead}")  # fmt: skip
+                        f"learning rate over a planned number of epochs, {training.epochs}. {instead}")  # fmt: skip
     progress = Progress.from_json(checkpoint.progress)
     if is_out_of_patience(progress, training, task.select(sections)):
         raise UserError(f"{path} stopped early after {progress.epoch} epochs, because --patience {training.patience} "
@@ -98,7 +98,7 @@ def reopen(checkpoint: Any) -> None:
 def describe_finished(task: Task, checkpoint: Any, path: str) -> str:
     """Returns a line that says that a run is finished, and how to train its model further."""
     training = stored_sections(task, checkpoint.settings)["training"]
-    how = "start a new run with --init-from and another --checkpoint"
+    how = f"start a new run from it: --init-from {path} --checkpoint NEW.safetensors"
     if not depends_on_epochs(training) and checkpoint.progress["epoch"] >= training.epochs:
-        how = f"give more than its {training.epochs} --epochs"
+        how = f"add --epochs with more than {training.epochs}"
     return f"{path} is finished: nothing left to do. To train it further, {how}"

@@ -40,11 +40,12 @@ class RunFiles:
         """Rename the files of an older run of this name. The checkpoint of a run without any step is not kept."""
         checkpoint, log, curves = (target_of(path) for path in (self.checkpoint, self.log, self.curves))
         ending = CHECKPOINT_ENDING if checkpoint.name != base_name(checkpoint) else ""
-        older = [(checkpoint, ending)] if checkpoint.exists() and holds_trained_model(checkpoint) else []
-        if log.exists() and log.stat().st_size:
-            older.append((log, log.suffix))
-        if curves.is_file() and (self.is_drawn or older):
+        is_kept = checkpoint.exists() and holds_trained_model(checkpoint)
+        older = [(log, log.suffix)] if log.exists() and log.stat().st_size else []
+        if curves.is_file() and (self.is_drawn or is_kept):
             older.append((curves, CURVES_ENDING))
+        if is_kept:
+            older.append((checkpoint, ending))  # the last one: until then, the run can be resumed
         names = [(checkpoint, ending), (log, log.suffix), (curves, CURVES_ENDING)]
         names.append((sibling_path(str(checkpoint), LOG_ENDING), LOG_ENDING))  # also with --log
         if self.events is not None:
@@ -53,14 +54,14 @@ class RunFiles:
         for path, ending in older:
             kept = numbered_path(path, ending, number)
             os.replace(path, kept)
-            if path == checkpoint:
-                self.say(f"kept the older checkpoint as {kept}")
         if self.events is not None and (events := event_files(self.events)):
             folder = numbered_path(self.events, "", number)
             folder.mkdir()
             for file in events:
                 os.replace(file, folder / file.name)
             self.say(f"kept the older event files in {folder}")
+        if is_kept:
+            self.say(f"kept the older checkpoint as {numbered_path(checkpoint, ending, number)}")
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write the checkpoint. If its folder has been removed, create it again."""

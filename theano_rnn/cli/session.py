@@ -248,18 +248,13 @@ class Session(Callback):
             return
         settings = {name: to_mapping(section) for name, section in self.sections.items()}
         settings["model"] = to_mapping(self.model.config)
+        arrays: dict[str, Any] = {
+            "last": values_of(self.model.params), "best": self.state.best, "carried": self.state.carried,
+            "optimizer": values_of(self.model.optimizer_state),
+        }  # fmt: skip
+        progress = self.state.progress.to_json()
         self.files.save(
-            Checkpoint(
-                settings,
-                self.data.facts,
-                self.data.fingerprint,
-                self.state.progress.to_json(),
-                last=values_of(self.model.params),
-                best=self.state.best,
-                optimizer=values_of(self.model.optimizer_state),
-                carried=self.state.carried,
-                kind=self.task.kind,
-            ),
+            Checkpoint(settings, self.data.facts, self.data.fingerprint, progress, kind=self.task.kind, **arrays)
         )
 
     def finish(self, *, is_finished: bool) -> bool:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 import socket
@@ -21,6 +20,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from theano_rnn.settings.base import UserError
+
+try:
+    import fcntl
+
+    has_locks = True
+except ImportError:  # Windows
+    has_locks = False
 
 UNFINISHED = ".unfinished"  # the ending of temporary files
 HAS_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)  # of some network file systems
@@ -90,8 +96,9 @@ def lock(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         with contextlib.suppress(OSError):
             for folder in reversed([folder for folder in (name.parent, *name.parent.parents) if not folder.exists()]):
-                folder.mkdir()
-                created.append(folder)
+                with contextlib.suppress(FileExistsError):  # another process was faster
+                    folder.mkdir()
+                    created.append(folder)
             descriptor = acquire(name, path)
         yield
     finally:
@@ -106,6 +113,8 @@ def lock(path: str | os.PathLike[str]) -> Iterator[None]:
 
 def acquire(name: Path, path: Path) -> int | None:
     """Lock the file `name` for the sake of `path`. Returns its descriptor, None if the file system has no locks."""
+    if not has_locks:
+        return None
     while True:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)  # NFS locks need RDWR
         try:

@@ -196,6 +196,8 @@ def check_tensors(
 
 def is_checkpoint(path: str | os.PathLike[str]) -> bool:
     """Returns whether the file at `path` exists and is a checkpoint of this package."""
+    if not os.path.isfile(path):
+        return False
     try:
         with safetensors.safe_open(os.fspath(path), "np") as file:
             return KEY in (file.metadata() or {})

@@ -143,7 +143,13 @@ class TrainingConfig(RegularizationConfig):
         0.0, "decay of an exponential moving average of the parameters, which is then validated and used as the "
         "result; 0: no average", kind=float, at_least=0, below=1,
     )  # fmt: skip
-    epochs: int = setting(12, "number of passes over the training text", kind=int, at_least=1)
+    epochs: int = setting(
+        12,
+        "number of passes over the training text. With --resume it may be larger than before, "
+        "if the learning rate does not depend on it (--schedule plateau or constant)",
+        kind=int,
+        at_least=1,
+    )
     patience: int | None = setting(
         None, "early stopping: stop after this many epochs without a better validation loss", kind=int, at_least=1
     )
@@ -195,7 +201,11 @@ class RunConfig(Section):
     They are not stored in the checkpoint and may change on --resume.
     """
 
-    checkpoint: str = setting("runs/model.safetensors", "file to save the model to", metavar="FILE")
+    checkpoint: str = setting(
+        "runs/model.safetensors",
+        "file to save the model to. An older model of that name is kept as NAME.1.safetensors, NAME.2.safetensors, ...",
+        metavar="FILE",
+    )
     log: str | None = setting(
         None, "file for the log, in JSON lines (default: the checkpoint's name with .jsonl)", metavar="FILE"
     )
@@ -204,7 +214,10 @@ class RunConfig(Section):
         "help; or those of a recipe, such as austen", metavar="NAME",
     )  # fmt: skip
     resume: bool = setting(
-        False, "continue from the checkpoint, with the same result as without an interruption", kind=bool
+        False,
+        "continue from the checkpoint, with the same result as without an interruption. If the text has moved, add "
+        "--train NEWPLACE; to train longer, add more --epochs",
+        kind=bool,
     )
     max_seconds: float | None = setting(
         None, "stop training after this many seconds; time for tokenizing and validation does not count, but "
