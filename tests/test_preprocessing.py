@@ -151,7 +151,7 @@ def test_other_text_is_encoded_with_the_same_vocabulary(make):
         ("a\n" * 9, {}, "the validation part is empty .*--valid"),
         ("a\n" * 50, {"valid_fraction": 0.0}, "the validation part is empty"),
         ("a\n" * 50, {"valid_fraction": 0.5, "test_fraction": 0.5}, "must be less than 1"),
-        ("a\nb\n", {"valid_fraction": 0.5, "test_fraction": 0.0}, "the training part has 1 tokens"),
+        ("a\nb\n", {"valid_fraction": 0.5, "test_fraction": 0.0}, "the training part has 1 token,"),
         ("a\n", {}, "the training part has 0 tokens"),
         ("a\nb\n" * 50, {"min_count": 99}, "no word occurs at least 99 times"),
     ],
@@ -163,7 +163,7 @@ def test_too_little_text_is_an_error(make, text, settings, message):
 
 def test_one_token_is_no_corpus_even_with_other_files(make):
     config = CorpusConfig(train=(make("a.txt", "a\n"),), valid=make("b.txt", "a b c\n"))
-    with pytest.raises(UserError, match="the training part has 1 tokens"):
+    with pytest.raises(UserError, match="the training part has 1 token,"):
         load_corpus(config, PLAIN)
 
 

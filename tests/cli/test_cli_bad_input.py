@@ -130,7 +130,7 @@ def test_standard_input_without_text_cannot_be_scored(commands, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--train", "one.txt", "--valid", "valid.txt"], "the training part has 1 tokens"),
+        (["--train", "one.txt", "--valid", "valid.txt"], "the training part has 1 token,"),
         (["--train", "one.txt"], "the training part has 0 tokens"),
         (["--train", "text.txt", "--valid-fraction", "0"], "validation part is empty"),
         (["--train", "text.txt", "--valid-fraction", "0.6", "--test-fraction", "0.5"], "less than 1"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from theano_rnn.cli.console import Bar, TrainingDisplay, describe_best, describe_epoch, say, tokenizing_progress
+from theano_rnn.cli.console import Bar, TrainingDisplay, advise, describe_best, describe_epoch, say, tokenizing_progress
 from theano_rnn.cli.curves import Curves
 from theano_rnn.cli.interruption import Interruption
 from theano_rnn.cli.model_loading import compile_with_progress
@@ -46,6 +46,7 @@ class Session(Callback):
         self.checkpoint, self.interruption, self.initial = checkpoint, interruption, initial
         self.path, self.log = Path(settings.run.checkpoint), log_path(settings.run)
         self.data = self.read(files)
+        advise(self.data.notes)
         if checkpoint is not None and checkpoint.fingerprint != self.data.fingerprint:
             raise UserError(f"the text differs from the one that {self.path} was trained on: give the original files, "
                             "or start a new run without --resume")  # fmt: skip

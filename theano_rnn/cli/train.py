@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from theano_rnn.cli.files import check_writable
+from theano_rnn.cli.files import check_writable, name_files
 from theano_rnn.cli.interruption import Interruption
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, given_settings, recipes, sections_from
@@ -64,7 +64,7 @@ def build(prog: str) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace, root: Path | None) -> int:
-    given = given_settings(args, [section for _, section in all_sections()], others=("task",))
+    given = name_files(given_settings(args, [section for _, section in all_sections()], others=("task",)))
     run_settings = sections_from(given, {"run": RunConfig})["run"]
     machine = prepare_machine(sections_from(given, {"machine": TrainingMachineConfig})["machine"])
     checkpoint: Any = None
