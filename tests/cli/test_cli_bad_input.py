@@ -48,7 +48,7 @@ def write_texts(folder):
     (folder / "blank.txt").write_text(" \n\t\n\n")
     (folder / "binary.txt").write_bytes(b"\x7fELF\0\0\1")
     (folder / "latin1.txt").write_bytes("café olé.\n".encode("latin-1"))
-    (folder / "nobody.csv").write_text("id,text\n1,hello\n")
+    (folder / "nobody.csv").write_text("id,title,text\n1,a title,hello there\n")
     (folder / "empty.csv").write_text("id,body\n1,\n2,\n")
     (folder / "plain.txt.gz").write_text("not packed")
     (folder / "one.txt").write_text("hello\n")

@@ -107,6 +107,7 @@ def problem_of_beginning(beginning: bytes, name: str) -> str | None:
     if beginning.startswith(b"{\\rtf"):
         return f"is a document in RTF, not plain text: convert it with `pandoc -t plain --wrap=none {file} -o {new}`"
     if beginning.startswith(ZSTD):
+        new = shlex.quote(name.removesuffix(".zst")) if name.endswith(".zst") else new
         return f"is compressed with zstd: decompress it with `zstd -dc {file} > {new}`"
     if beginning.startswith(ARCHIVES):
         return "is a 7-Zip or RAR archive: unpack it and name the text files in it"
@@ -173,13 +174,15 @@ def problem_of_encoding(block: bytes, byte: int, *, follows_utf8: bool, name: st
             f"{what}, though it is before: the file is damaged there, or its parts have different encodings; "
             f"`iconv -c -f UTF-8 -t UTF-8 {file} > {new}` drops what is not UTF-8"
         )
-    letters = len(block) - sum(map(block.count, b" \r\n\t"))
-    if len(high) > 0.3 * letters or not is_decodable(block, "cp1252"):
+    length = len(block) - sum(map(block.count, b" \r\n\t"))
+    num_letters = sum(value >= 0xA0 for value in high)  # below are punctuation marks of CP1252
+    if num_letters > 0.3 * length or not is_decodable(block, "cp1252"):
         return (
             f"{what}: find out its encoding, such as CP1251, GB18030, SHIFT_JIS or MACINTOSH, and "
             f"{conversion('ENCODING', name)}"
         )
-    return f"{what}: if it is Western European text of Windows (CP1252) or Latin-1, {conversion('CP1252', name)}"
+    kind = "Windows text (CP1252)" if any(value < 0xA0 for value in high) else "Latin-1 or Windows text (CP1252)"
+    return f"{what}, it looks like {kind}: {conversion('CP1252', name)}"
 
 
 def is_decodable(block: bytes, encoding: str) -> bool:
