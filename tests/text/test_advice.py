@@ -61,11 +61,15 @@ def test_what_the_error_says_helps(load, text):
 @pytest.mark.parametrize(
     ("text", "config", "note"),
     [
-        (LONG, TextConfig(), "a.txt: sentences have 251 tokens on average, which is long. If each line is one item, "
-         "add --sentences line. For characters instead of words, add --unit char."),
+        (LONG, TextConfig(),
+         "a.txt: sentences have 251 tokens on average, which is long. Break the text into lines, for example with "
+         "`fold -s -w 200`, and add --sentences line; or learn characters instead of words with --unit char."),
+        (LONG.replace(" word word", "\nword word"), TextConfig(),
+         "a.txt: sentences have 251 tokens on average, which is long. If each line is one item, add "
+         "--sentences line. For characters instead of words, add --unit char."),
         (LONG, LINE, "a.txt: sentences have 251 tokens on average, which is long. Put each sentence on a line of its "
          "own, or leave out --sentences line."),
-        ("\n\n".join([CHINESE * 3] * 40), TextConfig(), 
+        ("\n\n".join([CHINESE * 3] * 40), TextConfig(),
          "a.txt: the text has no blanks between words, so add --unit char"),
         (" = Title = \n\n the dog , no @-@ one . it is . \n" * 40, TextConfig(),
          "a.txt: the text looks tokenized already, so add --tokens whitespace --sentences line to keep its tokens"),

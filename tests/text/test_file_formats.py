@@ -56,6 +56,10 @@ def test_compressed_text_is_read_whatever_its_name(make, pack, name):
     assert read(make(pack(text.encode()), name)) == ("yes\n\n" if "csv" in name else TEXT)
 
 
+def test_a_text_that_begins_like_a_compressed_file_is_text(make):
+    assert read(make(b"BZh4 is a mark.\n")) == "BZh4 is a mark.\n"
+
+
 def test_endings_may_be_in_capitals():
     assert format_of("A.CSV.GZ", b"") == ("gzip", "csv")
     assert format_of("A.JSONL", b"") == (None, "jsonl")

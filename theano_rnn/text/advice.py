@@ -34,7 +34,8 @@ class Advice:
 
     def __init__(self, text: TextConfig) -> None:
         self.text = text
-        self.num_tokens = self.num_sentences = self.num_lines = 0
+        self.num_tokens = self.num_sentences = 0
+        self.has_short_lines = False  # are there clearly more lines than sentences?
         self.columns: list[str] = []  # notes on tables
         self.tokenized: list[str] = []  # names of files that look tokenized
         self.unspaced: list[str] = []  # ... that have no blanks between words
@@ -53,8 +54,9 @@ class Advice:
         num_tokens = ids.size - num_sentences
         self.num_tokens += num_tokens
         self.num_sentences += num_sentences
-        self.num_lines += sample.count("\n")
         mean = num_tokens / max(num_sentences, 1)
+        num_lines = sum(bool(line.strip()) for line in sample.split("\n"))
+        self.has_short_lines |= num_lines * mean > 1.5 * len(sample.split())
         if has_no_blanks(sample):
             self.unspaced.append(source.name)
         elif self.text.tokens == "nltk" and looks_tokenized(sample):
@@ -89,7 +91,7 @@ class Advice:
             return "The text looks tokenized already, so add --tokens whitespace --sentences line."
         if self.text.sentences == "line":
             return "Put each sentence on a line of its own, or leave out --sentences line."
-        if self.num_lines > self.num_sentences:
+        if self.has_short_lines:
             return "If each line is one item, add --sentences line. For characters instead of words, add --unit char."
         return (
             "Break the text into lines, for example with `fold -s -w 200`, and add --sentences line; "

@@ -14,6 +14,7 @@ import bz2
 import codecs
 import gzip
 import lzma
+import re
 import shlex
 import zlib
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ BLOCK_BYTES = 1 << 18  # read at a time
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz"}
 TABLES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 PLAIN = (".txt", ".text")
-MAGIC = {"gzip": b"\x1f\x8b\x08", "bzip2": b"BZh", "xz": b"\xfd7zXZ\0"}
+MAGIC = {"gzip": rb"\x1f\x8b\x08", "bzip2": rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)", "xz": rb"\xfd7zXZ\0"}
 OLE, ZSTD = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", b"\x28\xb5\x2f\xfd"  # older Office documents; zstd
 ARCHIVES = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")
 DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError)
@@ -51,7 +52,7 @@ def format_of(name: str, beginning: bytes) -> FileFormat:
     named = COMPRESSIONS.get(suffixes[-1]) if suffixes else None
     if named:
         suffixes.pop()
-    found = next((kind for kind, mark in MAGIC.items() if beginning.startswith(mark)), None)
+    found = next((kind for kind, mark in MAGIC.items() if re.match(mark, beginning)), None)
     return FileFormat(found or named, TABLES.get(suffixes[-1]) if suffixes else None)
 
 
