@@ -67,6 +67,12 @@ def test_a_column_is_not_guessed(table, content):
         table(content)
 
 
+def test_fields_may_be_separated_by_semicolons(table):
+    assert table('id;body\n1;"Oh, no; never"\n2;yes, no\n') == ["Oh, no; never", "yes, no"]
+    with pytest.raises(UserError, match="a.csv line 3: the row has 3 fields, but the header has 2"):
+        table("id;body\n1;a\n2;b;c\n")
+
+
 def test_json_lines_may_be_strings(table):
     assert table('"one\\ntwo"\n"e\\u0301"\n', "a.jsonl") == ["one\ntwo", "é"]
 

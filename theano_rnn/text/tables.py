@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from theano_rnn.settings.base import UserError
 
 DEFAULT_COLUMN = "body"
+DELIMITERS = ",;\t"  # of CSV, in this order; some spreadsheets separate fields with semicolons
 MAX_ROW_CHARACTERS = 1 << 26
 SAMPLE_ROWS, SAMPLE_CHARACTERS = 100, 1 << 20  # read to find the text column
 PROSE_CHARACTERS = 20  # a longer value with letters is text even if it has no blanks, as in Chinese
@@ -47,6 +48,7 @@ class Table:
 
     def __init__(self, name: str, kind: str, column: str | None) -> None:
         self.name, self.kind, self.column = name, kind, column
+        self.delimiter = ","  # of CSV
         self.line = 0  # the number of lines read
         self.start = 0  # the line where the current row begins
         self.num_characters = 0  # of the current row
@@ -59,9 +61,11 @@ class Table:
         UserError
             If a row cannot be read, or it is not clear which column has the text.
         """
-        rows = {"csv": self.csv_rows, "tsv": self.tsv_rows, "jsonl": self.jsonl_rows}[self.kind](
-            self.limited(split_lines(blocks, MAX_ROW_CHARACTERS))
-        )
+        lines = split_lines(blocks, MAX_ROW_CHARACTERS)
+        first = next(lines, "")
+        self.delimiter = next((mark for mark in DELIMITERS if mark in first), ",")
+        read = {"csv": self.csv_rows, "tsv": self.tsv_rows, "jsonl": self.jsonl_rows}[self.kind]
+        rows = read(self.limited(itertools.chain([first], lines)))
         sample, size = [], 0
         for row in rows:
             sample.append(row)
@@ -98,7 +102,7 @@ class Table:
 
     def csv_rows(self, lines: Iterator[str]) -> Iterator[Row]:
         """Yields the rows of a CSV file after its header. Texts with commas or line ends stand in quotation marks."""
-        reader = csv.reader(lines, skipinitialspace=True, strict=True)
+        reader = csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True, strict=True)
         header = self.header(self.next_csv_row(reader) or [])
         while (fields := self.next_csv_row(reader)) is not None:
             if any(field.strip() for field in fields[len(header) :]):
