@@ -70,6 +70,11 @@ def test_standard_input_is_read(monkeypatch):
         assert source.digest() and "".join(source.blocks(WORDS)) == "typed"
 
 
+def test_standard_input_may_be_compressed(monkeypatch):
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(gzip.compress(b"typed"))))
+    assert read("-") == "typed"
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_a_pipe_can_be_read_twice(tmp_path):
     path = tmp_path / "pipe"

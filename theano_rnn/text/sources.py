@@ -85,6 +85,7 @@ class Source:
             if not stat.S_ISREG(os.fstat(self.file.fileno()).st_mode):
                 with self.file as pipe:
                     self.file = copy_to_temporary_file(pipe)
+        self.file.seek(0)
         self.format = format_of(name, self.file.read(MAGIC_BYTES))
         self.num_bytes = os.fstat(self.file.fileno()).st_size
         self.modified_ns = os.fstat(self.file.fileno()).st_mtime_ns
