@@ -19,7 +19,7 @@ from theano_rnn.settings.training import DEFAULT_LEARNING_RATE
 
 SECTIONS = dict(all_sections())
 PROMISED = [
-    "train", "valid", "test", "valid-fraction", "test-fraction", "unit", "sentences", "tokens", "lowercase",
+    "train", "valid", "test", "column", "valid-fraction", "test-fraction", "unit", "sentences", "tokens", "lowercase",
     "vocab-size", "min-count", "batching", "batch-size", "bptt-steps", "cell", "embedding-size",
     "hidden-size", "num-layers", "residual", "recurrent-init", "tie-weights", "no-tie-weights", "head",
     "cutoffs", "dropout", "input-dropout", "layer-dropout", "output-dropout", "variational",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from theano_rnn.cli.compiling_ahead import AheadCompiler
-from theano_rnn.cli.console import Bar, TrainingDisplay, describe_best, describe_epoch, say, tokenizing_progress
+from theano_rnn.cli.console import Bar, TrainingDisplay, advise, describe_best, describe_epoch, say, tokenizing_progress
 from theano_rnn.cli.curves import Curves
 from theano_rnn.cli.initial_parameters import take_parameters
 from theano_rnn.cli.interruption import Interruption
@@ -51,6 +51,7 @@ class Session(Callback):
         self.files = RunFiles(settings.run, say)
         self.told: list[str] = []  # lines about the settings
         self.data = self.read(files)
+        advise(self.data.notes)
         if checkpoint is None:
             self.settings, self.told = choose_settings(settings, self.data)
             self.sections = self.settings.sections
