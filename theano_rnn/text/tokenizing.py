@@ -36,7 +36,7 @@ from theano_rnn.text.sources import Source
 from theano_rnn.text.words import EOS, tokenization_fingerprint, word_tokenizer
 from theano_rnn.text.worker_processes import ChunkTokens, tokenize_chunks
 
-FORMAT_VERSION = 1  # of a cache entry: raise it when the same text gives other ids
+FORMAT_VERSION = 2  # of a cache entry: raise it when the same text gives other ids
 MIN_PARALLEL_BYTES = 1 << 20  # a smaller file is tokenized sooner than another process can start
 MAX_WORKERS = 6
 PROGRESS_SECONDS = 0.1
