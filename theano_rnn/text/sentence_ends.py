@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-EXCLAMATION = re.compile(r"(?:[!?]|\.+[\"'])[\"')\]}]*\Z")
+EXCLAMATION = re.compile(r"(?:[!?]|\.+[\"'])[\"')\]} ]*\Z")
 WORD = re.compile(r"[^\W_]")
 PUNCTUATION_BETWEEN = re.compile(r"[-—–.,;:)\]( ]*")  # what may stand between a false end and a lower-case word
 
