@@ -36,7 +36,7 @@ OUTSIDE = {
         "model", "scoring.dynamic_evaluation", "tasks", "view.gradient_flow",
     },
     "jax": {"engine"},
-    "nltk": {"text.words"},
+    "nltk": {"text.words", "text.nltk_words"},
     "safetensors": {"learning.checkpoint", "exchange.state_dict_files"},
     "onnx": {"exchange.onnx_export"},
     "tqdm": {"cli"},

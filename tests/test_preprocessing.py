@@ -69,11 +69,15 @@ def test_a_corpus_is_what_plain_lists_make_of_it(make, fractions, size):
     assert {array.dtype for array in corpus[1:4] if array is not None} == {np.dtype(np.int32)}
 
 
-def test_the_novels_are_cut_where_they_always_were():
-    corpus = load_corpus(CorpusConfig(train=tuple(map(str, sorted(NOVELS.glob("*.txt"))))), TextConfig())
-    assert (corpus.train.size, corpus.valid.size, corpus.test.size) == (789_570, 47_062, 49_997)
+@pytest.mark.parametrize(
+    ("rules", "sizes", "unknown"),
+    [(1, (789_570, 47_062, 49_997), 0.0140608), (2, (789_047, 46_601, 49_639), 0.0140615)],
+)
+def test_the_novels_are_cut_where_they_always_were(rules, sizes, unknown):
+    corpus = load_corpus(CorpusConfig(train=tuple(map(str, sorted(NOVELS.glob("*.txt"))))), TextConfig(rules=rules))
+    assert (corpus.train.size, corpus.valid.size, corpus.test.size) == sizes
     assert len(corpus.vocabulary) == 10_000
-    assert np.mean(corpus.test == corpus.vocabulary.unk_id) == pytest.approx(0.0140608, abs=1e-6)
+    assert np.mean(corpus.test == corpus.vocabulary.unk_id) == pytest.approx(unknown, abs=1e-6)
 
 
 def test_characters_are_cut_to_the_character(make):

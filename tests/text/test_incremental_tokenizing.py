@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from paragraphs import PARAGRAPHS
 
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.incremental_tokenizing import text_to_append, tokenize_incomplete_text
@@ -14,7 +15,7 @@ NASTY = [
     "", " ", "\n", " \n\n ", "\r\n\t", "\0", "a\0b. C", "x" * 5000, "<img src=x onerror=alert(1)>", "\u202eabc\u202c",
     "\u2028", "😀👩\u200d💻! 😀", "שלום. עולם", "İstanbul ǅ ß", "a.\u00a0B", "\x1c\x1d", "``''\"\"''``",
     "don't cannot 'tis d'ye", "...", ". . .", "?!" * 50, "(a) [b] {c}", "1,000.50 a,b", "e\u0301t\u00e9",
-    "\ufeffShe", "--", "Mr. \n\n Mr. ",
+    "\ufeffShe", "--", "Mr. \n\n Mr. ", "« Oh ! »\u202f", "„Oh.“", "don’t -- ’tis", "f(x) @ y", "▁a￭", "Wait… ",
 ]  # fmt: skip
 CONFIGS = [
     TextConfig(), TextConfig(lowercase=True), TextConfig(sentences="line"), TextConfig(tokens="whitespace"),
@@ -56,6 +57,27 @@ def test_tokens_are_those_that_sentences_have():
     sentences = [word_tokenizer(words.text)(sentence) for sentence in sentence_splitter(words.text)(text)]
     expected = [token for sentence in sentences for token in [*sentence, "</s>"]][:-1]
     assert [piece.token for piece in tokenize_incomplete_text(text, words, words.eos_id)[0]] == expected
+
+
+@pytest.mark.parametrize("name", PARAGRAPHS)
+def test_typed_paragraphs_have_the_tokens_of_whole_ones(name):
+    words = vocabulary(TextConfig())
+    split, tokenize = sentence_splitter(words.text), word_tokenizer(words.text)
+    for paragraph in PARAGRAPHS[name]:
+        expected = [token for sentence in split(paragraph) for token in [*tokenize(sentence), "</s>"]]
+        pieces, rest = tokenize_incomplete_text(f"{paragraph}\n\n", words, words.eos_id)
+        assert [piece.token for piece in pieces] == expected
+        assert "".join(piece.text for piece in pieces) + rest == f"{paragraph}\n\n"
+
+
+def test_a_blank_that_is_not_typed_yet_is_not_recorded():
+    words = vocabulary(TextConfig())
+    assert [piece.token for piece in tokenize_incomplete_text("She was--", words, words.eos_id)[0]] == [
+        "She", "was", "--",
+    ]  # fmt: skip
+    assert [piece.token for piece in tokenize_incomplete_text("She was -- he", words, words.eos_id)[0]] == [
+        "She", "was", "▁--▁", "he",
+    ]  # fmt: skip
 
 
 def test_an_abbreviation_keeps_its_full_stop_before_the_next_word_is_there():
@@ -103,6 +125,8 @@ def test_of_characters_a_line_break_is_what_ends_a_line():
         (["n't", "be"], "She ca", "n't be"),
         (["''", "she", "was"], '"Oh', '" she was'),
         (["``", "Oh"], "She was happy.", ' "Oh'),
+        (["▁!", "«▁", "Oh"], "She", " ! « Oh"),
+        (["’s"], "She", "’s"),
         ([], "She", ""),
     ],
 )

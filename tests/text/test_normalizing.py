@@ -12,7 +12,6 @@ from theano_rnn.tasks.blanks import read_blanks
 from theano_rnn.text import normalizing
 from theano_rnn.text.incremental_tokenizing import tokenize_incomplete_text
 from theano_rnn.text.normalizing import DROPPED, begins_character, normalize, normalized_blocks
-from theano_rnn.text.token_spans import pieces_of_text
 from theano_rnn.text.vocabulary import Vocabulary
 
 NEW, OLD = TextConfig(), TextConfig(rules=1)
@@ -73,7 +72,6 @@ def test_all_that_a_model_reads_is_normalized(config):
     vocabulary = Vocabulary(tuple(dict.fromkeys(words)), config)
     ids, unknown = prompt_ids(text, vocabulary)
     assert set(unknown) <= {"___"}
-    assert [piece.id for piece in pieces_of_text(text, vocabulary, vocabulary.eos_id)] == ids
     pieces, _ = tokenize_incomplete_text(text, vocabulary, vocabulary.eos_id)
     assert [piece.id for piece in pieces if piece.text] == ids
     assert "café" in "".join(piece.text for piece in pieces)

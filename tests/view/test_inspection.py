@@ -6,7 +6,7 @@ from play_models import opened
 from tiny_runs import sentences
 
 from theano_rnn.settings.text import TextConfig
-from theano_rnn.text.token_spans import Piece, pieces_of_sentences, pieces_of_text, split_by_tokens
+from theano_rnn.text.token_spans import Piece, pieces_of_sentences, split_by_tokens
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.words import word_tokenizer
 from theano_rnn.view.inspection import (
@@ -98,8 +98,8 @@ def test_correlations_are_those_of_numpy():
 )
 def test_parts_joined_are_the_text(text, lowercase):
     vocabulary = Vocabulary.from_sentences([["She"]], text=TextConfig(lowercase=lowercase))
-    found = pieces_of_text(text, vocabulary, vocabulary.eos_id)
-    assert "".join(piece.text for piece in found) == text.replace("\n", " ")
+    found = list(pieces_of_sentences([text], vocabulary))
+    assert "".join(piece.text for piece in found) == text
     assert all(piece.id == vocabulary.token_to_id(piece.token) for piece in found if piece.text)
 
 

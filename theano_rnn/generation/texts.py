@@ -23,7 +23,9 @@ def prompt_ids(prompt: str, vocabulary: Vocabulary) -> tuple[list[int], list[str
     tokenize, prompt = word_tokenizer(text), normalize(prompt, text)
     pieces = [prompt] if text.unit == "char" else sentence_splitter(text)(prompt)
     tokens = [token for piece in pieces for token in tokenize(piece)]
-    return [int(i) for i in vocabulary.encode(tokens)], [token for token in tokens if token not in vocabulary]
+    return [int(i) for i in vocabulary.encode(tokens)], [
+        token for token in tokens if vocabulary.token_to_id(token) == vocabulary.unk_id
+    ]
 
 
 def until_stop(pieces: Iterable[str], stops: Sequence[str]) -> Iterator[str]:

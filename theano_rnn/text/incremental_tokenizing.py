@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.normalizing import normalize
 from theano_rnn.text.reading import PARAGRAPH_END
+from theano_rnn.text.spacing import has_spacing_marks, without_last_mark
 from theano_rnn.text.token_spans import Piece, split_by_tokens
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.words import detokenized_pieces, sentence_splitter, word_tokenizer
@@ -47,6 +48,8 @@ def tokenize_incomplete_text(text: str, vocabulary: Vocabulary, end_id: int) -> 
         tokens = tokenize(sentence.replace("\n", " ") + probe)
         if probe:
             tokens.pop()
+            if tokens and has_spacing_marks(config):
+                tokens[-1] = without_last_mark(tokens[-1])  # about the blank before the probe
         if tokens:
             pieces += map(Piece, split_by_tokens(sentence, tokens), tokens, map(vocabulary.token_to_id, tokens))
             start = end

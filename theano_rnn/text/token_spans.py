@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from theano_rnn.text.normalizing import normalize
+from theano_rnn.text.spacing import without_marks
+from theano_rnn.text.typography import QUOTES
 from theano_rnn.text.vocabulary import Vocabulary
-from theano_rnn.text.words import sentence_splitter, word_tokenizer
+from theano_rnn.text.words import word_tokenizer
 
-QUOTES = ("``", "''")  # NLTK's tokens for opening and closing quotation marks, which the text writes as " or ''
 MAX_SKIPPED_CHARACTERS = 100  # in the search for the next token
 
 
@@ -53,30 +53,12 @@ def split_by_tokens(sentence: str, tokens: Sequence[str]) -> list[str]:
 def token_end(token: str, text: str, start: int) -> int | None:
     """Returns where `token` ends in `text`, searching from `start`; None if it is not found nearby."""
     matches = []
-    for form in (token, '"', "''") if token in QUOTES else (token,):
+    core = without_marks(token)
+    for form in (token, core, '"', "''") if core in QUOTES else (token, core):
         position = text.find(form, start, start + MAX_SKIPPED_CHARACTERS + len(form))
         if position >= 0:
             matches.append((position, position + len(form)))
     return min(matches)[1] if matches else None
-
-
-def pieces_of_text(text: str, vocabulary: Vocabulary, end_id: int) -> list[Piece]:
-    """Returns the tokens of a short text, with a piece of id `end_id` after each sentence except the last.
-
-    >>> vocabulary = Vocabulary.from_sentences([["Oh", ",", "no", "."]])
-    >>> [piece.text for piece in pieces_of_text(" Oh, dear.  No.", vocabulary, vocabulary.eos_id)]
-    [' Oh', ',', ' dear', '.', '', '  No', '.']
-    """
-    text = normalize(text, vocabulary.text)
-    if vocabulary.text.unit == "char":
-        return list(pieces_of_sentences([text], vocabulary))
-    text = text.replace("\n", " ")
-    sentences, start = [], 0
-    for sentence in sentence_splitter(vocabulary.text)(text):
-        end = text.find(sentence, start) + len(sentence)
-        sentences.append(text[start:end])
-        start = end
-    return list(pieces_of_sentences(sentences, vocabulary, end_id=end_id))[:-1]
 
 
 def pieces_of_sentences(

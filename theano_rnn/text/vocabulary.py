@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from theano_rnn.settings.base import UserError, from_mapping, to_mapping
 from theano_rnn.settings.text import TextConfig
+from theano_rnn.text.spacing import has_spacing_marks, without_marks
 
 UNK, EOS, PAD, BOS = "<unk>", "</s>", "<pad>", "<s>"
 DEFAULT_TEXT = TextConfig()
@@ -153,8 +154,18 @@ class Vocabulary:
         return self.vocab_size + 1
 
     def token_to_id(self, token: str) -> int:
-        """Returns the id of a word; `unk_id` if it is not in the vocabulary."""
-        return self.word_to_id.get(token, self.unk_id)
+        """Returns the id of a word; `unk_id` if it is not in the vocabulary.
+
+        A word with spacing marks that is not in the vocabulary counts as the word without them.
+
+        >>> vocabulary = Vocabulary(("Oh", "!"))
+        >>> [vocabulary.token_to_id(token) for token in ("!", "▁!", "▁?")]
+        [3, 3, 0]
+        """
+        number = self.word_to_id.get(token)
+        if number is not None:
+            return number
+        return self.word_to_id.get(without_marks(token), self.unk_id) if has_spacing_marks(self.text) else self.unk_id
 
     def id_to_token(self, number: int) -> str:
         """Returns the word of an id, or `<unk>`, `</s>`, `<pad>` or `<s>`.
@@ -173,8 +184,7 @@ class Vocabulary:
 
     def encode(self, tokens: Iterable[str]) -> npt.NDArray[np.int32]:
         """Returns the ids of the tokens of one sentence, int32, shape (tokens,), without `</s>` at the end."""
-        get, unk_id = self.word_to_id.get, self.unk_id
-        return np.array([get(token, unk_id) for token in tokens], np.int32)
+        return np.array([self.token_to_id(token) for token in tokens], np.int32)
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """Returns the tokens of the ids."""

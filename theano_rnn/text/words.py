@@ -1,8 +1,11 @@
 """Split paragraphs into sentences and sentences into tokens with NLTK, and join tokens to text again.
 
 Sentences are those of NLTK's Punkt, which gets a short list of abbreviations that is part of this package; tokens are
-those of NLTK's word tokenizer. Neither needs data files, and nothing is ever downloaded. This is the only module that
-imports nltk, and it does so when the first text arrives, because that import takes a while.
+those of NLTK's word tokenizer. Neither needs data files, and nothing is ever downloaded. Only this module and
+`nltk_words` import nltk, and they do so when the first text arrives, because that import takes a while.
+
+Since version 2 of the rules (`TextConfig.rules`), typographic marks are understood (see `typography`), unusual blanks
+are recorded in the tokens (`spacing`), and some sentence ends of Punkt's are corrected (`sentence_ends`).
 
 >>> text = TextConfig()
 >>> sentences = sentence_splitter(text)("Mr. Knightley smiled. Emma, you can't be serious!")
@@ -24,7 +27,6 @@ import functools
 import hashlib
 import importlib.metadata
 import importlib.resources
-import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -32,6 +34,11 @@ from typing import Any
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.detokenizing import spaced_tokens
+from theano_rnn.text.nltk_words import fast_nltk_tokenizer
+from theano_rnn.text.sentence_ends import join_false_ends
+from theano_rnn.text.spacing import mark_spacing, spaced_as_marked
+from theano_rnn.text.typography import plain_marks_for_sentences, plain_marks_for_words, tokens_as_written
+from theano_rnn.text.usual_spacing import usual_tokens
 from theano_rnn.text.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 __all__ = [
@@ -43,45 +50,6 @@ PUNKT_TAB_INSTRUCTIONS = (
     "run `python -m nltk.downloader -d ~/nltk_data punkt_tab` on a machine with a network, copy ~/nltk_data here, and "
     "run `chmod -R go-w ~/nltk_data` so that only you can change it; or use sentences=punkt, which needs no data"
 )
-
-# NLTK's tokenizer applies each of these regular expressions to each sentence. Most cannot match, so a rule is skipped
-# unless the sentence contains one of its triggers. A rule that is not listed here, as of another version of NLTK, is
-# always applied, so the tokens are NLTK's in any case.
-RULE_TRIGGERS: dict[str, tuple[str, ...]] = {
-    "([«“‘„]|[`]+)": ("`", "“", "‘", "«", "„"),
-    r"^\"": ('"',),
-    r"(``)": ("``",),
-    r"([ \(\[{<])(\"|\'{2})": ('"', "''"),
-    r"(?i)(?<!\w)(\')(?!(?:re|ve|ll|m|t|s|d|n)\b)(?=\w)": ("'",),
-    "([»”’])": ("’", "”", "»"),
-    r"''": ("''",),
-    r'"': ('"',),
-    r"([^' ])('[sS]|'[mM]|'[dD]|') ": ("'",),
-    r"([^' ])('ll|'LL|'re|'RE|'ve|'VE|n't|N'T) ": ("'",),
-    r'([^\.])(\.)([\]\)}>"\'»”’ ]*+)\s*$': (".",),
-    r"([:,])([^\d])": (",", ":"),
-    r"([:,])$": (",", ":"),
-    r"\.{2,}": ("..",),
-    r"[;@#$%&]": (";", "&", "$", "%", "#", "@"),
-    r"[\u2012-\u2015]": ("—", "–", "\u2012", "\u2015"),
-    r'([^\.])(\.)([\]\)}>"\']*)\s*$': (".",),
-    r"[?!]": ("?", "!"),
-    r"([^'])' ": ("' ",),
-    r"[*]": ("*",),
-    r"[\]\[\(\)\{\}\<\>]": ("(", ")", "[", "]", "<", ">", "{", "}"),
-    r"--": ("--",),
-    r"(?i)\b(can)(?#X)(not)\b": ("cannot",),  # from here on: triggers in the sentence in lower case
-    r"(?i)\b(d)(?#X)('ye)\b": ("'ye",),
-    r"(?i)\b(gim)(?#X)(me)\b": ("gimme",),
-    r"(?i)\b(gon)(?#X)(na)\b": ("gonna",),
-    r"(?i)\b(got)(?#X)(ta)\b": ("gotta",),
-    r"(?i)\b(lem)(?#X)(me)\b": ("lemme",),
-    r"(?i)\b(more)(?#X)('n)\b": ("'n",),
-    r"(?i)\b(wan)(?#X)(na)(?=\s)": ("wanna",),
-    r"(?i) ('t)(?#X)(is)\b": ("'t",),
-    r"(?i) ('t)(?#X)(was)\b": ("'t",),
-}
-OTHER_WHITE_SPACE = re.compile(r"[^\S ]")
 
 
 def abbreviations() -> tuple[str, ...]:
@@ -123,7 +91,16 @@ def sentence_splitter(config: TextConfig) -> Callable[[str], list[str]]:
         parameters.abbrev_types.update(abbreviations())
         tokenizer = PunktSentenceTokenizer(parameters)
     tokenizer.text_contains_sentbreak = cached_decision(tokenizer.text_contains_sentbreak)
-    return lambda paragraph: list(tokenizer.tokenize(paragraph.replace("\n", " ").strip()))
+    if config.rules == 1:
+        return lambda paragraph: list(tokenizer.tokenize(paragraph.replace("\n", " ").strip()))
+
+    def split(paragraph: str) -> list[str]:
+        text = paragraph.replace("\n", " ").strip()
+        plain = plain_marks_for_sentences(text)
+        spans = join_false_ends(plain, tokenizer.span_tokenize(plain))
+        return [text[start:end] for start, end in spans]
+
+    return split
 
 
 def cached_decision(decide: Callable[[str], bool]) -> Callable[[str], bool]:
@@ -175,8 +152,10 @@ def word_tokenizer(config: TextConfig) -> Callable[[str], list[str]]:
         split = list
     elif config.tokens == "whitespace":
         split = str.split
-    else:
+    elif config.rules == 1:
         split = fast_nltk_tokenizer()
+    else:
+        split = marking_tokenizer()
     if not config.lowercase:
         return split
     if config.unit == "char":
@@ -185,49 +164,17 @@ def word_tokenizer(config: TextConfig) -> Callable[[str], list[str]]:
 
 
 @functools.lru_cache(maxsize=1)
-def fast_nltk_tokenizer() -> Callable[[str], list[str]]:
-    """Returns a ten times faster `NLTKWordTokenizer().tokenize`, which skips rules that cannot match."""
-    from nltk.tokenize import NLTKWordTokenizer as Rules  # type: ignore[import-untyped]
-
-    def with_triggers(rules: Iterable[tuple[Any, str]]) -> list[tuple[tuple[str, ...], Callable[[str, str], str], str]]:
-        return [
-            (RULE_TRIGGERS.get(rule.pattern, ("",)), substitution_without_timeout(rule), replacement)
-            for rule, replacement in rules
-        ]
-
-    first_rules = with_triggers(
-        [*Rules.STARTING_QUOTES, *Rules.PUNCTUATION, Rules.PARENS_BRACKETS, Rules.DOUBLE_DASHES]
-    )
-    quote_rules = with_triggers(Rules.ENDING_QUOTES)
-    quote_rules_for_spaces = with_triggers(pair for pair in Rules.ENDING_QUOTES if pair[0].pattern != r"\s+")
-    contractions = with_triggers((rule, r" \1 \2 ") for rule in [*Rules.CONTRACTIONS2, *Rules.CONTRACTIONS3])
+def marking_tokenizer() -> Callable[[str], list[str]]:
+    """Returns a tokenizer by NLTK's rules that also knows typographic marks and records unusual spacing."""
+    nltk_tokens = fast_nltk_tokenizer()
 
     def tokenize(sentence: str) -> list[str]:
-        text = sentence
-        for triggers, sub, replacement in first_rules:
-            for trigger in triggers:
-                if trigger in text:
-                    text = sub(replacement, text)
-                    break
-        text = f" {text} "
-        for triggers, sub, replacement in quote_rules if OTHER_WHITE_SPACE.search(text) else quote_rules_for_spaces:
-            for trigger in triggers:
-                if trigger in text:
-                    text = sub(replacement, text)
-                    break
-        lowered = text.lower()
-        for triggers, sub, replacement in contractions:
-            if triggers[0] in lowered:
-                text = sub(replacement, text)
-        return text.split()
+        plain = plain_marks_for_words(sentence)
+        tokens = nltk_tokens(plain)
+        usual = usual_tokens(tokens, sentence, plain)
+        return mark_spacing(*tokens_as_written(sentence, tokens)) if usual is None else usual
 
     return tokenize
-
-
-def substitution_without_timeout(rule: Any) -> Callable[[str, str], str]:
-    """Returns `rule.sub` without the slow timeout of newer versions of NLTK; our sentences are bounded in length."""
-    sub: Callable[..., str] = rule.sub
-    return functools.partial(sub, timeout=None) if hasattr(rule, "_timeout") else sub
 
 
 def detokenize(tokens: Iterable[str], config: TextConfig) -> str:
@@ -252,5 +199,7 @@ def detokenized_pieces(tokens: Iterable[str], config: TextConfig) -> Iterator[st
     elif config.tokens == "whitespace":
         for number, token in enumerate(tokens):
             yield f" {token}" if number else token
-    else:
+    elif config.rules == 1:
         yield from spaced_tokens(tokens)
+    else:
+        yield from spaced_as_marked(tokens)
