@@ -115,8 +115,8 @@ def load_corpus(
 
     Notes
     -----
-    The name of a folder stands for its text files. No advice is given if there is a `vocabulary`, whose settings the
-    user cannot change.
+    The name of a folder stands for its text files. No advice on settings is given if there is a `vocabulary`, because
+    its settings cannot be changed.
     """
     if not corpus.train:
         raise UserError("train must name at least one file")
@@ -144,7 +144,7 @@ def load_corpus(
     for name, parts in (("train", train), ("valid", valid), ("test", test)):
         arrays.append(encode_parts(parts, vocabulary, digest))
         digest.update(f"{name} {arrays[-1].size} ".encode())
-    notes = advice.notes() if is_new else ()
+    notes = advice.notes() if is_new else tuple(advice.columns)
     return Corpus(vocabulary, arrays[0], arrays[1], arrays[2] if test else None, digest.hexdigest(), notes)
 
 

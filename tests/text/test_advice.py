@@ -103,7 +103,10 @@ def test_several_files_are_one_line(tmp_path):
 def test_the_column_that_was_found_is_named(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("id,text\n" + "1,It is. So it is.\n" * 40)
-    assert load_corpus(CorpusConfig(train=(str(path),)), TextConfig()).notes == (f"reading column text of {path}",)
+    corpus = load_corpus(CorpusConfig(train=(str(path),)), TextConfig())
+    assert corpus.notes == (f"reading column text of {path}",)
+    continued = load_corpus(CorpusConfig(train=(str(path),)), TextConfig(), vocabulary=corpus.vocabulary)
+    assert continued.notes == corpus.notes
     assert load_corpus(CorpusConfig(train=(str(path),), column="text"), TextConfig()).notes == ()
 
 

@@ -47,10 +47,10 @@ def test_packed_text_is_unpacked(make):
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
 def test_bodies_are_texts_of_their_own(make, name):
-    content = b'\xef\xbb\xbfid, body ,x\r\n1, "a ""b"",\r\nc",\r\n\r\n2,d,z, \r\n3\r\n'
+    content = b'\xef\xbb\xbfid, body ,x\r\n1, "a ""b"",\r\nc",\r\n\r\n2,d,z, \r\n3,,\r\n4,e\r\n'
     path = make(gzip.compress(content) if name.endswith("gz") else content, name)
-    assert read(path) == 'a "b",\nc\n\nd\n\n'
-    assert read(path, CHARS) == 'a "b",\nc\nd\n'
+    assert read(path) == 'a "b",\nc\n\nd\n\ne\n\n'
+    assert read(path, CHARS) == 'a "b",\nc\nd\ne\n'
 
 
 def test_a_body_that_ends_with_a_line_end_gets_no_other_as_characters(make):

@@ -89,6 +89,7 @@ def test_json_lines_may_be_strings(table):
         ("a.csv", 'body\n"one\ntwo\n"three"\n', "a.csv line 2: a quotation mark inside"),
         ("a.csv", "id,body\n1,\"two\nlines\"\n2,Oh, no\n", "a.csv line 4: the row has 3 fields, but the header has 2"),
         ("a.csv", 'id,body\n1,"ends with \\", yes"\n', "a.csv line 2: the row has 3 fields"),
+        ("a.csv", "id,body\n1,two\nlines\n2,b\n", "a.csv line 3: the row has only 1 of the columns, without body"),
         ("a.tsv", "id\tbody\n1\ta\tb\n", "a.tsv line 2: the row has 3 fields, but the header has 2"),
         ("a.tsv", 'id\tbody\n1\t"a\nb"\n', "a.tsv line 3: the row has 1 fields, but the header has 2"),
         ("a.jsonl", '{"body": "a"}\n{"body": \n', "a.jsonl line 2: this is not JSON"),

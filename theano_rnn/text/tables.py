@@ -80,6 +80,11 @@ class Table:
         for row in itertools.chain(sample, rows):
             if text := row.values.get(column):
                 yield text
+            elif self.kind == "csv" and column not in row.values and any(map(str.strip, row.values.values())):
+                raise self.error(
+                    row.line, f"the row has only {len(row.values)} of the columns, without {column}: put texts that "
+                    'contain line ends in "quotation marks"',
+                )  # fmt: skip
 
     def limited(self, lines: Iterator[str]) -> Iterator[str]:
         """Yields the lines, counted; raises `UserError` if the lines of one row are too long together."""
