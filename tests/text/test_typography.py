@@ -144,7 +144,7 @@ def test_what_is_found_fast_is_what_is_found_slowly():
 
 def test_a_word_with_marks_counts_as_the_word_if_it_is_unknown():
     vocabulary = Vocabulary(("Oh", "!", "▁?"))
-    assert vocabulary.encode(["Oh", "▁!", "▁?", "?"]).tolist() == [2, 3, 4, 0]
+    assert vocabulary.encode(["Oh", "▁!", "▁?", "?", "￭?", "."]).tolist() == [2, 3, 4, 4, 4, 0]
     older = Vocabulary(("Oh", "!", "▁?"), TextConfig(rules=1))
     assert older.encode(["Oh", "▁!", "▁?", "?"]).tolist() == [2, 0, 4, 0]
     assert Vocabulary(("!",), TextConfig(tokens="whitespace")).encode(["▁!"]).tolist() == [0]

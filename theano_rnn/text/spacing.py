@@ -69,6 +69,16 @@ def without_marks(token: str) -> str:
     return split_marks(token)[1] if token.startswith(MARKS) or token.endswith(MARKS) else token
 
 
+def other_forms(token: str) -> tuple[str, ...]:
+    """Returns the token with other spacing marks: without any, and with blanks as of French punctuation.
+
+    >>> other_forms("!"), other_forms("￭'▁")
+    (('!', '▁!', '!▁', '▁!▁'), ("'", "▁'", "'▁", "▁'▁"))
+    """
+    core = without_marks(token)
+    return core, BLANK + core, core + BLANK, BLANK + core + BLANK
+
+
 def without_last_mark(token: str) -> str:
     """Returns the token without the mark at its end, which is about the blank after it."""
     before, core, _ = split_marks(token)

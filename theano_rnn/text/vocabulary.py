@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from theano_rnn.settings.base import UserError, from_mapping, to_mapping
 from theano_rnn.settings.text import TextConfig
-from theano_rnn.text.spacing import has_spacing_marks, without_marks
+from theano_rnn.text.spacing import has_spacing_marks, other_forms
 
 UNK, EOS, PAD, BOS = "<unk>", "</s>", "<pad>", "<s>"
 DEFAULT_TEXT = TextConfig()
@@ -156,16 +156,16 @@ class Vocabulary:
     def token_to_id(self, token: str) -> int:
         """Returns the id of a word; `unk_id` if it is not in the vocabulary.
 
-        A word with spacing marks that is not in the vocabulary counts as the word without them.
+        If the vocabulary has the token only with other spacing marks, or without, that one counts.
 
-        >>> vocabulary = Vocabulary(("Oh", "!"))
-        >>> [vocabulary.token_to_id(token) for token in ("!", "▁!", "▁?")]
-        [3, 3, 0]
+        >>> vocabulary = Vocabulary(("Oh", "!", "▁?"))
+        >>> [vocabulary.token_to_id(token) for token in ("!", "▁!", "▁?", "?", ".")]
+        [3, 3, 4, 4, 0]
         """
         number = self.word_to_id.get(token)
-        if number is not None:
-            return number
-        return self.word_to_id.get(without_marks(token), self.unk_id) if has_spacing_marks(self.text) else self.unk_id
+        if number is None and has_spacing_marks(self.text):
+            number = next(filter(None, map(self.word_to_id.get, other_forms(token))), None)
+        return self.unk_id if number is None else number
 
     def id_to_token(self, number: int) -> str:
         """Returns the word of an id, or `<unk>`, `</s>`, `<pad>` or `<s>`.
