@@ -151,7 +151,7 @@ def test_other_text_is_encoded_with_the_same_vocabulary(make):
         ("a\n" * 9, {}, "the validation part is empty .*--valid"),
         ("a\n" * 50, {"valid_fraction": 0.0}, "the validation part is empty"),
         ("a\n" * 50, {"valid_fraction": 0.5, "test_fraction": 0.5}, "must be less than 1"),
-        ("a\nb\n", {"valid_fraction": 0.5, "test_fraction": 0.0}, "the training part has 1 tokens"),
+        ("a\nb\n", {"valid_fraction": 0.5, "test_fraction": 0.0}, "the training part has 1 token,"),
         ("a\n", {}, "the training part has 0 tokens"),
         ("a\nb\n" * 50, {"min_count": 99}, "no word occurs at least 99 times"),
     ],
@@ -163,7 +163,7 @@ def test_too_little_text_is_an_error(make, text, settings, message):
 
 def test_one_token_is_no_corpus_even_with_other_files(make):
     config = CorpusConfig(train=(make("a.txt", "a\n"),), valid=make("b.txt", "a b c\n"))
-    with pytest.raises(UserError, match="the training part has 1 tokens"):
+    with pytest.raises(UserError, match="the training part has 1 token,"):
         load_corpus(config, PLAIN)
 
 
@@ -175,3 +175,33 @@ def test_training_files_must_be_named():
 def test_standard_input_is_there_once():
     with pytest.raises(UserError, match="standard input can be read only once, but - is given twice"):
         load_corpus(CorpusConfig(train=("-",), valid="-"), PLAIN)
+
+
+def test_runs_of_older_versions_keep_their_fingerprint(make):
+    """The fingerprint was printed by version 0.2.0."""
+    path = make("a.txt", "To be. " * 38 + "Or not. " * 2)
+    fingerprint = load_corpus(CorpusConfig(train=(path,)), TextConfig(rules=1)).fingerprint
+    assert fingerprint == "b45d47628b43771b3f2b677c962bfebf1311d65cc4b19b70dc064f237a8bbc6f"
+    assert load_corpus(CorpusConfig(train=(path,)), TextConfig()).fingerprint != fingerprint
+
+
+@pytest.mark.parametrize("unit", ["word", "char"])
+def test_rules_1_read_a_text_as_it_is_and_rules_2_normalized(make, unit):
+    path = make("a.txt", "\ufeffe\u0301 co\u00adop\ufeff.\n\n" * 40)
+    old, new = (load_corpus(CorpusConfig(train=(path,)), TextConfig(unit, rules=rules)) for rules in (1, 2))
+    assert {"e\u0301", "co\u00adop\ufeff", "\ufeffe\u0301"} <= set(old.vocabulary.words) or unit == "char"
+    assert set("\u0301\u00ad\ufeff") <= set("".join(old.vocabulary.words))
+    assert not set("\u0301\u00ad\ufeff") & set("".join(new.vocabulary.words))
+    assert {"é", "coop"} <= set(new.vocabulary.words) or unit == "char"
+    for corpus in (old, new):
+        assert Vocabulary.from_json(corpus.vocabulary.to_json()).text == corpus.vocabulary.text
+        np.testing.assert_array_equal(encode_file(path, corpus.vocabulary)[: corpus.train.size], corpus.train)
+
+
+def test_folders_are_read_in_the_order_of_names(make, tmp_path):
+    paths = [make(name, numbered(first, first + 40)) for name, first in (("2.txt", 40), ("1.txt", 0))]
+    make("notes.md", "other\n")
+    folder = load_corpus(CorpusConfig(train=(str(tmp_path),), valid=str(tmp_path)), PLAIN)
+    files = load_corpus(CorpusConfig(train=tuple(paths[::-1]), valid=paths[0]), PLAIN)
+    assert folder.train.tolist() == files.train.tolist()
+    assert folder.valid.tolist() == folder.train.tolist()

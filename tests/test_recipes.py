@@ -57,7 +57,8 @@ def test_only_a_recipe_named_by_minutes_depends_on_the_clock(name):
 
 def test_the_defaults_are_the_recipe_for_the_novels():
     defaults, recipe = sections_from({}, SECTIONS), sections_of("austen")
-    assert recipe | {"model": None} == defaults | {"model": None}
+    assert recipe["run"].preset == "austen"  # nothing is chosen for the size of the text
+    assert recipe | {"model": None, "run": None} == defaults | {"model": None, "run": None}
     assert recipe["model"] == resolved_head(recipe["model"]) == resolved_head(defaults["model"])
 
 

@@ -2,7 +2,8 @@
 
 A network reads numbers, not text. `load_corpus` makes them in six steps:
 
-1. File to characters: open, decompress, decode and check each file (`text/sources.py`).
+1. File to characters: open, decompress, decode, check and normalize each file (`text/sources.py`; of a table only one
+   column, `text/tables.py`).
 2. Characters to sentences: split paragraphs with NLTK's Punkt (`text/reading.py` streams the text, `text/words.py`
    finds the sentences).
 3. Sentences to tokens: NLTK's word tokenizer (`text/words.py`). Several processes share steps 2 and 3, and a cache on
@@ -34,16 +35,18 @@ import os
 from collections.abc import Sequence
 from fractions import Fraction
 from math import floor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import CorpusConfig, TextConfig
+from theano_rnn.text.advice import Advice
 from theano_rnn.text.corpus_cache import BLOCK_IDS, IdFile
+from theano_rnn.text.folders import expand_folders
 from theano_rnn.text.sources import Source
-from theano_rnn.text.tokenizing import Progress, TokenizedFile, tokenize_file, tokenize_source
+from theano_rnn.text.tokenizing import Progress, TokenizedFile, tokenize_source
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.vocabulary_extension import extend_vocabulary
 
@@ -55,7 +58,8 @@ Ids = npt.NDArray[np.int32]
 class Corpus(NamedTuple):
     """A vocabulary and the ids of each part, int32, shape (tokens,); `eos_id` ends each sentence.
 
-    `fingerprint` is the SHA-256 of all of them, hexadecimal: it changes if and only if one of them changes.
+    `fingerprint` is the SHA-256 of all of them, hexadecimal: it changes if and only if one of them changes. `notes` are
+    lines of advice for the user, if the text does not seem to suit the settings.
     """
 
     vocabulary: Vocabulary
@@ -63,6 +67,7 @@ class Corpus(NamedTuple):
     valid: Ids
     test: Ids | None
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
 
 class FilePart(NamedTuple):
@@ -107,41 +112,59 @@ def load_corpus(
         As in `tokenize_file`.
     UserError
         If no training file is named, the validation part is empty, or the training part has fewer than two tokens.
+
+    Notes
+    -----
+    The name of a folder stands for its text files. No advice is given if there is a `vocabulary`, whose settings the
+    user cannot change.
     """
     if not corpus.train:
         raise UserError("train must name at least one file")
-    files = {path: tokenize_file(path, text, num_workers=num_workers, progress=progress) for path in file_names(corpus)}
-    train, valid, test = split_files(corpus, text, [files[path] for path in corpus.train])
-    if corpus.valid is not None:
-        valid = [whole_file(files[corpus.valid])]
-    if corpus.test is not None:
-        test = [whole_file(files[corpus.test])]
+    names = [expand_folders(paths) for paths in (corpus.train, named(corpus.valid), named(corpus.test))]
+    files: dict[str, TokenizedFile] = {}
+    advice, training_names = Advice(text), set(names[0])
+    for path in distinct_names(names):
+        with Source(path, corpus.column) as source:
+            files[path] = tokenize_source(source, text, num_workers=num_workers, progress=progress)
+            if path in training_names:
+                advice.look_at(source, files[path])
+    train, valid, test = split_files(corpus, text, [files[path] for path in names[0]])
+    valid = [whole_file(files[path]) for path in names[1]] or valid
+    test = [whole_file(files[path]) for path in names[2]] or test
     types, counts = count_types(train)
-    if counts.sum() < 2:
-        has_lines = text.unit == "char" or text.sentences == "line"
-        hint = "" if has_lines else ", or add --sentences line if each line is one sentence"
-        raise UserError(
-            f"the training part has {counts.sum()} tokens, too few to train on: "
-            f"add text, lower --valid-fraction or --test-fraction{hint}"
-        )
-    if not any(end > start for _, start, end in valid):
-        raise UserError(
-            f"the validation part is empty (valid_fraction {corpus.valid_fraction:g}): "
-            "add text, raise --valid-fraction, or name a file with --valid"
-        )
+    has_valid = any(end > start for _, start, end in valid)
+    advice.check_sizes(int(counts.sum()), has_valid=has_valid, corpus=corpus)
+    is_new = vocabulary is None
     if vocabulary is None:
         vocabulary = Vocabulary.from_counts(types, counts, corpus.vocab_size, corpus.min_count, text)
     else:
         vocabulary = extend_vocabulary(vocabulary, types, counts, add_words)
-    digest = hashlib.sha256(json.dumps(vocabulary.to_json(), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(stable_description(vocabulary), sort_keys=True).encode())
     arrays = []
     for name, parts in (("train", train), ("valid", valid), ("test", test)):
         arrays.append(encode_parts(parts, vocabulary, digest))
         digest.update(f"{name} {arrays[-1].size} ".encode())
-    return Corpus(vocabulary, arrays[0], arrays[1], arrays[2] if test else None, digest.hexdigest())
+    notes = advice.notes() if is_new else ()
+    return Corpus(vocabulary, arrays[0], arrays[1], arrays[2] if test else None, digest.hexdigest(), notes)
 
 
-def file_names(corpus: CorpusConfig) -> list[str]:
+def stable_description(vocabulary: Vocabulary) -> dict[str, Any]:
+    """Returns what the fingerprint covers of a vocabulary: without `rules` for rules 1, as when there were no others.
+
+    Otherwise a run of version 0.2.0 or before could not be resumed.
+    """
+    description = vocabulary.to_json()
+    if vocabulary.text.rules == 1:
+        del description["text"]["rules"]
+    return description
+
+
+def named(path: str | None) -> tuple[str, ...]:
+    """Returns the path if one is given."""
+    return () if path is None else (path,)
+
+
+def distinct_names(groups: Sequence[Sequence[str]]) -> list[str]:
     """Returns the names of all files to read, each once.
 
     Raises
@@ -149,7 +172,7 @@ def file_names(corpus: CorpusConfig) -> list[str]:
     UserError
         If standard input is named twice: its text is gone after the first reading.
     """
-    names = [*corpus.train, *(path for path in (corpus.valid, corpus.test) if path is not None)]
+    names = [name for group in groups for name in group]
     if names.count("-") > 1:
         raise UserError("standard input can be read only once, but - is given twice: name a file instead")
     return list(dict.fromkeys(names))
@@ -231,6 +254,7 @@ def encode_file(
     path: str | os.PathLike[str],
     vocabulary: Vocabulary,
     *,
+    column: str | None = None,
     num_workers: int | None = None,
     progress: Progress | None = None,
 ) -> Ids:
@@ -243,7 +267,7 @@ def encode_file(
     OSError, UserError
         As in `tokenize_file`.
     """
-    with Source(path) as source:
+    with Source(path, column) as source:
         return encode_source(source, vocabulary, num_workers=num_workers, progress=progress)
 
 

@@ -50,7 +50,7 @@ def write_texts(folder):
     (folder / "blank.txt").write_text(" \n\t\n\n")
     (folder / "binary.txt").write_bytes(b"\x7fELF\0\0\1")
     (folder / "latin1.txt").write_bytes("café olé.\n".encode("latin-1"))
-    (folder / "nobody.csv").write_text("id,text\n1,hello\n")
+    (folder / "nobody.csv").write_text("id,title,text\n1,a title,hello there\n")
     (folder / "empty.csv").write_text("id,body\n1,\n2,\n")
     (folder / "plain.txt.gz").write_text("not packed")
     (folder / "one.txt").write_text("hello\n")
@@ -137,7 +137,7 @@ def test_standard_input_without_text_cannot_be_scored(commands, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--train", "one.txt", "--valid", "valid.txt"], "the training part has 1 tokens"),
+        (["--train", "one.txt", "--valid", "valid.txt"], "the training part has 1 token,"),
         (["--train", "one.txt"], "the training part has 0 tokens"),
         (["--train", "text.txt", "--valid-fraction", "0"], "validation part is empty"),
         (["--train", "text.txt", "--valid-fraction", "0.6", "--test-fraction", "0.5"], "less than 1"),

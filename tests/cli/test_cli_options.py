@@ -19,7 +19,7 @@ from theano_rnn.settings.training import DEFAULT_LEARNING_RATE
 
 SECTIONS = dict(all_sections())
 PROMISED = [
-    "train", "valid", "test", "valid-fraction", "test-fraction", "unit", "sentences", "tokens", "lowercase",
+    "train", "valid", "test", "column", "valid-fraction", "test-fraction", "unit", "sentences", "tokens", "lowercase",
     "vocab-size", "min-count", "batching", "batch-size", "bptt-steps", "cell", "embedding-size",
     "hidden-size", "num-layers", "residual", "recurrent-init", "tie-weights", "no-tie-weights", "head",
     "cutoffs", "dropout", "input-dropout", "layer-dropout", "output-dropout", "variational",
@@ -28,6 +28,7 @@ PROMISED = [
     "patience", "optimizer", "learning-rate", "clip-norm", "epochs", "max-seconds", "threads", "seed",
     "checkpoint", "resume", "log", "task", "config", "engine", "device", "num-devices", "coordinator",
     "num-processes", "process-id", "init-from", "add-words", "select", "curves", "no-curves", "tensorboard",
+    "preset", "validate-every",
 ]  # fmt: skip
 
 
@@ -58,7 +59,7 @@ def test_every_flag_has_a_help_text_of_its_own(name):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_names_every_flag_and_ends_with_0(name, capsys):
-    assert command(name, ["--help"], prog="x") == 0
+    assert command(name, ["--help-all" if name == "train" else "--help"], prog="x") == 0
     out, err = capsys.readouterr()
     assert not err
     for action in parser_of(name)._actions:
@@ -67,7 +68,53 @@ def test_help_names_every_flag_and_ends_with_0(name, capsys):
 
 def test_train_has_exactly_the_promised_flags():
     flags = {flag for action in parser_of("train")._actions for flag in action.option_strings}
-    assert flags == {f"--{name}" for name in PROMISED} | {"-h", "--help"}
+    assert flags == {f"--{name}" for name in PROMISED} | {"-h", "--help", "--help-all"}
+
+
+def test_help_shows_the_flags_that_most_people_need_and_help_all_shows_all(capsys):
+    shown = {}
+    for flag in ("--help", "--help-all", "--help"):
+        assert command("train", [flag], prog="x") == 0
+        shown[flag] = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  --")}
+    assert {"--train", "--hidden-size", "--epochs", "--resume", "--help-all"} <= shown["--help"] < shown["--help-all"]
+    assert 15 < len(shown["--help"]) < 25 < 50 < len(shown["--help-all"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["mybook.txt"], "--train mybook.txt"),
+        (["--hidden", "5"], "--hidden-size"),
+        (["--hidden_size", "5"], "--hidden-size"),
+        (["--hidden_size=5"], "--hidden-size"),
+        (["--gpu"], "--device gpu"),
+        (["--lr", "1"], "--learning-rate"),
+        (["--epoch", "3"], "--epochs"),
+        (["--chekpoint", "m"], "--checkpoint"),
+        (["--batch", "3"], "--batch-size"),
+    ],
+)
+def test_a_near_miss_is_answered_with_the_flag_that_was_meant(arguments, meant, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mybook.txt").write_text("A book.")
+    assert command("train", arguments, prog="x") == 2
+    assert capsys.readouterr().err == (
+        f"x: unrecognized arguments: {' '.join(arguments)}: did you mean {meant}? (see x --help)\n"
+    )
+
+
+def test_without_a_guess_nothing_is_guessed(capsys):
+    assert command("generate", ["m", "--xyzzy"], prog="x") == 2
+    assert "did you mean" not in capsys.readouterr().err
+
+
+def test_a_preset_is_a_recipe_that_a_file_and_flags_override(toml):
+    recipe = given_settings(build("train").parse_args(["--config", "austen"]), SECTIONS.values(), others=("task",))
+    assert recipe.pop("preset") == "austen"
+    values = given("--preset", "austen", "--config", toml("epochs = 3\ndropout = 0.2"), "--epochs", "4")
+    assert values == recipe | {"preset": "austen", "epochs": 4, "dropout": 0.2}
+    with pytest.raises(UserError, match="--preset nothing: no such preset. It is one of auto, none, austen, "):
+        given("--preset", "nothing")
 
 
 def test_every_setting_is_a_flag_with_its_default_in_the_help(capsys):

@@ -373,7 +373,7 @@ def test_text_from_standard_input(commands, monkeypatch):
 def test_a_file_of_settings_makes_the_run_that_flags_make(commands):
     commands.train(checkpoint="flags.safetensors")
     (commands.folder / "run.toml").write_text(
-        'train = ["text.txt"]\n[network]\nembedding-size = 3\nhidden-size = 4\n'
+        'train = ["text.txt"]\npreset = "none"\n[network]\nembedding-size = 3\nhidden-size = 4\n'
         "[training]\nbatch_size = 4\nbptt-steps = 20\nepochs = 7\n"
     )
     arguments = ["--config", "run.toml", "--epochs", "2", "--checkpoint", "toml.safetensors"]

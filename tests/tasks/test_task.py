@@ -16,7 +16,8 @@ from theano_rnn.settings.base import UserError
 from theano_rnn.tasks.registry import TASKS, task_of_kind
 
 MODEL = "model.safetensors"
-FLAGS = ["--task", "toy", "--sentences", "line", "--tokens", "whitespace", "--hidden-size", "8"]
+FLAGS = ["--preset", "none", "--task", "toy", "--sentences", "line", "--tokens", "whitespace"]
+FLAGS += ["--hidden-size", "8"]
 FLAGS += ["--embedding-size", "4", "--batch-size", "8", "--learning-rate", "0.05"]
 FLAGS += ["--select", "accuracy", "--test-fraction", "0.1"]
 

@@ -5,6 +5,7 @@ import pytest
 
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.incremental_tokenizing import text_to_append, tokenize_incomplete_text
+from theano_rnn.text.normalizing import normalize
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.words import sentence_splitter, word_tokenizer
 
@@ -44,7 +45,7 @@ def test_pieces_and_what_follows_them_are_the_text(config):
     words = vocabulary(config)
     for text in [*NASTY, *random_texts(300)]:
         pieces, rest = tokenize_incomplete_text(text, words, words.eos_id)
-        assert "".join(piece.text for piece in pieces) + rest == text
+        assert "".join(piece.text for piece in pieces) + rest == normalize(text, config)
         assert not rest.strip()
         assert all(0 <= piece.id < len(words) for piece in pieces)
 

@@ -7,6 +7,8 @@ import pytest
 
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.reading import CHUNK_CHARACTERS, Chunk, chunk_end, chunks, read_sentences, split_chunk
+from theano_rnn.text.sources import Source
+from theano_rnn.text.tokenizing import tokenize_file
 from theano_rnn.text.words import sentence_splitter
 
 PUNKT, LINE = TextConfig(), TextConfig(sentences="line")
@@ -82,13 +84,26 @@ def test_a_paragraph_may_end_with_a_line_of_blanks():
     [
         (PUNKT, ["Mr. A came  to town.", "C?", "D"]),
         (LINE, ["Mr. A came", "to town. C?", "D"]),
-        (TextConfig(unit="char", lowercase=True), ["Mr. A came", "to town. C?", "D"]),
+        (TextConfig(unit="char", lowercase=True), ["Mr. A came ", "to town. C?", "", "", " D"]),
     ],
 )
 def test_sentences_of_a_file_are_as_they_stand_there(tmp_path, config, expected):
     (tmp_path / "a.txt").write_text("Mr. A came \nto town. C?\n\n\n D\n")
     found = list(read_sentences(tmp_path / "a.txt", config))
-    assert [re.sub(" +", " ", sentence) for sentence in found] == [re.sub(" +", " ", each) for each in expected]
+    squeezed = found if config.unit == "char" else [re.sub(" +", " ", sentence) for sentence in found]
+    assert squeezed == [re.sub(" +", " ", each) for each in expected]
+
+
+@pytest.mark.parametrize("text", ["\tif x:\n\t\ty\n\n\n  z \n", "a", "\n\na", "x" * (CHUNK_CHARACTERS + 9) + "\n b"])
+def test_lines_of_characters_are_the_text_and_what_training_reads(tmp_path, text):
+    path, config = tmp_path / "a.txt", TextConfig(unit="char")
+    path.write_text(text)
+    lines = list(read_sentences(path, config))
+    assert "\n".join(lines) + "\n" == text.removesuffix("\n") + "\n"
+    tokenized = tokenize_file(path, config)
+    assert "".join(tokenized.types[i] for i in tokenized.ids) == text
+    with Source(path) as source:
+        assert source.count(config) == (len(text.split()), len(text))
 
 
 def test_a_sentence_over_several_units_is_read_whole(tmp_path):

@@ -27,6 +27,12 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
+def advise(notes: Sequence[str]) -> None:
+    """Print lines of advice on standard error. Call it when no bar is shown."""
+    for note in notes:
+        print(note, file=sys.stderr, flush=True)
+
+
 class Bar:
     """A tqdm bar in a terminal, otherwise a line every five seconds. Shows nothing for the first `delay` seconds.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from theano_rnn.learning.atomic_files import temporary_path
 from theano_rnn.settings.base import UserError
@@ -36,6 +38,35 @@ def check_file_name(name: str, kind: str) -> None:
     if os.path.basename(name) in ("", ".", ".."):
         example = os.path.join(name, "model" + CHECKPOINT_ENDING if kind == "checkpoint" else kind)
         raise UserError(f"{name} is the name of a folder: give the name of a file, such as {example}")
+
+
+def name_files(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings with the text files of each folder in --train in its place.
+
+    Prints which files are read from a folder, to standard error.
+    """
+    from theano_rnn.text.folders import expand_folders, text_files
+
+    values = dict(given)
+    named = [path for name in ("train", "valid", "test") for path in as_list(values.get(name))]
+    for folder in filter(os.path.isdir, named):
+        found, skipped = text_files(folder)
+        print(f"reading {len(found)} file{'s' if len(found) > 1 else ''} of {folder}: {shortened(found)}"
+              + (f" (skipped: {shortened(skipped)})" if skipped else ""), file=sys.stderr)  # fmt: skip
+    if any(map(os.path.isdir, as_list(values.get("train")))):
+        values["train"] = tuple(expand_folders(values["train"]))
+    return values
+
+
+def as_list(value: Any) -> list[str]:
+    """Returns the file names in a setting, which may be wrong yet."""
+    return [path for path in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(path, str)]
+
+
+def shortened(paths: Sequence[str]) -> str:
+    """Returns the names of the first files, and how many more there are."""
+    names, more = [Path(path).name for path in paths[:10]], len(paths) - 10
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")
 
 
 def check_output(output: Path, inputs: Sequence[str], *, is_forced: bool) -> None:

@@ -10,6 +10,7 @@ from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig
+from theano_rnn.settings.text import COLUMN_HELP
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -24,6 +25,7 @@ def build(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a model trained with --task fill")
     parser.add_argument("file", nargs="?", default="-", metavar="FILE",
                         help="lines of text with blanks (default: standard input)")  # fmt: skip
+    parser.add_argument("--column", metavar="NAME", help=COLUMN_HELP)
     parser.add_argument("--num-words", type=int, default=5, metavar="N",
                         help="number of words to print for each blank (default: %(default)s)")  # fmt: skip
     add_flags(parser, "this machine", MachineConfig)
@@ -41,7 +43,8 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     trained = open_model(args.checkpoint, machine, task="fill")
     vocabulary, model = trained.checkpoint.vocabulary, trained.model
     predict = None
-    for line in read_sentences(args.file, dataclasses.replace(vocabulary.text, sentences="line")):
+    text = dataclasses.replace(vocabulary.text, sentences="line")
+    for line in read_sentences(args.file, text, column=args.column):
         for tokens, places in read_blanks(line, vocabulary.text):
             predict = predict or trained.function("predict")
             for best in fill(predict, model.initial_state, vocabulary, tokens, places, num_words=args.num_words,

@@ -75,7 +75,7 @@ def read_prompts() -> Iterator[str]:
     sign = "> " if sys.stdin.isatty() else ""
     while True:
         try:
-            yield input(sign)
+            yield input(sign).lstrip("\ufeff")  # a byte order mark, if the prompts come from a file
         except EOFError:
             return
         except UnicodeDecodeError:

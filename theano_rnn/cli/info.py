@@ -34,7 +34,8 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     for name, fact in checkpoint.facts.items():
         if isinstance(fact, Vocabulary):
             most_frequent = " ".join(repr(word)[1:-1] for word in fact.words[:10])
-            print(f"{name}: {len(fact):,} tokens; most frequent: {most_frequent} ...")
+            what = f" ({len(fact.words):,} characters, <unk> and </s>)" if fact.text.unit == "char" else ""
+            print(f"{name}: {len(fact):,} tokens{what}; most frequent: {most_frequent} ...")
         else:
             print(f"{name}: {json.dumps(fact)[:200]}")
     print(f"parameters: {sum(value.size for value in checkpoint.best.values()):,}")

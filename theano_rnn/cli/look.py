@@ -13,6 +13,7 @@ from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig
+from theano_rnn.settings.text import COLUMN_HELP
 from theano_rnn.settings.training import RunConfig
 from theano_rnn.settings.use import GenerationConfig
 
@@ -41,6 +42,7 @@ def build(prog: str) -> argparse.ArgumentParser:
                         help="a trained model (default: %(default)s)")  # fmt: skip
     parser.add_argument("text", nargs="?", metavar="TEXT",
                         help="a text file, - for standard input (default: text that the model generates)")  # fmt: skip
+    parser.add_argument("--column", metavar="NAME", help=COLUMN_HELP)
     parser.add_argument("--output", metavar="FILE", help="file to write (default: next to the checkpoint, "
                         "NAME.look.html or NAME.gradients.png)")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="replace an existing --output file")
@@ -138,7 +140,7 @@ def read_beginning(args: argparse.Namespace, trained: LanguageModel) -> str:
     from theano_rnn.text.sources import Source
 
     limit, length, blocks = CHARACTERS_PER_TOKEN * args.max_tokens + 20_000, 0, []
-    with Source(args.text) as source:
+    with Source(args.text, args.column) as source:
         for block in source.blocks(trained.vocabulary.text):
             blocks.append(block)
             length += len(block)

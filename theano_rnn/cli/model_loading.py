@@ -77,7 +77,7 @@ def open_mixture(
     members = [each.scorer() for each in models]
     weights = list(config.weights)
     if config.fit_weights is not None:
-        ids = encode_file(config.fit_weights, model.vocabulary)
+        ids = encode_file(config.fit_weights, model.vocabulary, column=config.column)
         batches = text_batches(ids, model.vocabulary, model.training, dtype=members[0].dtype)
         weights = [float(w) for w in fitted_weights(np.array([token_losses(member, batches) for member in members]))]
         print(f"weights that fit {config.fit_weights}: {' '.join(f'{w:.4f}' for w in weights)}", file=sys.stderr)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from theano_rnn.cli.suggestions import suggestion
 from theano_rnn.settings.base import Section, UserError, from_mapping
 
 PRESETS = ("auto", "none")  # besides the recipes
@@ -17,15 +18,45 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that accepts no abbreviations and reports an error in one line."""
+    """An argument parser that accepts no abbreviations and reports an error in one line.
 
-    def __init__(self, **kwargs: Any) -> None:
+    If `basic` names some of the settings, ``--help`` shows their flags only, and ``--help-all`` shows all.
+    """
+
+    def __init__(self, *, basic: Collection[str] = (), **kwargs: Any) -> None:
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         kwargs["description"] = textwrap.fill(kwargs.get("description") or "", 79)  # the examples stay as they are
         super().__init__(allow_abbrev=False, **kwargs)
+        self.basic, self.shows_all = {"help", "help_all", *basic}, not basic
+        if basic:
+            self.add_argument("--help-all", action=HelpAll, nargs=0, help="show all flags and exit")
+
+    def format_help(self) -> str:
+        if self.shows_all:
+            return super().format_help()
+        hidden = {action: action.help for action in self._actions if action.dest not in self.basic}
+        try:
+            for action in hidden:
+                action.help = argparse.SUPPRESS
+            return super().format_help()
+        finally:
+            for action, text in hidden.items():
+                action.help = text
 
     def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments: "):
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            message += suggestion(message.split()[2], flags)
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+class HelpAll(argparse.Action):
+    """Prints all flags of a `Parser`."""
+
+    def __call__(self, parser: Any, *_: Any) -> None:
+        parser.shows_all = True
+        parser.print_help()
+        parser.exit()
 
 
 def flag(name: str) -> str:
@@ -138,7 +169,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     else:
         import tomli as tomllib
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8").replace("\ufeff", "")  # byte order marks
+        values = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not TOML: {error}") from None
     flat: dict[str, Any] = {}

@@ -14,6 +14,8 @@ from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig
 from theano_rnn.settings.use import MixtureConfig, RescoringConfig
+from theano_rnn.text.file_formats import conversion
+from theano_rnn.text.normalizing import BYTE_ORDER_MARK
 
 if TYPE_CHECKING:
     from theano_rnn.scoring.nbest import NBestEntry
@@ -81,15 +83,17 @@ def read_nbest(path: str) -> Iterator[list[NBestEntry]]:
 
 
 def read_lines(path: str) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file, or of standard input if `path` is "-"."""
+    """Yield the lines of a UTF-8 file, or of standard input if `path` is "-", without byte order marks before them."""
     number = 0
     try:
         if path == "-":
             for number, line in enumerate(sys.stdin, 1):  # noqa: B007 - for the message
-                yield line
+                yield line.lstrip(BYTE_ORDER_MARK)
             return
         with open(path, encoding="utf-8", newline="\n") as file:
             for number, line in enumerate(file, 1):  # noqa: B007
-                yield line
+                yield line.lstrip(BYTE_ORDER_MARK)
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text (after line {number}): convert it to UTF-8") from None
+        what = "standard input" if path == "-" else path
+        raise UserError(f"{what} is not UTF-8 text (after line {number}): {conversion('CP1252', what)} if it is "
+                        "Western European text of Windows (CP1252) or Latin-1") from None  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,13 +125,13 @@ def complete_settings(task: Task, values: Mapping[str, Any], given: Mapping[str,
     return Settings(task, sections, run, machine, given, fixed=set(values))
 
 
-def choose_settings(settings: Settings, data: Data, say: Callable[[str], None]) -> Settings:
-    """Choose the settings that the user did not name by the size of the text, and print those that are not the default.
+def choose_settings(settings: Settings, data: Data) -> tuple[Settings, list[str]]:
+    """Choose the settings that the user did not name by the size of the text. Returns them, and lines to print.
 
     Several devices keep the batch size, which they must be able to divide.
     """
     if settings.run.preset != "auto":
-        return settings
+        return settings, []
     chosen = settings.task.chosen(settings.sections, data)
     if int(settings.machine.num_devices) > 1:
         chosen.pop("batch_size", None)
@@ -143,11 +143,8 @@ def choose_settings(settings: Settings, data: Data, say: Callable[[str], None]) 
     }  # fmt: skip
     before = {item.name: item.default for section in settings.task.sections.values() for item in settings_of(section)}
     flags = [f"{flag(name)} {value}" for name, value in chosen.items() if value != before[name]]
-    if flags:
-        say(f"chosen for the size of the text: {' '.join(flags)}")
-    for warning in settings.task.warnings(settings.sections, data):
-        say(warning)
-    return dataclasses.replace(settings, sections=sections)
+    told = [f"chosen for the size of the text: {' '.join(flags)}"] if flags else []
+    return dataclasses.replace(settings, sections=sections), told + settings.task.warnings(settings.sections, data)
 
 
 def check_devices(settings: Settings) -> None:

@@ -18,6 +18,7 @@ from theano_rnn.settings.use import AdaptationConfig, ScoringConfig
 if TYPE_CHECKING:
     from theano_rnn.language_model import LanguageModel
     from theano_rnn.scoring.sentences import Scorer, SentenceScore
+    from theano_rnn.text.sources import Source
     from theano_rnn.text.vocabulary import Vocabulary
 
 
@@ -35,8 +36,8 @@ def build(prog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a trained model")
     parser.add_argument("file", nargs="?", default="-", metavar="FILE",
-                        help="a text file, or a .csv with a column `body`, also as .gz "
-                        "(default: standard input)")  # fmt: skip
+                        help="a text file or a table (.csv, .tsv, .jsonl, see --column), also compressed (.gz, .bz2, "
+                        ".xz; default: standard input)")  # fmt: skip
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--per-token", action="store_true", help="print one line per token: log-probability TAB token, "
                         "with an empty line after each sentence")  # fmt: skip
@@ -74,23 +75,26 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     if args.stream:
         print(json.dumps(stream_summary(model, args.file, scoring, adaptation, machine)))
         return 0
-    sentences = read_text(args.file, model.vocabulary)
-    scorer, weights = open_mixture(model, scoring, machine)
-    scores = scorer.sentences(sentences)
-    if args.summary:
-        mixture = {} if weights is None else {"weights": weights}
-        print(json.dumps(summarize(scores, model.vocabulary, scoring) | mixture))
-        return 0
-    for score in scores:
-        print_score(score, model.vocabulary, scoring, per_token=args.per_token, as_json=args.json)
+    from theano_rnn.text.sources import Source
+
+    with Source(args.file, scoring.column) as source:
+        sentences = read_text(source, model.vocabulary)
+        scorer, weights = open_mixture(model, scoring, machine)
+        scores = scorer.sentences(sentences)
+        if args.summary:
+            mixture = {} if weights is None else {"weights": weights}
+            print(json.dumps(summarize(scores, source, model.vocabulary, scoring) | mixture))
+            return 0
+        for score in scores:
+            print_score(score, model.vocabulary, scoring, per_token=args.per_token, as_json=args.json)
     return 0
 
 
-def read_text(path: str, vocabulary: Vocabulary) -> Iterator[str]:
+def read_text(source: Source, vocabulary: Vocabulary) -> Iterator[str]:
     """Returns the sentences of a text. Reads the first one now, to report bad input before anything is compiled."""
-    from theano_rnn.text.reading import read_sentences
+    from theano_rnn.text.reading import sentences_of
 
-    sentences = read_sentences(path, vocabulary.text)
+    sentences = sentences_of(source, vocabulary.text)
     return itertools.chain([next(sentences)], sentences)
 
 
@@ -119,8 +123,8 @@ def stream_summary(
     progress, close = tokenizing_progress()
     try:
         totals = stream_totals(
-            path, model, scorer=scorer, adaptation=adaptation, exclude_unknown=scoring.exclude_unknown,
-            progress=progress, on_batch=on_batch,
+            path, model, column=scoring.column, scorer=scorer, adaptation=adaptation,
+            exclude_unknown=scoring.exclude_unknown, progress=progress, on_batch=on_batch,
         )  # fmt: skip
     finally:
         close()
@@ -129,19 +133,21 @@ def stream_summary(
     return totals.summary(scoring.log_base) | mixture
 
 
-def summarize(scores: Iterator[SentenceScore], vocabulary: Vocabulary, scoring: ScoringConfig) -> dict[str, Any]:
-    """Returns totals over all sentences as plain values for JSON; ends of sentences count as tokens."""
+def summarize(
+    scores: Iterator[SentenceScore], source: Source, vocabulary: Vocabulary, scoring: ScoringConfig
+) -> dict[str, Any]:
+    """Returns totals over all sentences of a text as plain values for JSON; ends of sentences count as tokens."""
     from theano_rnn.scoring.sentences import Totals
 
     totals = Totals()
     for score in scores:
         counted = score.without(vocabulary.unk_id) if scoring.exclude_unknown else score
-        totals.add_text(score.sentence)
         totals.nats -= counted.total
         totals.tokens += len(counted.ids)
         totals.read += len(score.ids)
         totals.unknown += int((score.ids == vocabulary.unk_id).sum())
         totals.sentences += 1
+    totals.words, totals.characters = source.count(vocabulary.text)
     return totals.summary(scoring.log_base)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from theano_rnn.cli.compiling_ahead import AheadCompiler
-from theano_rnn.cli.console import Bar, TrainingDisplay, describe_best, describe_epoch, say, tokenizing_progress
+from theano_rnn.cli.console import Bar, TrainingDisplay, advise, describe_best, describe_epoch, say, tokenizing_progress
 from theano_rnn.cli.curves import Curves
 from theano_rnn.cli.initial_parameters import take_parameters
 from theano_rnn.cli.interruption import Interruption
@@ -49,9 +49,11 @@ class Session(Callback):
         self.settings, self.task, self.sections = settings, settings.task, settings.sections
         self.checkpoint, self.interruption, self.initial = checkpoint, interruption, initial
         self.files = RunFiles(settings.run, say)
+        self.told: list[str] = []  # lines about the settings
         self.data = self.read(files)
+        advise(self.data.notes)
         if checkpoint is None:
-            self.settings = choose_settings(settings, self.data, say)
+            self.settings, self.told = choose_settings(settings, self.data)
             self.sections = self.settings.sections
         elif checkpoint.fingerprint != self.data.fingerprint:
             raise UserError(f"the text differs from the one that {self.path} was trained on: {explain_text(files)}")
@@ -107,7 +109,8 @@ class Session(Callback):
         if self.initial is not None:
             say(take_parameters(self.model, self.data.facts, self.initial, self.sections["corpus"].init_from))
         num_parameters = sum(int(np.prod(p.get_value(borrow=True).shape)) for p in self.model.params.values())
-        say(f"{self.task.describe(self.data)}, {num_parameters:,} parameters")
+        for line in (f"{self.task.describe(self.data)}, {num_parameters:,} parameters", *self.told):
+            say(line)
         options = {name: getattr(training, name) for name in TRAIN_OPTIONS} | {"regularization": training}
         has_events = settings.run.tensorboard is not None
         train = compile_with_progress(self.model, "train", settings.machine, with_norms=has_events, **options)
@@ -131,7 +134,7 @@ class Session(Callback):
         )
         self.display.close()
         if self.curves is not None:
-            self.curves.draw(self.records(), is_last=True)
+            self.curves.draw(self.state.progress.records_with(self.latest_record), is_last=True)
         if outcome == "stopped":
             self.choose_parameters()
         if outcome == "stopped" or not self.finish(is_finished=outcome == "finished"):
@@ -153,8 +156,8 @@ class Session(Callback):
         """Wrap `train` so that norms are recorded for event files. The first of several processes writes these."""
         from theano_rnn.cli.event_records import EventRecords, event_file
 
-        folder, step = events_folder(self.settings.run), self.state.progress.step
-        file = event_file(folder, step) if self.is_writer else None
+        step = self.state.progress.step
+        file = event_file(events_folder(self.settings.run), step) if self.is_writer else None
         self.events = EventRecords(file, list(self.model.params), self.task.measures, say=say)
         self.events.settings(step, {name: to_mapping(section) for name, section in self.sections.items()})
         return self.events.record_norms(train)
@@ -223,7 +226,7 @@ class Session(Callback):
         self.display.close()
         self.latest_record = record
         if self.curves is not None:
-            self.curves.draw(self.records())
+            self.curves.draw(self.state.progress.records_with(self.latest_record))
         say(describe_epoch(record, self.task.measures, self.task.target_name))
         for text in self.task.examples(
             self.function, self.model, self.data, self.sections, count=NUM_EXAMPLES,
@@ -231,12 +234,6 @@ class Session(Callback):
         ):  # fmt: skip
             say("  | " + text.replace("\n", "\n  | "))
         self.display.begin()
-
-    def records(self) -> list[dict[str, Any]]:
-        """Returns the records of all epochs; if time ran out within an epoch, also the record of that part."""
-        known, latest = self.state.progress.records, self.latest_record
-        is_more = latest is not None and latest["step"] > max((record["step"] for record in known), default=0)
-        return [*known, latest] if latest is not None and is_more else known
 
     def should_stop(self) -> bool:
         is_stopped = self.interruption.signal is not None

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from theano_rnn.cli.files import CHECKPOINT_ENDING, base_name, check_writable
+from theano_rnn.cli.files import CHECKPOINT_ENDING, base_name, check_writable, name_files
 from theano_rnn.cli.interruption import Interruption
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, given_settings, recipes, sections_from
@@ -35,11 +35,15 @@ from theano_rnn.tasks.registry import TASKS, task_of_kind
 
 TITLES = {"corpus": "text files", "text": "tokenization", "model": "network", "training": "training",
           "run": "this run", "machine": "this machine"}  # fmt: skip
+BASIC = ("task", "train", "valid", "unit", "sentences", "vocab_size", "cell", "hidden_size", "num_layers", "dropout",
+         "batch_size", "learning_rate", "epochs", "checkpoint", "resume", "init_from", "max_seconds", "preset",
+         "config", "device")  # fmt: skip
 
 
 def build(prog: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
+        basic=BASIC,
         usage=f"{prog} [FLAG ...]",
         description="Train a recurrent language model. In a clone of the repository, the default text is six novels by "
         "Jane Austen; otherwise give --train.",
@@ -47,7 +51,8 @@ def build(prog: str) -> argparse.ArgumentParser:
         f"  {prog}\n"
         f"  {prog} --train mybook.txt --epochs 10 --checkpoint runs/mybook.safetensors\n"
         f"  {prog} --config ptb-small --train ptb.train.txt --valid ptb.valid.txt    a recipe\n"
-        f"  {prog} --train comments.csv --lowercase --batching sentences\n"
+        f"  {prog} --train comments.csv --column body --lowercase --batching sentences\n"
+        f"  {prog} --train books/                all text files in a folder\n"
         f"  {prog} --train input.txt --unit char --hidden-size 256 --test-fraction 0\n"
         f"  {prog} --task fill --cell lstm --checkpoint runs/fill.safetensors    then use fill\n"
         f"  {prog} --init-from runs/model.safetensors --train mine.txt --checkpoint runs/mine.safetensors\n"
@@ -70,7 +75,7 @@ def build(prog: str) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace, root: Path | None) -> int:
-    given = given_settings(args, [section for _, section in all_sections()], others=("task",))
+    given = name_files(given_settings(args, [section for _, section in all_sections()], others=("task",)))
     run_settings = sections_from(given, {"run": RunConfig})["run"]
     log_path(run_settings)  # raises an error for a name that cannot be, before the lock uses it
     machine = prepare_machine(sections_from(given, {"machine": TrainingMachineConfig})["machine"])

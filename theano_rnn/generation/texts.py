@@ -10,6 +10,7 @@ import numpy as np
 
 from theano_rnn.generation.search import beam_search, generate, generate_stepwise
 from theano_rnn.settings.use import GenerationConfig
+from theano_rnn.text.normalizing import normalize
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.words import detokenized_pieces, sentence_splitter, word_tokenizer
 
@@ -19,7 +20,7 @@ DEFAULT_MAX_TOKENS = {"word": 60, "char": 300}
 def prompt_ids(prompt: str, vocabulary: Vocabulary) -> tuple[list[int], list[str]]:
     """Tokenize a prompt like the training text. Returns its ids, and its tokens that are not in the vocabulary."""
     text = vocabulary.text
-    tokenize = word_tokenizer(text)
+    tokenize, prompt = word_tokenizer(text), normalize(prompt, text)
     pieces = [prompt] if text.unit == "char" else sentence_splitter(text)(prompt)
     tokens = [token for piece in pieces for token in tokenize(piece)]
     return [int(i) for i in vocabulary.encode(tokens)], [token for token in tokens if token not in vocabulary]

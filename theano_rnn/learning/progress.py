@@ -44,6 +44,11 @@ class Progress:
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
+    def records_with(self, latest: dict[str, Any] | None) -> list[dict[str, Any]]:
+        """Returns all records, and `latest` if it is of a later step: of an epoch in which the time ran out."""
+        is_more = latest is not None and latest["step"] > max((record["step"] for record in self.records), default=0)
+        return [*self.records, latest] if latest is not None and is_more else self.records
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Progress:
         """Returns the counters stored in a checkpoint."""

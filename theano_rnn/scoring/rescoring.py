@@ -14,6 +14,8 @@ import numpy as np
 
 from theano_rnn.scoring.nbest import NBestEntry
 from theano_rnn.scoring.sentences import Scorer
+from theano_rnn.settings.text import TextConfig
+from theano_rnn.text.normalizing import normalize
 
 READ_AHEAD = 1024  # hypotheses scored together
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -105,6 +107,10 @@ def tune_weights(lists: Sequence[ScoredList], references: Sequence[str], metric:
 
 
 def count_errors(text: str, reference: str, metric: str) -> int:
-    """Returns the number of word errors of a hypothesis; for ``exact``, 0 or 1."""
+    """Returns the number of word errors of a hypothesis; for ``exact``, 0 or 1.
+
+    Both texts are normalized, so that letters with accents are equal however they are encoded.
+    """
+    text, reference = normalize(text, TextConfig()), normalize(reference, TextConfig())
     same = text.split() == reference.split()
     return int(not same) if metric == "exact" else word_errors(text, reference)

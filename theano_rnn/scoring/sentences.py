@@ -12,6 +12,7 @@ import numpy as np
 from theano_rnn.learning.batching import Sentences, sentence_end
 from theano_rnn.learning.evaluation import LossFunction, StateFunction
 from theano_rnn.learning.measures import perplexity
+from theano_rnn.text.normalizing import normalize
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.words import word_tokenizer
 
@@ -23,8 +24,8 @@ class Totals:
     """Totals of a scored text: its negative log-likelihood and its size.
 
     `nats`: negative log-likelihood of the `tokens` that are counted. `read`: number of tokens read; `unknown`: how many
-    of these are not in the vocabulary. `words` are separated by blanks. `characters` are Unicode characters, including
-    line breaks and blanks between sentences.
+    of these are not in the vocabulary. `words` are separated by blanks. `characters` are those of the text as it was
+    read, line breaks included (`text.sources.Source.count`).
     """
 
     nats: float = 0.0
@@ -34,11 +35,6 @@ class Totals:
     sentences: int = 0
     words: int = 0
     characters: int = 0
-
-    def add_text(self, text: str) -> None:
-        """Add a sentence's words and characters, and one character for the blank after it."""
-        self.words += len(text.split())
-        self.characters += len(text) + 1
 
     def summary(self, log_base: str = "e") -> dict[str, Any]:
         """Returns plain values for JSON. Losses are in nats, or in bits if `log_base` is "2", per token, word, ...
@@ -102,7 +98,8 @@ class Scorer(NamedTuple):
         tokenize = word_tokenizer(vocabulary.text)
         has_end = vocabulary.text.unit == "word" or "\n" in vocabulary
         end = [sentence_end(vocabulary)] if has_end else []
-        encoded = ((sentence, [*vocabulary.encode(tokenize(sentence)), *end]) for sentence in sentences)
+        texts = ((sentence, normalize(sentence, vocabulary.text)) for sentence in sentences)
+        encoded = ((sentence, [*vocabulary.encode(tokenize(text)), *end]) for sentence, text in texts)
         return score_sentences(self.loss, encoded, self.initial_state, vocabulary, start_id=self.start_id,
                                dtype=self.dtype)  # fmt: skip
 

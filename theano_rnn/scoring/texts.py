@@ -28,6 +28,7 @@ def stream_totals(
     path: str | os.PathLike[str],
     model: Any,
     *,
+    column: str | None = None,
     scorer: Callable[[], Scorer] | None = None,
     adaptation: AdaptationConfig = NO_ADAPTATION,
     exclude_unknown: bool = False,
@@ -44,6 +45,8 @@ def stream_totals(
         As of `corpus.encode_file`.
     model
         The model; its vocabulary and settings tokenize the text.
+    column
+        The column of a table with the text, as of `text.sources.Source`; also of `adaptation.statistics_from`.
     scorer
         Returns a scorer to use instead of the model, such as a mixture. It is called after the text has been read, so
         that a bad file is reported before anything is compiled.
@@ -57,10 +60,10 @@ def stream_totals(
         Called after each batch with the number of tokens scored so far and the number of all tokens.
     """
     vocabulary = model.vocabulary
-    with Source(path) as source:
+    with Source(path, column) as source:
         ids = encode_source(source, vocabulary, progress=progress)
         totals = Totals(read=len(ids), unknown=int(np.count_nonzero(ids == vocabulary.unk_id)))
-        totals.words, totals.characters = count_words_and_characters(source.blocks(vocabulary.text))
+        totals.words, totals.characters = source.count(vocabulary.text)
     totals.sentences = int(np.count_nonzero(ids == model.end_id))
     config = dataclasses.replace(model.training, batching="stream")
     if adaptation.is_adaptive:
@@ -69,7 +72,9 @@ def stream_totals(
         config = dataclasses.replace(config, bptt_steps=adaptation.dynamic_steps)
     dtype = model.model.config.dtype
     try:
-        text_scorer = (scorer or model.scorer)() if not adaptation.is_adaptive else adaptive_scorer(model, adaptation)
+        text_scorer = (
+            (scorer or model.scorer)() if not adaptation.is_adaptive else adaptive_scorer(model, adaptation, column)
+        )
         evaluation = evaluate(
             text_scorer.loss,
             text_batches(ids, vocabulary, config, dtype=dtype),
@@ -90,24 +95,9 @@ def is_known(batch: Batch, unk_id: int) -> Any:
     return (batch.mask > 0) & (batch.targets != unk_id)
 
 
-def count_words_and_characters(blocks: Any) -> tuple[int, int]:
-    """Count the words, separated by blanks, and the characters of a text that comes in blocks.
-
-    >>> count_words_and_characters(["to b", "e or", " not"])
-    (4, 12)
-    """
-    words, characters, is_inside = 0, 0, False
-    for block in blocks:
-        if block:
-            words += len(block.split()) - (is_inside and not block[0].isspace())
-            characters += len(block)
-            is_inside = not block[-1].isspace()
-    return words, characters
-
-
-def adaptive_scorer(model: Any, config: AdaptationConfig) -> Scorer:
+def adaptive_scorer(model: Any, config: AdaptationConfig, column: str | None) -> Scorer:
     """Returns a scorer that adapts the model to each window after scoring it."""
-    loss = neural_cache_loss(model, config) if config.cache_size else dynamic_evaluation_loss(model, config)
+    loss = neural_cache_loss(model, config) if config.cache_size else dynamic_evaluation_loss(model, config, column)
     return Scorer(loss, model.model.initial_state, model.vocabulary, model.start_id, model.model.config.dtype)
 
 
@@ -125,10 +115,10 @@ def neural_cache_loss(model: Any, config: AdaptationConfig) -> Callable[..., lis
     return loss
 
 
-def dynamic_evaluation_loss(model: Any, config: AdaptationConfig) -> Callable[..., list[Any]]:
+def dynamic_evaluation_loss(model: Any, config: AdaptationConfig, column: str | None) -> Callable[..., list[Any]]:
     """Returns a replacement for the model's ``loss`` that trains the model on each window after scoring it."""
     dtype = model.model.config.dtype
-    statistics = mean_squared_gradients(model, config) if config.dynamic == "rms" else None
+    statistics = mean_squared_gradients(model, config, column) if config.dynamic == "rms" else None
     train = model.compile("train", update=DynamicRule(config.dynamic_decay, statistics))
     rate = np.asarray(config.dynamic_rate, dtype)
 
@@ -139,7 +129,7 @@ def dynamic_evaluation_loss(model: Any, config: AdaptationConfig) -> Callable[..
     return loss
 
 
-def mean_squared_gradients(model: Any, config: AdaptationConfig) -> dict[str, Any]:
+def mean_squared_gradients(model: Any, config: AdaptationConfig, column: str | None) -> dict[str, Any]:
     """Returns the mean square of each parameter's gradient over the windows of a text, by parameter name."""
     assert config.statistics_from is not None
     rule = SquaresRule()
@@ -147,7 +137,7 @@ def mean_squared_gradients(model: Any, config: AdaptationConfig) -> dict[str, An
     training = dataclasses.replace(model.training, batching="stream", batch_size=STATISTICS_BATCH_SIZE,
                                    bptt_steps=config.dynamic_steps)  # fmt: skip
     dtype = model.model.config.dtype
-    ids = encode_file(config.statistics_from, model.vocabulary)
+    ids = encode_file(config.statistics_from, model.vocabulary, column=column)
     batches = text_batches(ids, model.vocabulary, training, dtype=dtype)
     state: Any = ()
     for batch in batches:

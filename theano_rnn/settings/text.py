@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from theano_rnn.settings.base import Section, UserError, setting
 
+COLUMN_HELP = (
+    "column with the text in .csv, .tsv and .jsonl files (default: body, or else the only column that looks like text)"
+)
 TEXT_RULES = 2  # 1: of version 0.2.0 and before, and of every vocabulary that does not say
 
 
@@ -38,11 +41,12 @@ class CorpusConfig(Section):
     """Which files are read, how they are split into parts, and how many words the vocabulary keeps."""
 
     train: tuple[str, ...] = setting(
-        (), "training text: UTF-8 .txt files, or .csv files with a `body` column, also compressed (.gz); - for "
-        "standard input (default: data/austen)", kind=tuple, metavar="FILE",
+        (), "training text: UTF-8 .txt files, tables (.csv, .tsv, .jsonl, see --column), also compressed (.gz, .bz2, "
+        ".xz); a folder with such files; - for standard input (default: data/austen)", kind=tuple, metavar="FILE",
     )  # fmt: skip
     valid: str | None = setting(None, "validation text (default: a part of each training file)", metavar="FILE")
     test: str | None = setting(None, "test text (default: a part of each training file)", metavar="FILE")
+    column: str | None = setting(None, COLUMN_HELP, metavar="NAME")
     valid_fraction: float = setting(
         0.05, "fraction of each training file's sentences to use for validation, taken just before the test part; "
         "ignored with --valid", kind=float, at_least=0, below=1,

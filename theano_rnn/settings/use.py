@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from theano_rnn.settings.base import Section, UserError, setting
+from theano_rnn.settings.text import COLUMN_HELP
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class MixtureConfig(Section):
     fit_weights: str | None = setting(
         None, "instead of --weights, find the weights that maximize the probability of this text", metavar="FILE"
     )
+    column: str | None = setting(None, COLUMN_HELP, metavar="NAME")
 
     def __post_init__(self) -> None:
         super().__post_init__()

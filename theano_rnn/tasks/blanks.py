@@ -11,6 +11,7 @@ import numpy as np
 from theano_rnn.learning.batching import Ids, Sentences, sentence_lengths
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
+from theano_rnn.text.normalizing import normalize
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.words import sentence_splitter, word_tokenizer
 
@@ -47,6 +48,7 @@ def read_blanks(line: str, text: TextConfig) -> list[tuple[list[str], list[int]]
     >>> read_blanks('He left. "Is it ___?" asked ____.', TextConfig())
     [(['``', 'Is', 'it', '___', '?', "''"], [3]), (['asked', '___', '.'], [1])]
     """
+    line = normalize(line, text)
     word = "blank"  # replaces each blank, because the tokenizer separates a word from its context
     while word in line.lower():
         word += "k"

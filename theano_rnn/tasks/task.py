@@ -35,11 +35,14 @@ class Data(NamedTuple):
         in "vocabulary" is a `Vocabulary`; any other is a JSON value.
     fingerprint : str
         A hash of parts and facts. A run can be resumed only on data with the same fingerprint.
+    notes : tuple of str
+        Lines of advice on the data, which the command prints.
     """
 
     parts: Mapping[str, Any]
     facts: Mapping[str, Any]
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
 
 class Task(ABC):

@@ -84,7 +84,7 @@ class TextTask(Task):
             add_words=0 if is_resumed else sections["corpus"].add_words, progress=progress,
         )  # fmt: skip
         parts = {"train": corpus.train, "valid": corpus.valid} | ({} if corpus.test is None else {"test": corpus.test})
-        return Data(parts, {"vocabulary": corpus.vocabulary}, corpus.fingerprint)
+        return Data(parts, {"vocabulary": corpus.vocabulary}, corpus.fingerprint, corpus.notes)
 
     def model_config(self, sections: Sections, facts: Mapping[str, Any], num_devices: int) -> ModelConfig:
         """Returns the network's settings, completed with the size of the vocabulary."""

@@ -18,6 +18,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from theano_rnn.settings.text import TextConfig
+from theano_rnn.text.normalizing import normalize
 from theano_rnn.text.reading import PARAGRAPH_END
 from theano_rnn.text.token_spans import Piece, split_by_tokens
 from theano_rnn.text.vocabulary import Vocabulary
@@ -30,15 +31,14 @@ cached_splitter = functools.lru_cache(maxsize=8)(sentence_splitter)
 def tokenize_incomplete_text(text: str, vocabulary: Vocabulary, end_id: int) -> tuple[list[Piece], str]:
     """Returns the tokens of a text, each with its part of the text, and the white space after the last token.
 
-    The texts of the pieces, joined and followed by that white space, are `text`. A piece without text, of id `end_id`,
-    ends each sentence. The last sentence has ended if white space follows it and a new sentence could begin there; with
-    `sentences="line"`, if a line break follows it.
+    The texts of the pieces, joined and followed by that white space, are `text`, normalized. A piece without text, of
+    id `end_id`, ends each sentence. The last sentence has ended if white space follows it and a new sentence could
+    begin there; with `sentences="line"`, if a line break follows it.
     """
     config = vocabulary.text
+    text = normalize(text, config)
     if config.unit == "char":
-        tokens = word_tokenizer(config)(text)
-        ids = (end_id if token == "\n" else vocabulary.token_to_id(token) for token in tokens)
-        return list(map(Piece, text, tokens, ids)), ""
+        return list(character_pieces(text, vocabulary, end_id)), ""
     tokenize, end_token = word_tokenizer(config), vocabulary.id_to_token(end_id)
     pieces: list[Piece] = []
     start = 0
@@ -53,6 +53,14 @@ def tokenize_incomplete_text(text: str, vocabulary: Vocabulary, end_id: int) -> 
             if is_ended:
                 pieces.append(Piece("", end_token, end_id))
     return pieces, text[start:]
+
+
+def character_pieces(text: str, vocabulary: Vocabulary, end_id: int) -> Iterator[Piece]:
+    """Yields the tokens of a text of characters. A capital letter of two characters in lower case has two pieces."""
+    tokenize = word_tokenizer(vocabulary.text)
+    for character in text:
+        for number, token in enumerate(tokenize(character)):
+            yield Piece("" if number else character, token, end_id if token == "\n" else vocabulary.token_to_id(token))
 
 
 def sentence_ends(text: str, config: TextConfig) -> Iterator[tuple[int, bool, str]]:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.sources import Source
+from theano_rnn.text.tables import split_lines
 from theano_rnn.text.words import sentence_splitter
 
 CHUNK_CHARACTERS = 1 << 17  # at most; a different value changes the tokens of paragraphs longer than this
@@ -31,24 +32,37 @@ class Chunk(NamedTuple):
     ends_mid_sentence: bool
 
 
-def read_sentences(path: str | os.PathLike[str], text: TextConfig) -> Iterator[str]:
-    """Yields the sentences of a file, not tokenized (with `unit="char"`: its lines); skips blank ones.
+def read_sentences(path: str | os.PathLike[str], text: TextConfig, *, column: str | None = None) -> Iterator[str]:
+    """Yields the sentences of a file, not tokenized; see `sentences_of`. `column` is as in `Source`.
 
     Raises
     ------
     OSError, UserError
         As in `Source`.
     """
+    with Source(path, column) as source:
+        yield from sentences_of(source, text)
+
+
+def sentences_of(source: Source, text: TextConfig) -> Iterator[str]:
+    """Yields the sentences of an open file, not tokenized; skips blank ones.
+
+    With `unit="char"`, yields the lines as they are, with blank lines and with blanks at their beginning and end: a
+    model of characters is trained on all of them.
+    """
+    if text.unit == "char":
+        for line in split_lines(source.blocks(text)):
+            yield line.removesuffix("\n")
+        return
     split = sentence_splitter(text)
-    with Source(path) as source:
-        parts: list[str] = []
-        for chunk in chunks(source.blocks(text), text):
-            for sentence, is_complete in split_chunk(chunk, text, split):
-                if sentence:  # empty: the sentence in `parts` ends here
-                    parts.append(sentence)
-                if is_complete:
-                    yield " ".join(parts)
-                    parts = []
+    parts: list[str] = []
+    for chunk in chunks(source.blocks(text), text):
+        for sentence, is_complete in split_chunk(chunk, text, split):
+            if sentence:  # empty: the sentence in `parts` ends here
+                parts.append(sentence)
+            if is_complete:
+                yield " ".join(parts)
+                parts = []
 
 
 def chunks(blocks: Iterator[str], config: TextConfig, size: int = CHUNK_CHARACTERS) -> Iterator[Chunk]:
@@ -64,7 +78,7 @@ def chunks(blocks: Iterator[str], config: TextConfig, size: int = CHUNK_CHARACTE
     Chunk(text=' paragraph.', starts_mid_sentence=True, ends_mid_sentence=True)
     Chunk(text='\n\nShort.', starts_mid_sentence=True, ends_mid_sentence=False)
     """
-    by_line = config.sentences == "line" or config.unit == "char"
+    by_line = config.sentences == "line"
     text, parts, num_waiting, starts_mid_sentence = "", [""], 0, False
     for block in blocks:
         parts.append(block)
@@ -114,7 +128,7 @@ def split_chunk(chunk: Chunk, config: TextConfig, split: Callable[[str], list[st
 
     `("", True)` means that the sentence that the chunk before began ends at the start of this one.
     """
-    by_line = config.sentences == "line" or config.unit == "char"
+    by_line = config.sentences == "line"
     segments = chunk.text.split("\n") if by_line else PARAGRAPH_END.split(chunk.text)
     if chunk.starts_mid_sentence and not segments[0].strip():
         yield "", True

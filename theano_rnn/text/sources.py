@@ -1,7 +1,7 @@
 """Read text files as a stream of characters: open, decompress, decode and check them.
 
-A source is a file name, or - for standard input. A name that ends in `.gz` is decompressed; of a `.csv` file only the
-column `body` is read.
+A source is a file name, or - for standard input. Files that gzip, bzip2 or xz compressed are decompressed, and of a
+table (`.csv`, `.tsv`, `.jsonl`) only the column with the text is read.
 
 >>> import tempfile, pathlib
 >>> with tempfile.TemporaryDirectory() as folder:
@@ -15,31 +15,44 @@ column `body` is read.
 from __future__ import annotations
 
 import codecs
-import csv
-import gzip
 import hashlib
 import io
 import os
 import stat
 import sys
 import tempfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, final
 
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
+from theano_rnn.text.file_formats import (
+    BLOCK_BYTES,
+    decompressed_blocks,
+    format_of,
+    problem_of_beginning,
+    problem_of_encoding,
+)
+from theano_rnn.text.normalizing import BYTE_ORDER_MARK, normalize, normalized_blocks
+from theano_rnn.text.tables import Table
 
-BLOCK_BYTES = 1 << 18  # read at a time
+MAGIC_BYTES = 16
 
 
 @final
 class Source:
     """An open text file that can be read more than once.
 
-    Has the `name` for messages, the format (`is_gzip`, `is_csv`) and the size, `num_bytes`. Standard input, pipes and
-    devices can be read only once, so they are first copied to an unnamed temporary file.
+    Has the `name` for messages, the `format` and the size, `num_bytes`. Standard input, pipes and devices can be read
+    only once, so they are first copied to an unnamed temporary file.
+
+    Parameters
+    ----------
+    path
+        The file; - for standard input.
+    column
+        The column of a table with the text. None: `body`, or else the only column with text.
 
     Raises
     ------
@@ -49,9 +62,11 @@ class Source:
         If the file is empty.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], column: str | None = None) -> None:
         name = os.fspath(path)
         self.name = "standard input" if name == "-" else name
+        self.column = column
+        self.text_column = column  # of a table; known after the first of `texts`
         self.file: IO[bytes]
         if name == "-":
             self.file = copy_to_temporary_file(sys.stdin.buffer)
@@ -70,8 +85,8 @@ class Source:
             if not stat.S_ISREG(os.fstat(self.file.fileno()).st_mode):
                 with self.file as pipe:
                     self.file = copy_to_temporary_file(pipe)
-        self.is_gzip = name.endswith(".gz")
-        self.is_csv = name.removesuffix(".gz").endswith(".csv")
+        self.file.seek(0)
+        self.format = format_of(name, self.file.read(MAGIC_BYTES))
         self.num_bytes = os.fstat(self.file.fileno()).st_size
         self.modified_ns = os.fstat(self.file.fileno()).st_mtime_ns
         if not self.num_bytes:
@@ -90,104 +105,115 @@ class Source:
         return (now.st_size, now.st_mtime_ns) != (self.num_bytes, self.modified_ns)
 
     def digest(self) -> str:
-        """Returns the SHA-256 of the file's bytes and format (gzip, CSV), hexadecimal."""
+        """Returns the SHA-256 of the file's bytes and format (compression, table, column), hexadecimal."""
         self.file.seek(0)
-        digest = hashlib.sha256(f"gzip={self.is_gzip} csv={self.is_csv} ".encode())
+        digest = hashlib.sha256(repr((*self.format, self.column if self.format.table else None)).encode())
         while block := self.file.read(1 << 20):
             digest.update(block)
         return digest.hexdigest()
 
     def blocks(self, config: TextConfig) -> Iterator[str]:
-        """Yields the text in blocks of any size, with every line end as `\\n`.
+        """Yields the text in blocks of any size, as a model reads it: normalized, with every line end as `\\n`.
 
-        Each text in the `body` column of a CSV file is followed by an empty line (with `unit="char"`: by a line break).
+        Each text of a table is followed by an empty line (with `unit="char"`: by a line break, if it has none).
 
         Raises
         ------
         UserError
-            If the file is not UTF-8 text, is not the gzip or CSV file that its name promises, or contains only white
-            space.
+            If the file is not UTF-8 text, is not the compressed file or table that its name promises, or contains only
+            white space.
         """
+        if self.format.table is None:
+            yield from self.texts(config)
+            return
+        end = "\n" if config.unit == "char" else "\n\n"
+        for text in self.texts(config):
+            yield text + (end if config.unit == "word" or not text.endswith("\n") else "")
+
+    def texts(self, config: TextConfig) -> Iterator[str]:
+        """Same as `blocks`, but each block of a table is a text as it is there, with nothing added."""
         self.file.seek(0)
-        blocks = self.decoded_blocks()
-        if self.is_csv:
-            blocks = self.csv_bodies(blocks, "\n" if config.unit == "char" else "\n\n")
         is_blank = True
+        blocks = normalized_blocks(self.decoded_blocks(), config)
+        if self.format.table is not None:
+            blocks = self.table_texts(blocks, config)
         for block in blocks:
             is_blank = is_blank and not block.strip()
             yield block
         if is_blank:
-            raise UserError(
-                f"{self.name} contains no text" + (" in its column body" if self.is_csv else ", only white space")
-            )
+            where = ", only white space" if self.format.table is None else f" in its column {self.column or 'body'}"
+            raise UserError(f"{self.name} contains no text{where}")
 
-    def decompressed_blocks(self) -> Iterator[bytes]:
-        """Yields the bytes of the file in blocks, decompressed if it is a gzip file."""
-        if not self.is_gzip:
-            while block := self.file.read(BLOCK_BYTES):
-                yield block
-            return
-        try:
-            with gzip.GzipFile(fileobj=self.file) as decompressed:
-                while block := decompressed.read(BLOCK_BYTES):
-                    yield block
-        except (OSError, EOFError, zlib.error) as error:
-            raise UserError(f"{self.name} is not a complete gzip file: {error}") from error
+    def table_texts(self, blocks: Iterable[str], config: TextConfig) -> Iterator[str]:
+        """Yields the texts of a table."""
+        assert self.format.table is not None
+        table = Table(self.name, self.format.table, self.column)
+        for text in table.texts(blocks):
+            self.text_column = table.column
+            yield normalize(text, config)  # again, because JSON may spell characters as \\u0301
+
+    def count(self, config: TextConfig) -> tuple[int, int]:
+        """Returns the number of words, separated by blanks, and of characters in the text.
+
+        Characters are counted as a character model reads them, line breaks included; what `blocks` adds between the
+        texts of a table does not count.
+        """
+        if self.format.table is None:
+            return count_words_and_characters(self.texts(config))
+        words = characters = 0
+        for text in self.texts(config):
+            words += len(text.split())
+            characters += len(text)
+        return words, characters
 
     def decoded_blocks(self) -> Iterator[str]:
-        """Yields the characters in blocks, without a byte order mark."""
+        """Yields the characters in blocks, without a byte order mark at the beginning."""
         decoder = codecs.getincrementaldecoder("utf-8")()
         newlines = io.IncrementalNewlineDecoder(None, translate=True)
-        num_read, is_first = 0, True
-        for block in self.decompressed_blocks():
-            text = self.decode_block(decoder, block, num_read)
+        num_read, is_first, is_ascii = 0, True, True
+        for block in decompressed_blocks(self.file, self.format.compression, self.name):
+            if not num_read and (problem := problem_of_beginning(block, self.name)):
+                raise UserError(f"{self.name} {problem}")
+            text = self.decode_block(decoder, block, num_read, is_ascii=is_ascii)
             num_read += len(block)
             if text and is_first:
-                text, is_first = text.removeprefix("\ufeff"), False
+                text, is_first = text.removeprefix(BYTE_ORDER_MARK), False
+            is_ascii = is_ascii and text.isascii()
             yield newlines.decode(text)
-        yield newlines.decode(self.decode_block(decoder, b"", num_read, final=True), final=True)
+        text = self.decode_block(decoder, b"", num_read, is_ascii=is_ascii, final=True)
+        yield newlines.decode(text, final=True)
 
-    def decode_block(self, decoder: codecs.IncrementalDecoder, block: bytes, offset: int, final: bool = False) -> str:
-        """Returns the characters of a block that starts at byte `offset`."""
-        start = offset - len(decoder.getstate()[0])
-        if not offset and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise UserError(f"{self.name} is UTF-16, not UTF-8: convert it with `iconv -f UTF-16 -t UTF-8`")
+    def decode_block(
+        self, decoder: codecs.IncrementalDecoder, block: bytes, offset: int, *, is_ascii: bool, final: bool = False
+    ) -> str:
+        """Returns the characters of a block that starts at byte `offset`; `is_ascii` says what all before it are."""
         if (position := block.find(b"\0")) >= 0:
             raise UserError(f"{self.name} is not text: it has a zero byte at byte {offset + position}")
+        pending = decoder.getstate()[0]
         try:
             return decoder.decode(block, final)
         except UnicodeDecodeError as error:
-            raise UserError(
-                f"{self.name} is not UTF-8 at byte {start + error.start}: "
-                "convert it, for example with `iconv -f LATIN1 -t UTF-8` if it is Latin-1"
-            ) from error
+            valid = (pending + block)[: error.start]
+            problem = problem_of_encoding(
+                pending + block, offset - len(pending) + error.start,
+                follows_utf8=not is_ascii or not valid.removeprefix(codecs.BOM_UTF8).isascii(), name=self.name,
+            )  # fmt: skip
+            raise UserError(f"{self.name} {problem}") from error
 
-    def csv_bodies(self, blocks: Iterator[str], end: str) -> Iterator[str]:
-        """Yields the texts in the column `body`, each followed by `end`."""
-        rows = csv.reader(split_lines(blocks), skipinitialspace=True)
-        header = [column.strip() for column in self.next_csv_row(rows) or []]
-        if "body" not in header:
-            found = ", ".join(name for name in header if name) or "none"
-            raise UserError(f"{self.name} has no column body (its columns: {found}): rename the text column to body")
-        column = header.index("body")
-        while (row := self.next_csv_row(rows)) is not None:
-            if any(field.strip() for field in row[len(header) :]):
-                raise UserError(
-                    f"{self.name} line {rows.line_num} has {len(row)} fields, but the header has {len(header)}: "
-                    'put texts that contain commas in "quotation marks"'
-                )
-            if column < len(row):
-                yield row[column] + (end if end == "\n\n" or not row[column].endswith("\n") else "")
 
-    def next_csv_row(self, rows: Iterator[list[str]]) -> list[str] | None:
-        """Returns the next row, with fields of any length; None at the end."""
-        limit = csv.field_size_limit(2**31 - 1)
-        try:
-            return next(rows, None)
-        except csv.Error as error:
-            raise UserError(f"{self.name} is not a valid CSV file: {error}") from error
-        finally:
-            csv.field_size_limit(limit)
+def count_words_and_characters(blocks: Iterable[str]) -> tuple[int, int]:
+    """Count the words, separated by blanks, and the characters of a text that comes in blocks.
+
+    >>> count_words_and_characters(["to b", "e or", " not"])
+    (4, 12)
+    """
+    words, characters, is_inside = 0, 0, False
+    for block in blocks:
+        if block:
+            words += len(block.split()) - (is_inside and not block[0].isspace())
+            characters += len(block)
+            is_inside = not block[-1].isspace()
+    return words, characters
 
 
 def copy_to_temporary_file(stream: IO[bytes]) -> IO[bytes]:
@@ -197,18 +223,3 @@ def copy_to_temporary_file(stream: IO[bytes]) -> IO[bytes]:
         copy.write(block)
     copy.flush()
     return copy
-
-
-def split_lines(blocks: Iterator[str]) -> Iterator[str]:
-    """Yields the lines of the text, each with its line end."""
-    parts: list[str] = []
-    for block in blocks:
-        *complete, rest = block.split("\n")
-        for line in complete:
-            parts.append(line)
-            yield "".join(parts) + "\n"
-            parts = []
-        if rest:
-            parts.append(rest)
-    if parts:
-        yield "".join(parts)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from theano_rnn.text.normalizing import normalize
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.words import sentence_splitter, word_tokenizer
 
@@ -66,6 +67,7 @@ def pieces_of_text(text: str, vocabulary: Vocabulary, end_id: int) -> list[Piece
     >>> [piece.text for piece in pieces_of_text(" Oh, dear.  No.", vocabulary, vocabulary.eos_id)]
     [' Oh', ',', ' dear', '.', '', '  No', '.']
     """
+    text = normalize(text, vocabulary.text)
     if vocabulary.text.unit == "char":
         return list(pieces_of_sentences([text], vocabulary))
     text = text.replace("\n", " ")

@@ -36,7 +36,7 @@ from theano_rnn.text.sources import Source
 from theano_rnn.text.words import EOS, tokenization_fingerprint, word_tokenizer
 from theano_rnn.text.worker_processes import ChunkTokens, tokenize_chunks
 
-FORMAT_VERSION = 1  # of a cache entry: raise it when the same text gives other ids
+FORMAT_VERSION = 2  # of a cache entry: raise it when the same text gives other ids
 MIN_PARALLEL_BYTES = 1 << 20  # a smaller file is tokenized sooner than another process can start
 MAX_WORKERS = 6
 PROGRESS_SECONDS = 0.1
@@ -52,16 +52,23 @@ class TokenizedFile(NamedTuple):
 
 
 def tokenize_file(
-    path: str | os.PathLike[str], text: TextConfig, *, num_workers: int | None = None, progress: Progress | None = None
+    path: str | os.PathLike[str],
+    text: TextConfig,
+    *,
+    column: str | None = None,
+    num_workers: int | None = None,
+    progress: Progress | None = None,
 ) -> TokenizedFile:
     """Returns the ids of a file, mapped from disk, and its types, in memory.
 
     Parameters
     ----------
     path
-        UTF-8 text or a CSV file with a column `body`, plain or compressed with gzip; - for standard input.
+        UTF-8 text or a table (.csv, .tsv, .jsonl), plain or compressed; - for standard input.
     text
         How text becomes tokens.
+    column
+        The column of a table with the text, as in `Source`.
     num_workers
         Additional processes; by default one per processor, at most 6, and none for a file below 1 MiB.
     progress
@@ -74,7 +81,7 @@ def tokenize_file(
     UserError
         If the file changes while it is read.
     """
-    with Source(path) as source:
+    with Source(path, column) as source:
         return tokenize_source(source, text, num_workers=num_workers, progress=progress)
 
 

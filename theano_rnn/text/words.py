@@ -96,7 +96,7 @@ def abbreviations() -> tuple[str, ...]:
 def sentence_splitter(config: TextConfig) -> Callable[[str], list[str]]:
     r"""Returns a function that splits a paragraph into sentences, without white space around them.
 
-    With `sentences="line"` or `unit="char"`, every line that is not blank is a sentence.
+    With `sentences="line"`, every line that is not blank is a sentence; with `unit="char"`, every line as it is.
 
     Raises
     ------
@@ -110,7 +110,9 @@ def sentence_splitter(config: TextConfig) -> Callable[[str], list[str]]:
     >>> sentence_splitter(TextConfig(sentences="line"))("He paid\n$3.50 to Dr. Grant. No.")
     ['He paid', '$3.50 to Dr. Grant. No.']
     """
-    if config.sentences == "line" or config.unit == "char":
+    if config.unit == "char":
+        return lambda paragraph: paragraph.split("\n")
+    if config.sentences == "line":
         return lambda paragraph: [line.strip() for line in paragraph.split("\n") if line.strip()]
     if config.sentences == "punkt_tab":
         tokenizer = punkt_tab_tokenizer()
