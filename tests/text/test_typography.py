@@ -108,7 +108,7 @@ def test_tokens_of_ordinary_text_are_those_of_nltk(novel_paragraphs):
 
 
 def test_any_sentence_comes_back():
-    for sentence in random_sentences(20_000):
+    for sentence in random_sentences(6000):
         expected = sentence.replace("''", '"')
         if "`" not in sentence:
             assert detokenize(tokens_of(sentence), TextConfig()).split() == expected.split(), repr(sentence)
@@ -133,13 +133,13 @@ def test_marks_stand_at_punctuation_alone_unless_there_are_two_words():
 
 def test_what_is_found_fast_is_what_is_found_slowly():
     fast = 0
-    for sentence in random_sentences(20_000):
+    for sentence in random_sentences(6000):
         written, blanks = tokens_as_written(sentence, fast_nltk_tokenizer()(plain_marks_for_words(sentence)))
         usual = tokens_of(sentence)
         if usual == written:
             fast += 1
             assert [blank for _, blank in guess_blanks(written)][1:] == blanks[1:], repr(sentence)
-    assert fast > 1000
+    assert fast > 300
 
 
 def test_a_word_with_marks_counts_as_the_word_if_it_is_unknown():

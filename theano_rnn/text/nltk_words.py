@@ -48,7 +48,7 @@ RULE_TRIGGERS: dict[str, tuple[str, ...]] = {
     r"(?i) ('t)(?#X)(is)\b": ("'t",),
     r"(?i) ('t)(?#X)(was)\b": ("'t",),
 }
-CLOSING_MARKS = "])}>\"'»”’ \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0"
+CLOSING_MARKS = "])}>\"'»”’ "
 ENDS = {  # what precedes closing marks at the end of each text that these rules, which are slow, match
     r'([^\.])(\.)([\]\)}>"\'»”’ ]*+)\s*$': ".",
     r"([:,])$": ",:",
@@ -103,7 +103,7 @@ def fast_substitution(rule: Any) -> Callable[[str, str], str]:
         return sub
 
     def substitute_at_end(replacement: str, text: str) -> str:
-        last = len(text.rstrip(CLOSING_MARKS)) - 1
+        last = len(text.rstrip().rstrip(CLOSING_MARKS)) - 1
         if last < 0 or text[last] not in ends:
             return text
         start = max(last - 1, 0)

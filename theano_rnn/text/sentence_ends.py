@@ -26,27 +26,23 @@ def join_false_ends(text: str, spans: Iterable[tuple[int, int]]) -> list[tuple[i
     - if it begins with a lower-case word without white space before it, as after `E.` in `Mrs. E.'s`.
     """
     joined: list[tuple[int, int]] = []
+    has_capitals = text.lower() != text
     for start, end in spans:
-        if joined and not text[start].isupper() and is_false_end(text, *joined[-1], start, end):
+        if joined and not text[start].isupper() and is_false_end(text, has_capitals, *joined[-1], start, end):
             start = joined.pop()[0]
         joined.append((start, end))
     return joined
 
 
-def is_false_end(text: str, previous_start: int, previous_end: int, start: int, end: int) -> bool:
+def is_false_end(text: str, has_capitals: bool, previous_start: int, previous_end: int, start: int, end: int) -> bool:
     """Returns whether the sentence from `start` to `end` belongs to the previous one."""
     word = WORD.search(text, start, end)
     if word is None:
         return True
-    if not word.group().islower() or not has_capital(text):
+    if not word.group().islower() or not has_capitals:
         return False
     if previous_end == start:
         return True
     if PUNCTUATION_BETWEEN.fullmatch(text, start, word.start()) is None:
         return False
     return EXCLAMATION.search(text, max(previous_start, previous_end - 20), previous_end) is not None
-
-
-def has_capital(text: str) -> bool:
-    """Returns whether the text has a capital letter."""
-    return text.lower() != text

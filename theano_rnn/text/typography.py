@@ -24,7 +24,7 @@ QUOTES = ("``", "''")  # NLTK's tokens for opening and closing quotation marks, 
 PLAIN_MARKS = {**dict.fromkeys("‘’‚‛", "'"), **dict.fromkeys("“”„‟«»‹›", '"')}
 TYPOGRAPHIC = re.compile("[‘’‚‛“”„‟«»‹›]")
 OPENING_WITH_BLANKS = re.compile(r"[«‹“](?=\s)(?<!\S.)")
-CLOSING_AFTER_BLANK = re.compile(r"\s+([»”›])(?=[\s.,;:!?)]|$)")
+CLOSING_AFTER_BLANK = re.compile(r"\s([»”›])(?=[\s.,;:!?)]|$)")
 
 
 def plain_marks(text: str) -> str:
