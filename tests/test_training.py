@@ -363,3 +363,8 @@ def test_stopped_anywhere_validations_within_epochs_are_neither_lost_nor_repeate
     trained(going_on, epochs=2, settings=settings)
     assert progress == whole.progress
     np.testing.assert_array_equal(run.model.params["w"].value, whole.model.params["w"].value)
+
+
+def test_counters_of_a_newer_version_are_ignored():
+    progress = Progress(learning_rate=0.5, step=3)
+    assert Progress.from_json(progress.to_json() | {"of_the_future": 1}) == progress
