@@ -36,8 +36,8 @@ from theano_rnn.tasks.registry import TASKS, task_of_kind
 TITLES = {"corpus": "text files", "text": "tokenization", "model": "network", "training": "training",
           "run": "this run", "machine": "this machine"}  # fmt: skip
 BASIC = ("task", "train", "valid", "column", "unit", "sentences", "vocab_size", "cell", "hidden_size", "num_layers",
-         "dropout", "batch_size", "learning_rate", "epochs", "checkpoint", "resume", "init_from", "max_seconds", "preset",
-         "config", "device")  # fmt: skip
+         "dropout", "batch_size", "learning_rate", "epochs", "checkpoint", "resume", "init_from", "max_seconds",
+         "preset", "config", "device")  # fmt: skip
 
 
 def build(prog: str) -> argparse.ArgumentParser:
