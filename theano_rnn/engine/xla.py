@@ -152,9 +152,12 @@ class Runner:
         self.compiled: set[Any] = set()  # shapes that `compile_for` has seen
 
     def compile_for(self, arguments: Sequence[Any]) -> None:
-        """Compile for the shapes of these arguments, unless that was done before. The function is not run."""
+        """Compile for the shapes of these arguments, unless that was done before. The function is not run.
+
+        Does nothing for several devices: their arrays are divided in ways that shapes do not tell.
+        """
         shapes = tuple(np.shape(argument) for argument in arguments)
-        if shapes in self.compiled:
+        if shapes in self.compiled or self.placement.mesh is not None:
             return
         self.compiled.add(shapes)
         with x64(), jax.default_device(self.placement.device):
