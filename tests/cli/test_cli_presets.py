@@ -1,7 +1,7 @@
 """What `--preset auto` chooses, that flags win, and that it is stored."""
 
 import pytest
-from tiny_runs import SIZES, Commands, sentences
+from tiny_runs import SIZES, Commands, log_of, sentences
 
 from theano_rnn.learning.checkpoint import load
 from theano_rnn.settings import presets
@@ -79,3 +79,13 @@ def test_sentences_keep_their_batches(commands):
     commands("train", *SIZES, "--batching", "sentences", "--train", "text.txt", "--checkpoint", MODEL,
              "--max-seconds", "1e-9")  # fmt: skip
     assert stored()["batch_size"] == TrainingConfig().batch_size
+
+
+def test_of_hundreds_of_epochs_some_are_shown_and_all_are_logged(commands):
+    flags = ["--epochs", "100", "--patience", "4"]
+    result = commands("train", *SIZES, "--train", "text.txt", "--checkpoint", MODEL, *flags)
+    assert result.status == 0, result.err
+    shown = [int(line.split()[1].rstrip(":")) for line in result.out.splitlines() if line.startswith("epoch ")]
+    logged = [record["epoch"] for record in log_of(MODEL) if "epoch" in record]
+    assert shown == [epoch for epoch in logged if epoch % 2 == 0]
+    assert logged == list(range(1, len(logged) + 1)) and len(logged) > 4

@@ -28,6 +28,7 @@ from theano_rnn.tasks.task import Data
 from theano_rnn.training import Callback, Progress, Run, fit
 
 NUM_EXAMPLES = 3
+MAX_SHOWN_EPOCHS = 40  # of a run with more, only every second, third, ... epoch is shown; the log has all
 TRAIN_OPTIONS = ("optimizer", "clip_norm", "clip_value", "weight_decay", "average_decay", "seed")
 
 
@@ -227,13 +228,19 @@ class Session(Callback):
         self.latest_record = record
         if self.curves is not None:
             self.curves.draw(self.state.progress.records_with(self.latest_record))
-        say(describe_epoch(record, self.task.measures, self.task.target_name))
-        for text in self.task.examples(
-            self.function, self.model, self.data, self.sections, count=NUM_EXAMPLES,
-            seed=[self.settings.training.seed, self.state.progress.step],
-        ):  # fmt: skip
-            say("  | " + text.replace("\n", "\n  | "))
+        if not record["epoch"] % max(1, self.settings.training.epochs // MAX_SHOWN_EPOCHS):
+            self.show(record)
         self.display.begin()
+
+    def show(self, record: dict[str, Any]) -> None:
+        """Print the record of an epoch, and examples of what the model can do."""
+        say(describe_epoch(record, self.task.measures, self.task.target_name))
+        seed = [self.settings.training.seed, self.state.progress.step]
+        examples = self.task.examples(
+            self.function, self.model, self.data, self.sections, count=NUM_EXAMPLES, seed=seed
+        )
+        for text in examples:
+            say("  | " + text.replace("\n", "\n  | "))
 
     def should_stop(self) -> bool:
         is_stopped = self.interruption.signal is not None

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 MIN_UPDATES = 2_000  # of a run, if its text is small
+MAX_PATIENCE = 60  # epochs, of a text so small that an epoch is one update
 LONG_EPOCH = 20_000  # updates; in longer epochs the model is validated in between
 VALIDATION_INTERVAL = 5_000  # updates
 TOO_FEW_TOKENS = {"word": 2_000, "char": 10_000}  # to learn more from than how frequent words or letters are
@@ -53,7 +54,7 @@ def chosen_settings(num_tokens: int, unit: str) -> dict[str, Any]:
     row = next(row for row in table if num_tokens <= row.num_tokens)
     updates = max(1, num_tokens // (row.batch_size * row.bptt_steps))
     epochs = max(row.epochs, -(-MIN_UPDATES // updates))
-    settings = row._asdict() | {"epochs": epochs, "patience": max(3, epochs // 6)}
+    settings = row._asdict() | {"epochs": epochs, "patience": min(max(3, epochs // 6), MAX_PATIENCE)}
     if updates > LONG_EPOCH:
         settings["validate_every"] = VALIDATION_INTERVAL
     del settings["num_tokens"]
