@@ -29,8 +29,8 @@ BAD_TEXTS = {
     "text.txt/below.txt": "text.txt/below.txt: Not a directory",
 }
 BAD_CHECKPOINTS = {
-    "nothing.safetensors": "nothing.safetensors: No such file",
-    "folder": "folder: Is a directory",
+    "nothing.safetensors": "cannot find the model nothing.safetensors",
+    "folder": "folder is a folder: name a model in it",
     "text.txt/below": "text.txt/below: Not a directory",
     "empty.txt": "damaged or not a checkpoint",
     "text.txt": "damaged or not a checkpoint",
@@ -254,7 +254,7 @@ def test_text_that_is_gone(commands):
         ("generate", ["--temperature", "-1"], "--temperature must be at least 0, got -1.0"),
         ("generate", ["--top-p", "2"], "--top-p must be at most 1, got 2.0"),
         ("generate", ["--stop", ""], "--stop must not be empty"),
-        ("generate", ["--min-tokens", "9", "--max-tokens", "3"], "--min-tokens must be at most 3"),
+        ("generate", ["--min-tokens", "9", "--max-tokens", "3"], "--min-tokens must be at most --max-tokens 3"),
         ("generate", ["--beam-size", "4", "--top-k", "3"], "--beam-size cannot be used with --top-k"),
         ("generate", ["--beam-size", "4", "--live"], "--live cannot be used with --beam-size"),
         ("generate", ["--interactive", "--prompt", "a"], "--prompt cannot be used with --interactive"),

@@ -137,7 +137,7 @@ def test_what_cannot_be_read_or_written_is_one_line(commands):
     Path("half").write_bytes(Path(FILE).read_bytes()[:700])
     assert "half is damaged or not a safetensors file" in refused(commands("import", "half", "--output", BACK))
     assert "nothing: No such file" in refused(commands("import", "nothing", "--output", BACK))
-    assert "nothing: No such file" in refused(commands("export", "nothing"))
+    assert "cannot find the model nothing" in refused(commands("export", "nothing"))
     assert "is a folder" in refused(commands("export", MODEL, "--output", "."))
     assert "convert it with theano-rnn import" in refused(commands("score", FILE, "text.txt"))
     assert "is already a checkpoint of theano_rnn" in refused(commands("import", MODEL, "--output", BACK))

@@ -52,7 +52,7 @@ def test_a_folder_stands_for_its_text_files(tmp_path, monkeypatch, capsys):
     commands.train("--train", "books/a.txt.gz", "books/b.txt", "--valid", "books")
     assert load(MODEL).fingerprint == fingerprint
     result = commands("train", "--resume", "--checkpoint", MODEL, "--train", "books")
-    assert (result.status, result.out) == (0, f"{MODEL} is finished: nothing left to do\n")
+    assert result.status == 0 and result.out.startswith(f"{MODEL} is finished: nothing left to do")
 
 
 def test_a_folder_without_text_is_an_error(commands):

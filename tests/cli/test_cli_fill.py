@@ -73,7 +73,7 @@ def test_each_blank_has_its_likeliest_words_one_a_line(folder):
         (["fill", "whole.safetensors"], "Emma saw the house.\n", "no blank in 'Emma saw the house.'"),
         (["fill", "whole.safetensors"], "", "standard input is empty"),
         (["fill", "whole.safetensors", "nothing.txt"], None, "cannot find nothing.txt"),
-        (["fill", "nothing.safetensors"], "a ___", "No such file"),
+        (["fill", "nothing.safetensors"], "a ___", "cannot find the model"),
         (["fill", "whole.safetensors", "--num-words", "0"], "a ___", "--num-words must be at least 1"),
         (["score", "whole.safetensors", "text.txt"], None, "is a fill-in model, this needs a language model"),
         (["generate", "whole.safetensors"], None, "is a fill-in model, this needs a language model"),

@@ -26,7 +26,8 @@ def test_the_version_and_the_commands_are_told(capsys):
 
 def test_a_command_gets_its_own_arguments(capsys, tmp_path, monkeypatch):
     assert main.main(["info", str(tmp_path / "nothing")]) == 2
-    assert capsys.readouterr().err == f"theano-rnn info: {tmp_path}/nothing: No such file or directory\n"
+    expected = f"theano-rnn info: cannot find the model {tmp_path}/nothing: train one, or name another\n"
+    assert capsys.readouterr().err == expected
     monkeypatch.setattr(sys, "argv", ["theano-rnn", "info", "--help"])
     assert main.main() == 0
 
@@ -42,7 +43,7 @@ def test_python_runs_the_package_as_the_program_runs(tmp_path, capsys):
     assert listing.stdout.replace("python -m theano_rnn", "theano-rnn") == capsys.readouterr().out
     missing = run("info", "nothing")
     assert missing.returncode == 2 and not missing.stdout
-    assert missing.stderr == "python -m theano_rnn info: nothing: No such file or directory\n"
+    assert missing.stderr == "python -m theano_rnn info: cannot find the model nothing: train one, or name another\n"
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ def test_help_shows_the_flags_that_most_people_need_and_help_all_shows_all(capsy
     ("arguments", "meant"),
     [
         (["mybook.txt"], "--train mybook.txt"),
+        (["no/such.txt"], "--train no/such.txt"),
         (["--hidden", "5"], "--hidden-size"),
         (["--hidden_size", "5"], "--hidden-size"),
         (["--hidden_size=5"], "--hidden-size"),
@@ -101,6 +102,11 @@ def test_a_near_miss_is_answered_with_the_flag_that_was_meant(arguments, meant, 
     assert capsys.readouterr().err == (
         f"x: unrecognized arguments: {' '.join(arguments)}: did you mean {meant}? (see x --help)\n"
     )
+
+
+def test_a_text_that_is_no_flag_may_be_a_prompt(capsys):
+    assert command("generate", ["m", "The sea"], prog="x") == 2
+    assert 'did you mean --prompt "The sea"?' in capsys.readouterr().err
 
 
 def test_without_a_guess_nothing_is_guessed(capsys):

@@ -100,7 +100,7 @@ def test_a_signal_finishes_the_step_and_saves(commands, monkeypatch, number):
     finally:
         signal.signal(number, old)
     assert (result.status, result.err) == (128 + number, "")
-    assert f"stopped after 3 steps; to continue, use --resume --checkpoint {MODEL}" in result.out
+    assert f"stopped after 3 steps, in epoch 1 of 2; to continue, use --resume --checkpoint {MODEL}" in result.out
     assert load(MODEL, resume=True).progress["step"] == 3
 
 

@@ -101,7 +101,7 @@ def test_ctrl_c_finishes_the_step_and_saves(commands, monkeypatch):
     monkeypatch.setattr(session.Session, "on_step", interrupted)
     result = commands("train", *TINY, "--checkpoint", MODEL)
     assert (result.status, result.err) == (130, "")
-    assert f"stopped after 3 steps; to continue, use --resume --checkpoint {MODEL}" in result.out
+    assert f"stopped after 3 steps, in epoch 1 of 2; to continue, use --resume --checkpoint {MODEL}" in result.out
     assert load(MODEL, resume=True).progress["step"] == 3
     assert commands("train", "--resume", "--checkpoint", MODEL).status == 0
     assert (commands.folder / MODEL).read_bytes() == (commands.folder / "whole.safetensors").read_bytes()

@@ -98,3 +98,19 @@ def test_a_model_that_was_never_validated_says_so(commands, monkeypatch):
     checkpoint.progress["step"] = 0
     save(MODEL, checkpoint)
     assert "has not been trained yet" in commands("generate", MODEL).err
+
+
+def test_a_run_out_of_time_says_where_it_is_and_how_to_go_on(commands):
+    result = commands.train("--max-seconds", "1e-9")
+    assert result.out.splitlines()[-1] == (
+        f"stopped by --max-seconds after 1 steps, in epoch 1 of 2; to continue, use --resume --checkpoint {MODEL}"
+    )
+    assert "stopped" not in commands.train().out
+
+
+def test_a_model_that_is_not_there_is_told_with_those_that_are(commands):
+    commands.train("--max-seconds", "1e-9")
+    assert commands("info", "nothing").err == (
+        f"theano-rnn info: cannot find the model nothing: train one, or name another (. has {MODEL})\n"
+    )
+    assert f"is a folder: name a model in it (. has {MODEL})" in commands("score", ".", "text.txt").err

@@ -131,3 +131,20 @@ def test_scripts_without_blanks(sample, expected):
 )  # fmt: skip
 def test_tokenized_text(sample, expected):
     assert looks_tokenized(sample) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("<!DOCTYPE html>\n<html><body><p>It was a day. " * 40, "this is HTML or XML"),
+        ('[{"id": 1, "text": "It was a day."}, ' * 40, "this looks like JSON"),
+        ("A.\n\n*** START OF THE PROJECT GUTENBERG EBOOK EMMA ***\n\n" + "It was a day. " * 40, "licence"),
+        ("It was a day. He said: [sic]. " * 40, None),
+    ],
+)
+def test_formats_whose_marks_are_no_words_are_named(text, note, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text(text)
+    corpus = load_corpus(CorpusConfig(train=(str(path),), valid=str(path)), TextConfig())
+    named = [line for line in corpus.notes if "this" in line or "licence" in line]
+    assert [note in line for line in named] == ([True] if note else [])

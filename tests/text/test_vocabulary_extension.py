@@ -113,7 +113,7 @@ def test_a_continued_run_stopped_and_resumed_is_the_same(commands):
         (["--lowercase"], "--lowercase True conflicts with model.safetensors, which has False"),
         (["--unit", "char"], "--unit char conflicts with model.safetensors, which has word"),
         (["--vocab-size", "50"], "--vocab-size cannot be used with --init-from"),
-        (["--init-from", "none.safetensors"], "none.safetensors: No such file"),
+        (["--init-from", "none.safetensors"], "cannot find the model none.safetensors"),
     ],
 )
 def test_what_conflicts_with_the_model_is_refused(commands, arguments, message):

@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if message.startswith("unrecognized arguments: "):
             flags = [flag for action in self._actions for flag in action.option_strings]
-            message += suggestion(message.split()[2], flags)
+            message += suggestion(message.partition(": ")[2] if "--prompt" in flags else message.split()[2], flags)
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 

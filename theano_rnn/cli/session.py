@@ -19,7 +19,7 @@ from theano_rnn.cli.records import restore_log
 from theano_rnn.cli.resuming import explain_text, with_advice
 from theano_rnn.cli.run_files import RunFiles
 from theano_rnn.cli.run_settings import Settings, choose_settings, events_folder
-from theano_rnn.cli.stopped_runs import choose_parameters
+from theano_rnn.cli.stopped_runs import choose_parameters, describe_stop
 from theano_rnn.learning.atomic_files import write_atomically
 from theano_rnn.learning.checkpoint import Checkpoint, assign, values_of
 from theano_rnn.learning.evaluation import Evaluation, evaluate
@@ -61,8 +61,7 @@ class Session(Callback):
         self.is_writer = not settings.machine.process_id  # only the first of several processes writes files
         self.display = TrainingDisplay(self.task.measures, self.task.target_name, settings.run.max_seconds)
         is_drawn = settings.run.curves and self.is_writer
-        drawn = self.task.drawn(self.sections)
-        self.curves = Curves(self.files.curves, drawn, say) if is_drawn else None
+        self.curves = Curves(self.files.curves, self.task.drawn(self.sections), say) if is_drawn else None
         self.events: Any = None  # `EventRecords`, if --tensorboard is given
         self.latest_record: dict[str, Any] | None = None  # of an epoch
         self.functions: dict[str, Any] = {}
@@ -110,8 +109,7 @@ class Session(Callback):
         if self.initial is not None:
             say(take_parameters(self.model, self.data.facts, self.initial, self.sections["corpus"].init_from))
         num_parameters = sum(int(np.prod(p.get_value(borrow=True).shape)) for p in self.model.params.values())
-        for line in (f"{self.task.describe(self.data)}, {num_parameters:,} parameters", *self.told):
-            say(line)
+        say("\n".join([f"{self.task.describe(self.data)}, {num_parameters:,} parameters", *self.told]))
         options = {name: getattr(training, name) for name in TRAIN_OPTIONS} | {"regularization": training}
         has_events = settings.run.tensorboard is not None
         train = compile_with_progress(self.model, "train", settings.machine, with_norms=has_events, **options)
@@ -138,10 +136,11 @@ class Session(Callback):
             self.curves.draw(self.state.progress.records_with(self.latest_record), is_last=True)
         if outcome == "stopped":
             self.choose_parameters()
-        if outcome == "stopped" or not self.finish(is_finished=outcome == "finished"):
-            say(f"stopped after {self.state.progress.step} steps; to continue, use --resume --checkpoint {self.path}")
-            return 128 + int(self.interruption.signal or signal.SIGTERM)  # none if another process received it
-        return 0
+        is_ended = outcome != "stopped" and self.finish(is_finished=outcome == "finished")
+        if is_ended and outcome == "finished":
+            return 0
+        say(describe_stop(self.state.progress, training.epochs, self.path, is_out_of_time=is_ended))
+        return 0 if is_ended else 128 + int(self.interruption.signal or signal.SIGTERM)  # None: another process has it
 
     def choose_parameters(self) -> None:
         """Decide which parameters of a stopped run are to be used; a second signal cuts this short."""
@@ -235,11 +234,10 @@ class Session(Callback):
     def show(self, record: dict[str, Any]) -> None:
         """Print the record of an epoch, and examples of what the model can do."""
         say(describe_epoch(record, self.task.measures, self.task.target_name))
-        seed = [self.settings.training.seed, self.state.progress.step]
-        examples = self.task.examples(
-            self.function, self.model, self.data, self.sections, count=NUM_EXAMPLES, seed=seed
-        )
-        for text in examples:
+        for text in self.task.examples(
+            self.function, self.model, self.data, self.sections, count=NUM_EXAMPLES,
+            seed=[self.settings.training.seed, self.state.progress.step],
+        ):  # fmt: skip
             say("  | " + text.replace("\n", "\n  | "))
 
     def should_stop(self) -> bool:

@@ -54,6 +54,14 @@ def choose_parameters(
     return f"the model is that of step {progress.best_step}{describe_best(progress.best_value, selected, measures)}"
 
 
+def describe_stop(progress: Any, epochs: int, path: Any, *, is_out_of_time: bool) -> str:
+    """Returns how far a stopped run has come, and how to go on."""
+    reason = "stopped by --max-seconds" if is_out_of_time else "stopped"
+    where = f"in epoch {progress.epoch + 1}" if progress.batch else f"at the end of epoch {progress.epoch}"
+    return (f"{reason} after {progress.step} steps, {where} of {epochs}; to continue, use --resume "
+            f"--checkpoint {path}")  # fmt: skip
+
+
 def note_unvalidated(path: str, checkpoint: Checkpoint) -> None:
     """Print a line to standard error if nobody knows how good a model is that is about to be used."""
     progress = checkpoint.progress

@@ -26,9 +26,9 @@ def suggestion(argument: str, flags: Collection[str]) -> str:
     (': did you mean --device gpu?', ': did you mean --learning-rate?', '')
     """
     if not argument.startswith("-"):
-        if "--train" in flags and os.path.exists(argument):
+        if "--train" in flags and (os.path.exists(argument) or "." in argument):
             return f": did you mean --train {argument}?"
-        return ""
+        return f': did you mean --prompt "{argument}"?' if "--prompt" in flags else ""
     name = argument.lstrip("-").partition("=")[0].lower()
     meant = "--" + name.replace("_", "-")
     other = OTHER_NAMES.get(name.replace("-", "_"), "")

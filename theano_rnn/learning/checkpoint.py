@@ -18,6 +18,7 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,8 +108,13 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
         or was imported and cannot resume.
     FileNotFoundError, IsADirectoryError, PermissionError
     """
-    with open(path, "rb"):  # raises a clear OSError before safetensors opens the file
-        pass
+    try:
+        with open(path, "rb"):  # raises a clear OSError before safetensors opens the file
+            pass
+    except FileNotFoundError:
+        raise FileNotFoundError(f"cannot find the model {path}: train one, or name another{others(path)}") from None
+    except IsADirectoryError:
+        raise IsADirectoryError(f"{path} is a folder: name a model in it{others(Path(path, 'model'))}") from None
     try:
         with safetensors.safe_open(os.fspath(path), "np") as file:
             facts = parse_facts(path, file.metadata())
@@ -141,6 +147,13 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is a damaged checkpoint ({type(error).__name__}: {error})") from None
+
+
+def others(path: str | os.PathLike[str]) -> str:
+    """Returns the names of checkpoints in the folder of `path`, for an error message; "" if there are none."""
+    found = sorted(file.name for file in Path(path).parent.glob("*.safetensors") if file.is_file())
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    return f" ({Path(path).parent} has {', '.join(found[:5])}{more})" if found else ""
 
 
 def should_use_last(facts: Mapping[str, Any]) -> bool:

@@ -50,7 +50,7 @@ class GenerationConfig(Section):
         if any(not text for text in self.stop):
             raise UserError("stop must not be empty: give the text to stop at, or leave out --stop")
         if self.max_tokens is not None and self.min_tokens > self.max_tokens:
-            raise UserError(f"min_tokens must be at most {self.max_tokens}, which is max_tokens, got {self.min_tokens}")
+            raise UserError(f"min_tokens must be at most --max-tokens {self.max_tokens}, got {self.min_tokens}")
         for name, needed in (("temperature", 1.0), ("top_k", None), ("top_p", 1.0), ("stop", ())):
             if self.beam_size and getattr(self, name) != needed:
                 raise UserError(f"beam_size cannot be used with --{name.replace('_', '-')}")

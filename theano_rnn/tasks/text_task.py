@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from theano_rnn.learning.measures import CHARACTER_LOSS, LOSS, PERPLEXITY, Measure
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.network import ModelConfig
-from theano_rnn.settings.presets import chosen_settings, is_too_small
+from theano_rnn.settings.presets import TOO_FEW_TOKENS, chosen_settings, is_too_small
 from theano_rnn.settings.text import CorpusConfig, TextConfig
 from theano_rnn.settings.training import TrainingConfig, check_head, resolved_head
 from theano_rnn.tasks.task import Data, Progress, Sections, Task
@@ -47,8 +47,9 @@ class TextTask(Task):
         unit = sections["text"].unit
         if not is_too_small(self.size(data.parts["train"]), unit):
             return []
+        enough = f"{5 * TOO_FEW_TOKENS[unit]:,}"
         return [
-            f"a text this small can teach little more than how frequent its {UNITS[unit]} are: 10,000 words are a start"
+            f"a text this small can teach little more than how frequent its {UNITS[unit]} are: {enough} are a start"
         ]
 
     def check_devices(self, sections: Sections, num_devices: int) -> None:
