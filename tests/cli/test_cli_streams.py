@@ -77,8 +77,10 @@ def test_training_whose_output_cannot_be_written_saves_and_stops(commands, monke
         patch.setattr(sys, "stdout", BrokenStream(error, num_lines))
         result = commands("train", *TINY, "--checkpoint", MODEL)
     assert result.status == 128 + signal.SIGPIPE
-    assert result.err == (f"standard output cannot be written ({getattr(error, 'strerror', error)}): training stops "
-                          "after the next step and saves; to continue, use --resume\n")  # fmt: skip
+    assert result.err == (
+        f"standard output cannot be written ({getattr(error, 'strerror', error)}): training stops after the next step "
+        f"and saves; to continue, use --resume --checkpoint {MODEL}\n"
+    )
     assert load(MODEL, resume=True).progress["step"] >= 1
     assert commands("train", "--resume", "--checkpoint", MODEL).status == 0
     assert Path(MODEL).read_bytes() == Path(WHOLE).read_bytes() and log_of(MODEL) == log_of(WHOLE)

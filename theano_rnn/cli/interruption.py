@@ -14,7 +14,8 @@ class Interruption:
     A standard output that can no longer be written counts as SIGPIPE.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, checkpoint: str) -> None:
+        self.checkpoint = checkpoint  # for messages
         self.signal: int | None = None
         self.is_deferred = False
         self.old: dict[int, Any] = {}
@@ -35,8 +36,9 @@ class Interruption:
 
     def receive_failure(self, error: Exception) -> None:
         """Stop, because standard output cannot be written. For `watched_output`."""
-        print(f"standard output cannot be written ({getattr(error, 'strerror', None) or error}): training stops after "
-              "the next step and saves; to continue, use --resume", file=sys.stderr)  # fmt: skip
+        reason = getattr(error, "strerror", None) or error
+        print(f"standard output cannot be written ({reason}): training stops after the next step and saves; to "
+              f"continue, use --resume --checkpoint {self.checkpoint}", file=sys.stderr)  # fmt: skip
         self.signal = self.signal or signal.SIGPIPE
 
 

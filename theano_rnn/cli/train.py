@@ -119,7 +119,7 @@ def train(given: Mapping[str, Any], run_settings: RunConfig, machine: TrainingMa
     files = task.default_files(settings.sections["corpus"], root)
     if checkpoint is not None:
         check_texts(files, given, path)
-    with Interruption() as interruption, watched_output(interruption.receive_failure) as output:
+    with Interruption(path) as interruption, watched_output(interruption.receive_failure) as output:
         from theano_rnn.cli.session import Session
 
         status = Session(settings, checkpoint, files, interruption, initial=initial).run()
