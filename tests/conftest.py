@@ -84,11 +84,13 @@ def is_another_dtype(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests for the other Pythons and the stack of NumPy 2, and the slow ones."""
+    """Mark the tests for the other Pythons and the stack of NumPy 2, those of engine c alone, and the slow ones."""
     for item in items:
         for marker, modules in (("smoke", SMOKE), ("xla", XLA), ("slow", SLOW)):
             if item.path.stem in modules:
                 item.add_marker(marker)
+        if item.path.stem == "test_engine_c":
+            item.add_marker("engine_c")
         if is_slow_on_c(item) or is_another_dtype(item):
             item.add_marker("slow")
 

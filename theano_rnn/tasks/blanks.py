@@ -45,8 +45,8 @@ def read_blanks(line: str, text: TextConfig) -> list[tuple[list[str], list[int]]
 
     Examples
     --------
-    >>> read_blanks('He left. "Is it ___?" asked ____.', TextConfig())
-    [(['``', 'Is', 'it', '___', '?', "''"], [3]), (['asked', '___', '.'], [1])]
+    >>> read_blanks('He left. "Is it ___?" She asked ____.', TextConfig())
+    [(['``', 'Is', 'it', '___', '?', "''"], [3]), (['She', 'asked', '___', '.'], [2])]
     """
     line = normalize(line, text)
     word = "blank"  # replaces each blank, because the tokenizer separates a word from its context
