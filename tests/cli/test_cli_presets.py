@@ -89,3 +89,14 @@ def test_of_hundreds_of_epochs_some_are_shown_and_all_are_logged(commands):
     logged = [record["epoch"] for record in log_of(MODEL) if "epoch" in record]
     assert shown == [epoch for epoch in logged if epoch % 2 == 0]
     assert logged == list(range(1, len(logged) + 1)) and len(logged) > 4
+
+
+def test_validations_within_an_epoch_are_shown_with_samples(commands):
+    flags = [*SIZES, "--preset", "none", "--train", "text.txt", "--checkpoint", MODEL, "--batch-size", "4"]
+    result = commands("train", *flags, "--bptt-steps", "20", "--epochs", "1", "--validate-every", "2")
+    assert result.status == 0, result.err
+    shown = [line.split(":")[0] for line in result.out.splitlines() if line.startswith("epoch ")]
+    assert shown == ["epoch 0.4", "epoch 0.8", "epoch 1"]
+    assert result.out.count("\n  | ") >= 3 * len(shown)
+    result = commands("train", *flags, "--max-seconds", "1e-9")
+    assert any(line.startswith("epoch 0") for line in result.out.splitlines())

@@ -227,7 +227,7 @@ class Session(Callback):
         self.latest_record = record
         if self.curves is not None:
             self.curves.draw(self.state.progress.records_with(self.latest_record))
-        if not record["epoch"] % max(1, self.settings.training.epochs // MAX_SHOWN_EPOCHS):
+        if "batch" in record or not record["epoch"] % max(1, self.settings.training.epochs // MAX_SHOWN_EPOCHS):
             self.show(record)
         self.display.begin()
 
