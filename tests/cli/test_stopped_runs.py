@@ -103,7 +103,7 @@ def test_a_model_that_was_never_validated_says_so(commands, monkeypatch):
 def test_a_run_out_of_time_says_where_it_is_and_how_to_go_on(commands):
     result = commands.train("--max-seconds", "1e-9")
     assert result.out.splitlines()[-1] == (
-        f"stopped by --max-seconds after 1 steps, in epoch 1 of 2; to continue, use --resume --checkpoint {MODEL}"
+        f"stopped by --max-seconds after 1 step, in epoch 1 of 2; to continue, use --resume --checkpoint {MODEL}"
     )
     assert "stopped" not in commands.train().out
 

@@ -58,7 +58,8 @@ def describe_stop(progress: Any, epochs: int, path: Any, *, is_out_of_time: bool
     """Returns how far a stopped run has come, and how to go on."""
     reason = "stopped by --max-seconds" if is_out_of_time else "stopped"
     where = f"in epoch {progress.epoch + 1}" if progress.batch else f"at the end of epoch {progress.epoch}"
-    return (f"{reason} after {progress.step} steps, {where} of {epochs}; to continue, use --resume "
+    steps = f"{progress.step} step{'' if progress.step == 1 else 's'}"
+    return (f"{reason} after {steps}, {where} of {epochs}; to continue, use --resume "
             f"--checkpoint {path}")  # fmt: skip
 
 

@@ -37,7 +37,7 @@ class Advice:
         self.text = text
         self.num_tokens = self.num_sentences = 0
         self.has_short_lines = False  # are there clearly more lines than sentences?
-        self.columns: list[str] = []  # notes on tables and other formats
+        self.formats: list[str] = []  # notes on tables and other formats
         self.tokenized: list[str] = []  # names of files that look tokenized
         self.unspaced: list[str] = []  # ... that have no blanks between words
         self.long: list[tuple[str, float]] = []  # ... with long sentences, and the mean number of tokens
@@ -48,7 +48,7 @@ class Advice:
         if source.format.table is not None and source.column is None and source.text_column != DEFAULT_COLUMN:
             column = str(source.text_column)
             hint = ": is there no header? Its first row is read as names" if len(column) > 60 else ""
-            self.columns.append(f"reading column {column[:60]}{'...' if hint else ''} of {source.name}{hint}")
+            self.formats.append(f"reading column {column[:60]}{'...' if hint else ''} of {source.name}{hint}")
         self.note_format(source, sample)
         if self.text.unit == "char":
             return
@@ -72,24 +72,24 @@ class Advice:
         """Note formats whose marks would be read as words."""
         start = sample[:1000].lstrip().lower()
         if start.startswith(("<!doctype html", "<html", "<?xml")):
-            self.columns.append(
+            self.formats.append(
                 f"{source.name}: this is HTML or XML, whose tags are read as words: extract its text first, for "
                 f"example with `pandoc -t plain {source.name}`"
             )
         elif source.format.table is None and re.match(r'\[\s*[{"\[]', start):
-            self.columns.append(
+            self.formats.append(
                 f"{source.name}: this looks like JSON, whose marks are read as words: write one object a line into a "
                 f".jsonl file, for example with `jq -c '.[]' {source.name}`"
             )
         if GUTENBERG.search(sample):
-            self.columns.append(
+            self.formats.append(
                 f"{source.name}: the notes and the licence of Project Gutenberg are read too: delete what is before "
                 "*** START OF and after *** END OF"
             )
 
     def notes(self) -> tuple[str, ...]:
         """Returns at most one line for each kind of advice, and one for each table whose text column was found."""
-        notes = self.columns[:]
+        notes = self.formats[:]
         if self.unspaced:
             notes.append(f"{listed(self.unspaced)}: the text has no blanks between words, so add --unit char")
         if self.tokenized:
