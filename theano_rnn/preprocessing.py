@@ -144,7 +144,7 @@ def load_corpus(
     for name, parts in (("train", train), ("valid", valid), ("test", test)):
         arrays.append(encode_parts(parts, vocabulary, digest))
         digest.update(f"{name} {arrays[-1].size} ".encode())
-    notes = advice.notes() if is_new else tuple(advice.columns)
+    notes = advice.notes() if is_new else tuple(advice.formats)
     return Corpus(vocabulary, arrays[0], arrays[1], arrays[2] if test else None, digest.hexdigest(), notes)
 
 
