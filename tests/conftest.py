@@ -5,8 +5,9 @@ compiled model share a few functions and feed them many inputs. Graphs too small
 `python_mode`.
 
 The processes of a session (the workers of ``-n auto``, and commands that tests start) share what XLA has compiled in a
-temporary folder. g++ compiles with ``-O1``, in half the time, unless ``AESARA_FLAGS`` set ``gcc__cxxflags``: on Python
-3.10 .ci/run tests the code that users get.
+temporary folder. Both compilers optimize less than for users, which takes g++ half and XLA a quarter of the time, unless
+``AESARA_FLAGS`` set ``gcc__cxxflags`` and ``XLA_FLAGS`` set ``xla_backend_optimization_level``: on Python 3.10 .ci/run
+tests the code that users get.
 """
 
 import atexit
@@ -24,6 +25,11 @@ os.environ["AESARA_FLAGS"] = ",".join(filter(None, [
     os.environ.get("AESARA_FLAGS"), "on_opt_error=raise",
     "" if "gcc__cxxflags" in os.environ.get("AESARA_FLAGS", "") else "gcc__cxxflags=-O1",
 ]))  # fmt: skip
+if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = " ".join([
+        os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0",
+        "--xla_llvm_disable_expensive_passes=true",
+    ])  # fmt: skip
 os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"  # on a GPU products are TF32 otherwise
 os.environ["THEANO_RNN_CACHE"] = CACHE = tempfile.mkdtemp(prefix="theano_rnn_tests_")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = (  # a worker has that of the process that started it
@@ -52,7 +58,7 @@ XLA = {"test_adaptive_head", "test_cli_engines", "test_fill", "test_engine_xla",
        "test_lowered_scan", "test_lowering", "test_lowering_shapes", "test_lstm", "test_noise",
        "test_static_shapes"}  # fmt: skip
 
-SLOW = {"test_cli_engines", "test_cli_fill", "test_cli_resume"}  # commands that run for minutes in all
+SLOW = {"test_cli_engines", "test_cli_fill", "test_cli_resume", "test_resume_with_everything"}  # minutes in all
 
 # Modules whose tests of engine c are quick: they show that g++ compiles a loss and a scan to the right numbers.
 QUICK_ON_C = {"test_losses"}

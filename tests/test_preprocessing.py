@@ -71,7 +71,10 @@ def test_a_corpus_is_what_plain_lists_make_of_it(make, fractions, size):
 
 @pytest.mark.parametrize(
     ("rules", "sizes", "unknown"),
-    [(1, (789_570, 47_062, 49_997), 0.0140608), (2, (789_047, 46_601, 49_639), 0.0140615)],
+    [
+        pytest.param(1, (789_570, 47_062, 49_997), 0.0140608, marks=pytest.mark.slow),
+        (2, (789_047, 46_601, 49_639), 0.0140615),
+    ],
 )
 def test_the_novels_are_cut_where_they_always_were(rules, sizes, unknown):
     corpus = load_corpus(CorpusConfig(train=tuple(map(str, sorted(NOVELS.glob("*.txt"))))), TextConfig(rules=rules))

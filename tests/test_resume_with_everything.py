@@ -26,8 +26,6 @@ ENGINE = ENGINES[-1]
 IDS = np.random.default_rng(0).integers(9, size=40, dtype="int32")
 CASES = [("next", *case) for case in zip(OPTIMIZERS, itertools.cycle(["plateau", *SCHEDULES]))]
 CASES.append(("fill", "adam", "linear"))
-QUICK = [("next", "adam"), ("next", "asgd")]
-CASES = [pytest.param(*case, marks=() if case[:2] in QUICK else pytest.mark.slow) for case in CASES]
 TRAIN = ("optimizer", "clip_norm", "clip_value", "weight_decay", "average_decay", "seed")
 
 

@@ -1,5 +1,6 @@
 """Tiny runs of the commands, in this process and in copies of it, with models that are compiled once."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -15,8 +16,10 @@ import pytest
 from conftest import ENGINES
 
 import theano_rnn.model
+import theano_rnn.tasks.cloze
 from theano_rnn.cli.main import command
 from theano_rnn.learning.checkpoint import assign, values_of
+from theano_rnn.settings.training import RegularizationConfig
 from theano_rnn.training import Callback
 
 ENGINE = ENGINES[-1]  # C takes long to compile
@@ -33,12 +36,18 @@ def sentences(count, seed=0):
     return [f"{rng.choice(names)} {verbs[i % 8]} the {rng.choice(nouns)}." for i in rng.permutation(count)]
 
 
-class SharedModel(theano_rnn.model.RNNLM):
-    """A model whose functions are compiled when first asked for and kept; `train` starts with a fresh optimizer."""
+def regularization_of(regularization=None, **options):
+    """What a compiled function depends on: commands give all settings of the training."""
+    names = [field.name for field in dataclasses.fields(RegularizationConfig)]
+    return regularization and {name: getattr(regularization, name) for name in names}
+
+
+class KeepsCompiled:
+    """Mixed into a model: functions are compiled when first asked for and kept; `train` has a fresh optimizer then."""
 
     def compile(self, *names, progress=None, **options):
         known = self.__dict__.setdefault("known", {})
-        key = repr((names, sorted(options.items())))
+        key = repr((names, sorted({**options, "regularization": regularization_of(**options)}.items())))
         if key not in known:
             functions = super().compile(*names, progress=progress, **options)
             known[key] = functions, self.optimizer_state, values_of(self.optimizer_state), self.averages
@@ -49,15 +58,27 @@ class SharedModel(theano_rnn.model.RNNLM):
         return functions
 
 
+class SharedModel(KeepsCompiled, theano_rnn.model.RNNLM):
+    pass
+
+
+class SharedCloze(KeepsCompiled, theano_rnn.tasks.cloze.Cloze):
+    pass
+
+
 MODELS = {}
 
 
-def shared_model(config, **options):
-    """In place of `RNNLM`: one model for each config, with the parameters that a new one would have."""
-    fresh = SharedModel(config, **options)
-    model = MODELS.setdefault(config, fresh)
-    assign(model.params, values_of(fresh.params))
-    return model
+def shared(kind):
+    """In place of a class: one model for each of the arguments, with the parameters that a new one would have."""
+
+    def model_of(*arguments, rng, **options):
+        fresh = kind(*arguments, rng=rng, **options)
+        model = MODELS.setdefault((kind, arguments), fresh)
+        assign(model.params, values_of(fresh.params))
+        return model
+
+    return model_of
 
 
 def run(name, *arguments, engine=ENGINE):
@@ -101,7 +122,8 @@ class Commands:
     """
 
     def __init__(self, folder, monkeypatch, capsys, engine=ENGINE):
-        monkeypatch.setattr(theano_rnn.model, "RNNLM", shared_model)
+        monkeypatch.setattr(theano_rnn.model, "RNNLM", shared(SharedModel))
+        monkeypatch.setattr(theano_rnn.tasks.cloze, "Cloze", shared(SharedCloze))
         monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # too late to count here, where numpy is; but it is in a child
         monkeypatch.chdir(folder)
         self.folder, self.capsys, self.engine = folder, capsys, engine

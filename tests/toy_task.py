@@ -52,7 +52,7 @@ class Toy(TextTask):
     measures, measured = (LOSS, Measure("accuracy", digits=3, is_higher_better=True)), ("loss", "accuracy")
 
     def make_model(self, sections, facts, *, rng, num_devices=1):
-        return Detector(self.model_config(sections, facts, 1), facts["vocabulary"].token_to_id("x"), rng)
+        return Detector(self.model_config(sections, facts, 1), facts["vocabulary"].token_to_id("x"), rng=rng)
 
     def batches(self, part, sections, facts, *, dtype, epoch=None):
         found = batches(part, facts["vocabulary"], batch_size=sections["training"].batch_size, dtype=dtype)

@@ -49,6 +49,7 @@ def test_pytorch_the_example_and_the_model_that_comes_back_score_alike(commands)
 
 
 @pytest.mark.parametrize(("cell", "batching"), [("gru", "sentences"), ("relu", "stream")])
+@pytest.mark.slow
 def test_the_example_scores_other_cells_and_texts_that_start_otherwise(commands, cell, batching):
     pytest.importorskip("torch")
     write(MODEL, config_of(cell, tie_weights=False), batching=batching)
@@ -63,6 +64,7 @@ def test_the_example_is_of_thirty_lines_and_knows_nothing_of_this_package():
     assert not any("import theano" in line or "from theano" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_an_imported_model_generates_tells_and_trains_on_but_cannot_be_resumed(commands):
     commands("export", MODEL)
     commands("import", FILE, "--output", BACK)

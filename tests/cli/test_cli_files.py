@@ -63,6 +63,7 @@ def test_a_folder_without_text_is_an_error(commands):
     assert "pictures has no text files (.txt, .csv, .tsv, .jsonl, .ndjson, also compressed)" in result.err
 
 
+@pytest.mark.slow
 def test_advice_goes_to_standard_error_once(tmp_path, monkeypatch, capsys):
     (tmp_path / "long.txt").write_text("\n\n".join(" ".join(["word"] * 250) + "." for _ in range(40)))
     commands = Commands(tmp_path, monkeypatch, capsys)
@@ -91,6 +92,7 @@ def test_tables_are_scored(commands, name, content):
     assert result.status == 2 and f"{name} has no column nope" in result.err
 
 
+@pytest.mark.slow
 def test_the_column_reaches_the_other_texts_of_score_and_training(commands):
     (commands.folder / "two.csv").write_text("title,words\n" + "A ball,Emma saw the ball. Jane met the house.\n" * 40)
     result = commands("score", MODEL, "two.csv", "--stream")

@@ -57,6 +57,7 @@ def test_a_page_beside_the_checkpoint(run, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_without_a_text_the_model_writes_one_that_the_seed_decides(run, tmp_path):
     pages = []
     for seed in (1, 1, 2):

@@ -57,6 +57,7 @@ def test_named_settings_win_and_the_others_are_chosen_said_and_stored(commands):
     assert stored()["epochs"] == TrainingConfig().epochs
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_with_what_was_chosen(commands, monkeypatch):
     commands("train", *SIZES, "--train", "text.txt", "--checkpoint", MODEL, "--max-seconds", "1e-9")
     before = stored()
@@ -74,6 +75,7 @@ def test_a_network_to_begin_with_keeps_its_sizes(commands):
     assert stored()["dropout"] == chosen_settings(324, "word")["dropout"]
 
 
+@pytest.mark.slow
 def test_sentences_keep_their_batches(commands):
     (commands.folder / "text.txt").write_text(" ".join(sentences(60)))
     commands("train", *SIZES, "--batching", "sentences", "--train", "text.txt", "--checkpoint", MODEL,
@@ -81,6 +83,7 @@ def test_sentences_keep_their_batches(commands):
     assert stored()["batch_size"] == TrainingConfig().batch_size
 
 
+@pytest.mark.slow
 def test_of_hundreds_of_epochs_some_are_shown_and_all_are_logged(commands):
     flags = ["--epochs", "100", "--patience", "4"]
     result = commands("train", *SIZES, "--train", "text.txt", "--checkpoint", MODEL, *flags)
@@ -91,6 +94,7 @@ def test_of_hundreds_of_epochs_some_are_shown_and_all_are_logged(commands):
     assert logged == list(range(1, len(logged) + 1)) and len(logged) > 4
 
 
+@pytest.mark.slow
 def test_validations_within_an_epoch_are_shown_with_samples(commands):
     flags = [*SIZES, "--preset", "none", "--train", "text.txt", "--checkpoint", MODEL, "--batch-size", "4"]
     result = commands("train", *flags, "--bptt-steps", "20", "--epochs", "1", "--validate-every", "2")

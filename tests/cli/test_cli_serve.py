@@ -52,6 +52,7 @@ class Server:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_it_answers_until_it_is_stopped(number):
     server = Server()
     try:
@@ -77,6 +78,7 @@ def test_addresses_that_others_reach_are_known_by_what_they_are(host, is_warned,
     assert names.get("allow_any_ip", False) == is_warned == bool(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_it_warns_where_other_machines_can_reach_it_and_goes_by_its_addresses():
     server = Server("--host", "0.0.0.0")
     try:

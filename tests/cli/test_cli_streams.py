@@ -116,6 +116,7 @@ def test_a_run_under_nohup_survives_the_terminal():
         signal.signal(signal.SIGHUP, old)
 
 
+@pytest.mark.slow
 def test_what_standard_output_cannot_encode_is_escaped(folder):
     for environment in ({"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1:strict"}):
         result = shell(folder, "theano-rnn info", **environment)

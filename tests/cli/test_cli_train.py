@@ -107,6 +107,7 @@ def test_ctrl_c_finishes_the_step_and_saves(commands, monkeypatch):
     assert (commands.folder / MODEL).read_bytes() == (commands.folder / "whole.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_new_runs_keep_every_older_one_with_a_number(commands):
     before = []
     for seed in (1, 2, 3):
@@ -348,6 +349,7 @@ def test_characters_are_a_stream_with_line_breaks(commands):
     assert [int(line.split("\t")[1]) for line in lines] == [len(line) + 1 for line in sentences(60)]
 
 
+@pytest.mark.slow
 def test_sentences_are_batches_of_their_own(commands):
     commands.train("--batching", "sentences", "--epochs", "1")
     assert load(MODEL).settings["training"]["batching"] == "sentences"

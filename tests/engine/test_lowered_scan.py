@@ -222,6 +222,7 @@ class AttendingCell:
 
 
 @pytest.mark.parametrize("backwards", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_cells_of_users_unroll_with_masks_context_and_backwards(backwards):
     memory = RNG.normal(size=(4, BATCH, UNITS))
 

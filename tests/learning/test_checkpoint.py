@@ -275,6 +275,7 @@ for step in range(60):
 """
 
 
+@pytest.mark.slow
 def test_several_processes_save_and_read_one_file(tmp_path, checkpoint):
     """With one name for all temporary files, a third of such saves failed, and some readers saw torn files."""
     checkpoint.last = {name: np.tile(value, (500, 10)) for name, value in checkpoint.last.items()}

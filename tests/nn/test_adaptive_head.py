@@ -334,6 +334,7 @@ def test_what_it_cannot_be_trained_with_is_refused_before_anything_is_compiled()
 # Runs
 
 
+@pytest.mark.slow
 def test_a_run_resumed_in_the_middle_ends_with_the_same_bytes():
     config = TrainingConfig(optimizer="adam", epochs=2, batch_size=20, bptt_steps=5, dropout=0.2, clip_norm=0.5)
     model = RNNLM(config_of(dtype="float32", cutoffs=()), rng=np.random.default_rng(1))

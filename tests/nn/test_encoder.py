@@ -43,6 +43,7 @@ class Watched(Dropout):
 
 
 @pytest.mark.parametrize(("engine", "kind", "num_layers"), CASES)
+@pytest.mark.slow
 def test_pytorch_gives_the_same_outputs_final_states_and_gradients(engine, kind, num_layers, request):
     torch = pytest.importorskip("torch")
     from conftest import ENGINES

@@ -34,6 +34,7 @@ def layers(monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_layers_hand_on_context_and_give_all_outputs(layers, python_mode):
     """`run` over a sequence is `step` repeated; the further outputs come after the last layer's, layer by layer."""
     x, memory = RNG.normal(size=(TIME, BATCH, UNITS)), RNG.normal(size=(BATCH, PLACES, UNITS))

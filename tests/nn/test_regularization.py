@@ -149,6 +149,7 @@ def test_the_update_follows_the_slope_of_what_is_minimized(engine, kind):
     check_slopes(model, functions, params, kind, params, tied=True)
 
 
+@pytest.mark.slow
 def test_an_embedding_of_many_rows_is_updated_by_rows_all_the_same(engine):
     """A large vocabulary, untied, with dropped inputs and words."""
     model, functions, params = built("all", engine, tied=False, vocab_size=400)

@@ -158,6 +158,7 @@ def test_gradients_are_central_differences(engine, cell, num_layers):
 
 @pytest.mark.learns
 @pytest.mark.skipif("jax" not in ENGINES, reason="needs jax")
+@pytest.mark.slow
 def test_a_model_with_ties_and_all_kinds_of_dropout_learns_a_rule_that_needs_both_sides():
     """A word is the sum of its neighbours: neither side alone tells it."""
     model = model_of("gru", 1, tie_weights=True, hidden_size=12)
@@ -291,6 +292,7 @@ def test_examples_are_sentences_that_a_reader_can_judge():
 
 
 @pytest.mark.skipif("jax" not in ENGINES, reason="needs jax")
+@pytest.mark.slow
 def test_an_adaptive_head_fills_in_too():
     model = model_of("tanh", 1, head="adaptive", cutoffs=(3, 6))
     functions = model.compile("predict", "loss", engine="jax")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from conftest import ENGINES
-from tiny_runs import Commands, log_of
-from toy_task import Lines, Toy
+from tiny_runs import Commands, KeepsCompiled, log_of, shared
+from toy_task import Detector, Lines, Toy
 
 from theano_rnn.engine.compiling import compile_function
 from theano_rnn.learning.checkpoint import load
@@ -32,9 +32,14 @@ def lines(count=300):
         yield " ".join(words)
 
 
+class SharedDetector(KeepsCompiled, Detector):
+    pass
+
+
 @pytest.fixture
 def commands(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(TASKS, "toy", Toy())
+    monkeypatch.setattr("toy_task.Detector", shared(SharedDetector))
     (tmp_path / "text.txt").write_text("\n".join(lines()))
     return Commands(tmp_path, monkeypatch, capsys)
 
@@ -82,6 +87,7 @@ def test_another_command_refuses_its_model_in_one_line(commands):
                               "--task next\n")  # fmt: skip
 
 
+@pytest.mark.slow
 def test_it_begins_with_the_parameters_of_a_language_model_that_fit(commands):
     text = ["--sentences", "line", "--tokens", "whitespace", "--train", "text.txt", "--epochs", "1"]
     commands.train(*text, "--hidden-size", "8", "--embedding-size", "4", checkpoint="lm.safetensors")
@@ -102,6 +108,7 @@ def test_a_kind_that_no_task_has_is_refused():
         task_of_kind("detector")
 
 
+@pytest.mark.slow
 def test_columns_without_a_line_change_nothing_and_stay_finite(commands):
     """The last batch has some."""
     train(commands, epochs=1)
@@ -133,6 +140,7 @@ def test_columns_without_a_line_change_nothing_and_stay_finite(commands):
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
+@pytest.mark.slow
 def test_an_encoder_stays_finite_where_a_column_is_empty(kind):
     encoder = Encoder(kind, 3, 4, 1, rng=np.random.default_rng(0), dtype="float64")
     mask = np.array([[1.0, 0], [1, 0], [0, 0]])

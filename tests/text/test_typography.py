@@ -80,6 +80,7 @@ def test_paragraphs_come_back_as_they_were_written(name):
     assert before < len(PARAGRAPHS[name]) / 2
 
 
+@pytest.mark.slow
 def test_novels_come_back_whether_their_marks_are_plain_or_typographic(novel_paragraphs):
     for change in (str, curly):
         assert sum(comes_back(change(paragraph)) for paragraph in novel_paragraphs) >= 990

@@ -76,6 +76,7 @@ def train(commands, *arguments):
     return commands("train", "--init-from", MODEL, *flags, *arguments)
 
 
+@pytest.mark.slow
 def test_training_begins_where_the_model_was(commands):
     """With a learning rate near zero, the validation loss is that of the original model."""
     result = train(commands, "--learning-rate", "1e-9", "--valid", "text.txt", "--dropout", "0")
@@ -94,6 +95,7 @@ def test_words_are_added_when_asked_for(commands):
     assert len({"a", "bridge", "at", "Bath"} & known) == 2 and "<unk>" in known
 
 
+@pytest.mark.slow
 def test_a_continued_run_stopped_and_resumed_is_the_same(commands):
     assert train(commands, "--add-words", "2", "--epochs", "2").status == 0
     expected = safetensors.numpy.load_file(NEW)

@@ -92,6 +92,7 @@ def test_a_users_mistake_arrives_as_such(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.slow
 def test_workers_end_with_a_program_that_is_killed():
     code = (
         "import time\nfrom theano_rnn.text.worker_processes import *\n"

@@ -54,6 +54,7 @@ def test_norms_are_those_of_a_numerical_estimate(cell, engine):
         assert norms[LAG, column] == pytest.approx(estimated(model, step, window, LAG), rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_of_two_layers_both_count():
     """If the upper layer ignores its input, only its own gradient remains, which has a simple formula."""
     model = model_of("tanh", num_layers=2)

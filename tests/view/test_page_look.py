@@ -171,6 +171,7 @@ def test_characters_are_shown_line_by_line(look):
     assert page.window.locator("#read .newline").count() == 3
 
 
+@pytest.mark.slow
 def test_ten_thousand_tokens_are_quick_enough(look):
     page = look("She was happy. " * 2500)
     assert page.window.locator("#read .token").count() == 12_500
