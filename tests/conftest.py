@@ -5,9 +5,9 @@ compiled model share a few functions and feed them many inputs. Graphs too small
 `python_mode`.
 
 The processes of a session (the workers of ``-n auto``, and commands that tests start) share what XLA has compiled in a
-temporary folder. Both compilers optimize less than for users, which takes g++ half and XLA a quarter of the time, unless
-``AESARA_FLAGS`` set ``gcc__cxxflags`` and ``XLA_FLAGS`` set ``xla_backend_optimization_level``: on Python 3.10 .ci/run
-tests the code that users get.
+temporary folder. Both compilers optimize less than for users, which takes g++ half and XLA a quarter of the time,
+unless ``AESARA_FLAGS`` set ``gcc__cxxflags`` and ``XLA_FLAGS`` set ``xla_backend_optimization_level``. On Python 3.10
+.ci/run tests the code that users get.
 """
 
 import atexit
