@@ -11,6 +11,7 @@ import pytest
 from theano_rnn.preprocessing import encode_file, load_corpus
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import CorpusConfig, TextConfig
+from theano_rnn.text import tokenizing, worker_processes
 from theano_rnn.text.vocabulary import UNK, Vocabulary
 
 NOVELS = Path(__file__).parents[1] / "data" / "austen"
@@ -120,6 +121,23 @@ def test_a_literal_unknown_word_and_end_of_sentence(make):
     corpus = load_corpus(CorpusConfig(train=(path,)), PLAIN)
     assert corpus.train[:3].tolist() == [0, 2, 1]
     assert corpus.vocabulary.words == ("</s>",)
+
+
+@pytest.mark.parametrize(("num_files", "has_processes"), [(1, False), (2, True)])
+def test_files_that_are_large_together_share_processes(make, monkeypatch, num_files, has_processes):
+    files = tuple(make(f"{number}.txt", numbered(0, 100 + number)) for number in range(num_files))
+    monkeypatch.setattr(tokenizing, "MIN_PARALLEL_BYTES", 1.5 * Path(files[0]).stat().st_size)
+    monkeypatch.setattr(tokenizing, "MAX_WORKERS", 2)
+    started = []
+
+    class Counted(worker_processes.Worker):
+        def __init__(self, text):
+            super().__init__(text)
+            started.append(self)
+
+    monkeypatch.setattr(worker_processes, "Worker", Counted)
+    load_corpus(CorpusConfig(train=files), PLAIN)
+    assert len(started) == (tokenizing.default_num_workers(1 << 30) if has_processes else 0)
 
 
 def test_arrays_of_one_start_do_not_change_those_of_the_next(make):

@@ -45,8 +45,8 @@ from theano_rnn.settings.text import CorpusConfig, TextConfig
 from theano_rnn.text.advice import Advice
 from theano_rnn.text.corpus_cache import BLOCK_IDS, IdFile
 from theano_rnn.text.folders import expand_folders
-from theano_rnn.text.sources import Source
-from theano_rnn.text.tokenizing import Progress, TokenizedFile, tokenize_source
+from theano_rnn.text.sources import Source, size_of
+from theano_rnn.text.tokenizing import Progress, TokenizedFile, tokenize_source, worker_pool
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.vocabulary_extension import extend_vocabulary
 
@@ -123,11 +123,13 @@ def load_corpus(
     names = [expand_folders(paths) for paths in (corpus.train, named(corpus.valid), named(corpus.test))]
     files: dict[str, TokenizedFile] = {}
     advice, training_names = Advice(text), set(names[0])
-    for path in distinct_names(names):
-        with Source(path, corpus.column) as source:
-            files[path] = tokenize_source(source, text, num_workers=num_workers, progress=progress)
-            if path in training_names:
-                advice.look_at(source, files[path])
+    paths = distinct_names(names)
+    with worker_pool(text, sum(map(size_of, paths)), num_workers) as pool:
+        for path in paths:
+            with Source(path, corpus.column) as source:
+                files[path] = tokenize_source(source, text, pool, progress)
+                if path in training_names:
+                    advice.look_at(source, files[path])
     train, valid, test = split_files(corpus, text, [files[path] for path in names[0]])
     valid = [whole_file(files[path]) for path in names[1]] or valid
     test = [whole_file(files[path]) for path in names[2]] or test
@@ -275,5 +277,6 @@ def encode_source(
     source: Source, vocabulary: Vocabulary, *, num_workers: int | None = None, progress: Progress | None = None
 ) -> Ids:
     """Same as `encode_file`, for a file that is already open."""
-    tokenized = tokenize_source(source, vocabulary.text, num_workers=num_workers, progress=progress)
+    with worker_pool(vocabulary.text, source.num_bytes, num_workers) as pool:
+        tokenized = tokenize_source(source, vocabulary.text, pool, progress)
     return encode_parts([whole_file(tokenized)], vocabulary, hashlib.sha256())

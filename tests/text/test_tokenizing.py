@@ -70,7 +70,7 @@ def test_neither_workers_nor_blocks_show(story, config, monkeypatch):
 
 def test_a_second_start_reads_what_is_known(story, monkeypatch):
     first = tokenize_file(story, TextConfig())
-    monkeypatch.setattr(tokenizing, "tokenize_chunks", None)
+    monkeypatch.setattr(tokenizing.WorkerPool, "tokenize", None)
     again = tokenize_file(story, TextConfig())
     assert (again.ids.tolist(), again.types) == (first.ids.tolist(), first.types)
 

@@ -1,5 +1,6 @@
 """Worker processes: they give the result of one process, and always end with the program."""
 
+import contextlib
 import io
 import json
 import os
@@ -17,7 +18,7 @@ from theano_rnn.settings.base import RunError, UserError, to_mapping
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text import worker_processes
 from theano_rnn.text.reading import Chunk
-from theano_rnn.text.worker_processes import ChunkTokenizer, Worker, receive, run_worker, send, tokenize_chunks
+from theano_rnn.text.worker_processes import ChunkTokenizer, Worker, WorkerPool, receive, run_worker, send
 
 ROOT = Path(__file__).parents[2]
 TEXT = TextConfig()
@@ -38,18 +39,28 @@ def crew(monkeypatch):
     return started
 
 
+@pytest.fixture
+def pool():
+    """Returns pools, which are closed at the end of the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda num_workers, text=TEXT: stack.enter_context(WorkerPool(text, num_workers))
+
+
 def listed(tokens):
     return [(each.ids.tolist(), each.types) for each in tokens]
 
 
 def test_processes_give_the_same_in_the_same_order(crew):
     expected = listed(map(ChunkTokenizer(TEXT), CHUNKS))
-    assert listed(tokenize_chunks(iter(CHUNKS), TEXT, 0)) == expected
-    assert listed(tokenize_chunks(iter(CHUNKS), TEXT, 2)) == expected
+    with WorkerPool(TEXT, 0) as none, WorkerPool(TEXT, 2) as two:
+        assert listed(none.tokenize(iter(CHUNKS))) == expected
+        assert not crew  # nothing is started before it is needed
+        for _ in range(2):  # files, which share the processes
+            assert listed(two.tokenize(iter(CHUNKS))) == expected
     assert [worker.process.poll() for worker in crew] == [-signal.SIGKILL] * 2
 
 
-def test_no_more_is_read_than_is_worked_on(crew):
+def test_no_more_is_read_than_is_worked_on(pool):
     read = []
 
     def counted():
@@ -57,19 +68,20 @@ def test_no_more_is_read_than_is_worked_on(crew):
             read.append(number)
             yield CHUNKS[0]
 
-    work = tokenize_chunks(counted(), TEXT, 1)
+    work = pool(1).tokenize(counted())
     next(work)
     assert len(read) == 2
     work.close()
-    assert crew[0].process.poll() is not None
+    assert listed(pool(1).tokenize(iter(CHUNKS[:1]))) == listed([ChunkTokenizer(TEXT)(CHUNKS[0])])
 
 
 def test_a_killed_process_is_an_error_not_a_wait(crew):
-    work = tokenize_chunks(iter(CHUNKS * 20), TEXT, 2)
-    next(work)
-    crew[0].process.kill()
-    with pytest.raises(RunError, match="has ended unexpectedly"):
-        list(work)
+    with WorkerPool(TEXT, 2) as pool:
+        work = pool.tokenize(iter(CHUNKS * 20))
+        next(work)
+        crew[0].process.kill()
+        with pytest.raises(RunError, match="has ended unexpectedly"):
+            list(work)
     assert all(worker.process.poll() is not None for worker in crew)
 
 
@@ -79,16 +91,16 @@ def test_an_interrupt_leaves_no_process(crew):
         yield CHUNKS[1]
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        list(tokenize_chunks(interrupted(), TEXT, 1))
+    with pytest.raises(KeyboardInterrupt), WorkerPool(TEXT, 1) as pool:
+        list(pool.tokenize(interrupted()))
     assert crew[0].process.poll() is not None
 
 
-def test_a_users_mistake_arrives_as_such(tmp_path, monkeypatch):
+def test_a_users_mistake_arrives_as_such(tmp_path, monkeypatch, pool):
     monkeypatch.setenv("NLTK_DATA", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(UserError, match="sentences=punkt_tab cannot be used"):
-        list(tokenize_chunks(iter(CHUNKS), TextConfig(sentences="punkt_tab"), 1))
+        list(pool(1, TextConfig(sentences="punkt_tab")).tokenize(iter(CHUNKS)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

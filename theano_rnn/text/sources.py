@@ -201,6 +201,14 @@ class Source:
             raise UserError(f"{self.name} {problem}") from error
 
 
+def size_of(path: str) -> int:
+    """Returns the bytes of a file; 0 for standard input and for what cannot be read."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
 def count_words_and_characters(blocks: Iterable[str]) -> tuple[int, int]:
     """Count the words, separated by blanks, and the characters of a text that comes in blocks.
 

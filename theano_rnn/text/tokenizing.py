@@ -34,10 +34,10 @@ from theano_rnn.text import corpus_cache
 from theano_rnn.text.reading import CHUNK_CHARACTERS, chunks
 from theano_rnn.text.sources import Source
 from theano_rnn.text.words import EOS, tokenization_fingerprint, word_tokenizer
-from theano_rnn.text.worker_processes import ChunkTokens, tokenize_chunks
+from theano_rnn.text.worker_processes import ChunkTokens, WorkerPool
 
 FORMAT_VERSION = 2  # of a cache entry: raise it when the same text gives other ids
-MIN_PARALLEL_BYTES = 1 << 20  # a smaller file is tokenized sooner than another process can start
+MIN_PARALLEL_BYTES = 1 << 20  # fewer are tokenized sooner than another process can start
 MAX_WORKERS = 6
 PROGRESS_SECONDS = 0.1
 
@@ -70,7 +70,7 @@ def tokenize_file(
     column
         The column of a table with the text, as in `Source`.
     num_workers
-        Additional processes; by default one per processor, at most 6, and none for a file below 1 MiB.
+        Additional processes; by default one per processor, at most 6, and none for less than 1 MiB.
     progress
         Called at most about ten times a second with the bytes done and the bytes in total.
 
@@ -81,14 +81,14 @@ def tokenize_file(
     UserError
         If the file changes while it is read.
     """
-    with Source(path, column) as source:
-        return tokenize_source(source, text, num_workers=num_workers, progress=progress)
+    with Source(path, column) as source, worker_pool(text, source.num_bytes, num_workers) as pool:
+        return tokenize_source(source, text, pool, progress)
 
 
 def tokenize_source(
-    source: Source, text: TextConfig, *, num_workers: int | None = None, progress: Progress | None = None
+    source: Source, text: TextConfig, pool: WorkerPool, progress: Progress | None = None
 ) -> TokenizedFile:
-    """Same as `tokenize_file`, for a file that is already open."""
+    """Same as `tokenize_file`, for a file that is already open, with processes that other files use too."""
     settings = [FORMAT_VERSION, CHUNK_CHARACTERS, source.digest(), tokenization_fingerprint(text), to_mapping(text)]
     key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
     if (cached := corpus_cache.load(key)) is not None:
@@ -97,9 +97,7 @@ def tokenize_source(
     if text.unit == "char":
         tokenized = tokenize_characters(blocks, text)
     else:
-        if num_workers is None:
-            num_workers = default_num_workers(source.num_bytes)
-        with contextlib.closing(tokenize_chunks(chunks(blocks, text), text, num_workers)) as tokenized_chunks:
+        with contextlib.closing(pool.tokenize(chunks(blocks, text))) as tokenized_chunks:
             tokenized = merge_chunks(tokenized_chunks)
     if source.has_changed():
         raise UserError(f"{source.name} changed while it was being read: run the command again")
@@ -107,8 +105,13 @@ def tokenize_source(
     return tokenized
 
 
+def worker_pool(text: TextConfig, num_bytes: int, num_workers: int | None = None) -> WorkerPool:
+    """Returns processes for files of so many bytes in all: `num_workers` if given, else `default_num_workers`."""
+    return WorkerPool(text, default_num_workers(num_bytes) if num_workers is None else num_workers)
+
+
 def default_num_workers(num_bytes: int) -> int:
-    """Returns the number of processes for a file: one per processor, at most 6, none for a small file.
+    """Returns the number of processes for files of so many bytes: one per processor, at most 6, none for a small text.
 
     Each process takes about 100 MB of memory.
     """

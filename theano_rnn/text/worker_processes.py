@@ -161,34 +161,49 @@ def run_worker() -> None:
             return
 
 
-def tokenize_chunks(chunks: Iterator[Chunk], text: TextConfig, num_workers: int) -> Generator[ChunkTokens, None, None]:
-    """Yields the tokens of each chunk, in order; at most two chunks per worker wait."""
-    if num_workers < 1:
-        yield from map(ChunkTokenizer(text), chunks)
-        return
-    workers: list[Worker] = []
-    idle: SimpleQueue[Worker] = SimpleQueue()
+class WorkerPool:
+    """Worker processes that share the chunks of one file after another. Call `close`, or use it in a `with` statement.
 
-    def tokenize_with_idle_worker(chunk: Chunk) -> ChunkTokens:
-        worker = idle.get()
-        try:
-            return worker(chunk)
-        finally:
-            idle.put(worker)
+    They are started by the first call of `tokenize`. Without any, the work is done in this process.
+    """
 
-    pool = ThreadPoolExecutor(num_workers)
-    try:
-        for _ in range(num_workers):
-            workers.append(Worker(text))
-            idle.put(workers[-1])
+    def __init__(self, text: TextConfig, num_workers: int) -> None:
+        self.text, self.num_workers = text, num_workers
+        self.workers: list[Worker] = []
+        self.idle: SimpleQueue[Worker] = SimpleQueue()
+        self.threads = ThreadPoolExecutor(max(1, num_workers))
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def tokenize(self, chunks: Iterator[Chunk]) -> Generator[ChunkTokens, None, None]:
+        """Yields the tokens of each chunk, in order; at most two chunks per worker wait."""
+        if self.num_workers < 1:
+            yield from map(ChunkTokenizer(self.text), chunks)
+            return
+        while len(self.workers) < self.num_workers:
+            self.workers.append(Worker(self.text))
+            self.idle.put(self.workers[-1])
         waiting: deque[Future[ChunkTokens]] = deque()
         for chunk in chunks:
-            waiting.append(pool.submit(tokenize_with_idle_worker, chunk))
-            if len(waiting) >= 2 * num_workers:
+            waiting.append(self.threads.submit(self.tokenize_with_idle_worker, chunk))
+            if len(waiting) >= 2 * self.num_workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    finally:
-        for worker in workers:
+
+    def tokenize_with_idle_worker(self, chunk: Chunk) -> ChunkTokens:
+        worker = self.idle.get()
+        try:
+            return worker(chunk)
+        finally:
+            self.idle.put(worker)
+
+    def close(self) -> None:
+        """End the processes."""
+        for worker in self.workers:
             worker.stop()
-        pool.shutdown(cancel_futures=True)
+        self.threads.shutdown(cancel_futures=True)
