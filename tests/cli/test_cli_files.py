@@ -32,7 +32,7 @@ def commands(prepared, monkeypatch, capsys):
 
 def scored(commands, *arguments):
     result = commands("score", *arguments)
-    assert (result.status, result.err) == (0, "")
+    assert result.status == 0, result.err
     return result.out
 
 
@@ -88,6 +88,9 @@ def test_tables_are_scored(commands, name, content):
     for mode in ("--summary", "--stream"):
         totals = json.loads(scored(commands, MODEL, name, mode))
         assert (totals["characters"], totals["words"], totals["tokens"]) == (37, 8, 12)
+    for mode in ((), ("--summary",), ("--stream",)):
+        assert commands("score", MODEL, name, *mode).err == f"reading column text of {name}\n"
+        assert commands("score", MODEL, name, *mode, "--column", "text").err == ""
     result = commands("score", MODEL, name, "--column", "nope", "--stream")
     assert result.status == 2 and f"{name} has no column nope" in result.err
 

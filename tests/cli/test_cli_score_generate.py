@@ -103,6 +103,17 @@ def test_bits_are_nats_over_ln_2(commands):
         assert [float(row[0]) * math.log(2) for row in bits] == pytest.approx([float(row[0]) for row in nats], abs=1e-5)
 
 
+def test_many_unknown_words_are_said_where_no_total_tells(commands):
+    (commands.folder / "strange.txt").write_text("Emma saw the zyx. Qwv jkl the ball.")
+    expected = "3 of 10 tokens are not in the model's vocabulary and count as <unk>"
+    for arguments in ((), ("--per-token",), ("--json",)):
+        assert commands("score", MODEL, "strange.txt", *arguments).err.startswith(expected)
+        for quiet in ("other.txt",), ("strange.txt", "--exclude-unknown"):
+            assert commands("score", MODEL, *quiet, *arguments).err == ""
+    for arguments in (("--summary",), ("--stream",)):
+        assert commands("score", MODEL, "strange.txt", *arguments).err == ""
+
+
 def test_sentences_as_json_are_the_lines(commands):
     rows = [line.split("\t") for line in scored(commands, "other.txt").splitlines()]
     records = [json.loads(line) for line in scored(commands, "other.txt", "--json", "--per-token").splitlines()]
@@ -208,7 +219,7 @@ def test_a_sentence_scores_the_same_in_any_company(commands, monkeypatch):
 
 
 def test_lines_are_sentences_when_asked_for(commands):
-    lines = scored(commands, "other.txt", "--sentences", "line").splitlines()
+    lines = commands("score", MODEL, "other.txt", "--sentences", "line").out.splitlines()
     assert [line.split("\t")[3] for line in lines] == [" ".join(TEXT[:20]), *TEXT[20:]]
     assert json.loads(scored(commands, "other.txt", "--sentences", "line", "--stream"))["sentences"] == len(TEXT) - 19
 

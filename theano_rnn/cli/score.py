@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from theano_rnn.cli.console import advise
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.settings.base import UserError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from theano_rnn.scoring.sentences import Scorer, SentenceScore
     from theano_rnn.text.sources import Source
     from theano_rnn.text.vocabulary import Vocabulary
+
+MANY_UNKNOWN = 0.1  # of the tokens of a text: said where no total is printed that would tell
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -67,27 +70,50 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         raise UserError("--exclude-unknown cannot be used with --dynamic, which learns from all words")
     machine = prepare_machine(sections["machine"])
     from theano_rnn.cli.model_loading import open_language_model, open_mixture
+    from theano_rnn.text.advice import guessed_column
+    from theano_rnn.text.sources import Source
+    from theano_rnn.text.vocabulary import UNK
 
     model = open_language_model(args.checkpoint, machine, sentences=scoring.sentences)
     if args.file != "-":
         with open(args.file, "rb"):  # report a wrong name before anything is compiled
             pass
     if args.stream:
+        if is_table(args.file):
+            with Source(args.file, scoring.column) as source:
+                read_text(source, model.vocabulary)
+                advise(guessed_column(source))
         print(json.dumps(stream_summary(model, args.file, scoring, adaptation, machine)))
         return 0
-    from theano_rnn.text.sources import Source
-
     with Source(args.file, scoring.column) as source:
         sentences = read_text(source, model.vocabulary)
+        advise(guessed_column(source))
         scorer, weights = open_mixture(model, scoring, machine)
         scores = scorer.sentences(sentences)
         if args.summary:
             mixture = {} if weights is None else {"weights": weights}
             print(json.dumps(summarize(scores, source, model.vocabulary, scoring) | mixture))
             return 0
+        num_words = num_unknown = 0
         for score in scores:
             print_score(score, model.vocabulary, scoring, per_token=args.per_token, as_json=args.json)
+            num_words += len(score.ids) - 1
+            num_unknown += int((score.ids == model.vocabulary.unk_id).sum())
+        if num_unknown > MANY_UNKNOWN * num_words and not scoring.exclude_unknown:
+            advise(
+                [
+                    f"{num_unknown:,} of {num_words:,} tokens are not in the model's vocabulary and count as {UNK}, which "
+                    "is easier to predict than they are: --exclude-unknown leaves them out"
+                ]
+            )
     return 0
+
+
+def is_table(path: str) -> bool:
+    """Returns whether a file, not a pipe, is named like a table."""
+    from theano_rnn.text.file_formats import format_of
+
+    return Path(path).is_file() and format_of(path, b"").table is not None
 
 
 def read_text(source: Source, vocabulary: Vocabulary) -> Iterator[str]:

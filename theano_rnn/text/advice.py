@@ -45,10 +45,7 @@ class Advice:
     def look_at(self, source: Source, tokenized: TokenizedFile) -> None:
         """Note what is remarkable about a file."""
         sample = beginning(source, self.text)
-        if source.format.table is not None and source.column is None and source.text_column != DEFAULT_COLUMN:
-            column = str(source.text_column)
-            hint = ": is there no header? Its first row is read as names" if len(column) > 60 else ""
-            self.formats.append(f"reading column {column[:60]}{'...' if hint else ''} of {source.name}{hint}")
+        self.formats.extend(guessed_column(source))
         self.note_format(source, sample)
         if self.text.unit == "char":
             return
@@ -149,6 +146,15 @@ class Advice:
         if self.num_sentences == 1:
             return f"a single sentence of {tokens}"
         return f"{self.num_sentences:,} sentences of {tokens} in total"
+
+
+def guessed_column(source: Source) -> list[str]:
+    """Returns a line about the column of a table that was guessed, if it was; the table must have been read."""
+    if source.format.table is None or source.column is not None or source.text_column == DEFAULT_COLUMN:
+        return []
+    column = str(source.text_column)
+    hint = ": is there no header? Its first row is read as names" if len(column) > 60 else ""
+    return [f"reading column {column[:60]}{'...' if hint else ''} of {source.name}{hint}"]
 
 
 def beginning(source: Source, text: TextConfig) -> str:
