@@ -6,8 +6,8 @@ compiled model share a few functions and feed them many inputs. Graphs too small
 
 The processes of a session (the workers of ``-n auto``, and commands that tests start) share what XLA has compiled in a
 temporary folder. Both compilers optimize less than for users, which takes g++ half and XLA a quarter of the time,
-unless ``AESARA_FLAGS`` set ``gcc__cxxflags`` and ``XLA_FLAGS`` set ``xla_backend_optimization_level``. On Python 3.10
-.ci/run tests the code that users get.
+unless ``AESARA_FLAGS`` set ``gcc__cxxflags`` and ``XLA_FLAGS`` set ``xla_backend_optimization_level``. Tests that learn
+have XLA's full optimization, and on Python 3.10 .ci/run tests the code that users get.
 """
 
 import atexit
@@ -25,11 +25,9 @@ os.environ["AESARA_FLAGS"] = ",".join(filter(None, [
     os.environ.get("AESARA_FLAGS"), "on_opt_error=raise",
     "" if "gcc__cxxflags" in os.environ.get("AESARA_FLAGS", "") else "gcc__cxxflags=-O1",
 ]))  # fmt: skip
-if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = " ".join([
-        os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0",
-        "--xla_llvm_disable_expensive_passes=true",
-    ])  # fmt: skip
+LEVEL = "xla_backend_optimization_level"
+if LEVEL not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --{LEVEL}=0"
 os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"  # on a GPU products are TF32 otherwise
 os.environ["THEANO_RNN_CACHE"] = CACHE = tempfile.mkdtemp(prefix="theano_rnn_tests_")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = (  # a worker has that of the process that started it
@@ -194,6 +192,16 @@ def engine(request: pytest.FixtureRequest) -> str:
 @functools.cache
 def compiled_once(cell: str, engine: str, *names: str, **options: Any) -> Compiled:
     return Compiled(cell, *names, engine=engine, **options)
+
+
+@pytest.fixture(autouse=True)
+def optimized_for_learning(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many steps take longer without XLA's optimization than that takes."""
+    if request.node.get_closest_marker("learns") and has_jax():
+        from theano_rnn.engine.xla import Placement
+
+        options = Placement.jit_options
+        monkeypatch.setattr(Placement, "jit_options", lambda self: options(self) | {"compiler_options": {LEVEL: 3}})
 
 
 @pytest.fixture
