@@ -25,9 +25,11 @@ os.environ["AESARA_FLAGS"] = ",".join(filter(None, [
     os.environ.get("AESARA_FLAGS"), "on_opt_error=raise",
     "" if "gcc__cxxflags" in os.environ.get("AESARA_FLAGS", "") else "gcc__cxxflags=-O1",
 ]))  # fmt: skip
-LEVEL = "xla_backend_optimization_level"
-if LEVEL not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --{LEVEL}=0"
+if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = " ".join([
+        os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0",
+        "--xla_llvm_disable_expensive_passes=true",
+    ])  # fmt: skip
 os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"  # on a GPU products are TF32 otherwise
 os.environ["THEANO_RNN_CACHE"] = CACHE = tempfile.mkdtemp(prefix="theano_rnn_tests_")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = (  # a worker has that of the process that started it
@@ -201,7 +203,8 @@ def optimized_for_learning(request: pytest.FixtureRequest, monkeypatch: pytest.M
         from theano_rnn.engine.xla import Placement
 
         options = Placement.jit_options
-        monkeypatch.setattr(Placement, "jit_options", lambda self: options(self) | {"compiler_options": {LEVEL: 3}})
+        full = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
+        monkeypatch.setattr(Placement, "jit_options", lambda self: options(self) | {"compiler_options": full})
 
 
 @pytest.fixture

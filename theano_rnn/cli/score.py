@@ -100,12 +100,10 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
             num_words += len(score.ids) - 1
             num_unknown += int((score.ids == model.vocabulary.unk_id).sum())
         if num_unknown > MANY_UNKNOWN * num_words and not scoring.exclude_unknown:
-            advise(
-                [
-                    f"{num_unknown:,} of {num_words:,} tokens are not in the model's vocabulary and count as {UNK}, which "
-                    "is easier to predict than they are: --exclude-unknown leaves them out"
-                ]
-            )
+            advise([
+                f"{num_unknown:,} of {num_words:,} tokens are not in the model's vocabulary and count as {UNK}, which "
+                "is easier to predict than they are: --exclude-unknown leaves them out"
+            ])  # fmt: skip
     return 0
 
 
