@@ -1,5 +1,7 @@
 """Standard output and error that are closed, broken or not UTF-8, signals, and a current folder that was removed."""
 
+import json
+import math
 import os
 import signal
 import subprocess
@@ -12,7 +14,10 @@ from tiny_runs import TINY, Commands, contents, log_of, train_in
 
 from theano_rnn.cli import session
 from theano_rnn.cli.interruption import stopping_signals
+from theano_rnn.cli.records import append, restore_log
 from theano_rnn.learning.checkpoint import load
+from theano_rnn.scoring.sentences import Totals
+from theano_rnn.settings.strict_json import to_json
 
 ROOT = Path(__file__).parents[2]
 MODEL, WHOLE = "model.safetensors", "whole.safetensors"
@@ -199,3 +204,40 @@ def test_programs_train_on_without_streams_and_stop_when_nobody_reads(folder):
         assert result.returncode == 128 + signal.SIGPIPE and "Traceback" not in result.stderr + result.stdout
         progress = load(folder / "b.safetensors").progress
         assert progress["step"] >= 1 and not progress["is_finished"]
+
+
+ESCAPES = "\x1b[2J\x1b]0;title\x07\x9b31m"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_gets_no_control_characters_of_a_text(commands, monkeypatch, is_terminal):
+    """A file or another program gets the text as it is."""
+    (commands.folder / "text.txt").write_text(f"Emma{ESCAPES} saw the house. " * 40, encoding="utf-8")
+    commands.train()
+    write, written = sys.stdout.write, []
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+    monkeypatch.setattr(sys.stdout, "write", lambda text: written.append(text) or write(text))
+    assert commands("score", MODEL, "text.txt").status == 0
+    assert (ESCAPES in "".join(written)) != is_terminal
+    assert ("\\x1b[2J\\x1b]0;title\\x07\\x9b31m" in "".join(written)) == is_terminal
+    assert "".join(written).count("\t") == 3 * 40
+    assert sys.stdout.write.__name__ == "<lambda>"  # as it was before
+
+
+def test_messages_have_no_control_characters(commands):
+    result = commands("score", f"no{ESCAPES}.safetensors", "text.txt")
+    assert result.status == 2 and "no\\x1b[2J" in result.err
+    result = commands("generate", MODEL, "--prompt", ESCAPES)
+    assert not set("\x1b\x07\x9b") & set(result.err)
+
+
+def test_numbers_that_json_lacks_are_null_in_logs(tmp_path):
+    log, record = tmp_path / "log.jsonl", {"epoch": 1, "valid_loss": 800.0, "valid_perplexity": math.inf}
+    append(log, record | {"tokens_per_second": 7.0, "seconds": 1.0})
+    written = log.read_bytes()
+    assert json.loads(written, parse_constant=pytest.fail)["valid_perplexity"] is None
+    assert restore_log(log, [record], "tokens") == written
+
+
+def test_totals_of_nothing_are_null():
+    assert json.loads(to_json(Totals().summary()), parse_constant=pytest.fail)["perplexity"] is None

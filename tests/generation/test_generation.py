@@ -56,7 +56,7 @@ def test_sampled_frequencies_match_the_stated_distribution(config, weights):
     assert chi_square < CRITICAL[possible.sum() - 1]
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1e-6])
+@pytest.mark.parametrize("temperature", [0.0, 1e-320, 1e-6, 0.0009])
 def test_temperature_to_zero_is_argmax(temperature):
     assert run(temperature=temperature) == [[3] * 5]
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from theano_rnn.cli.streams import visible
 from theano_rnn.learning.measures import Measure
 
 LINE_SECONDS = 5.0
@@ -28,9 +29,9 @@ def say(text: str) -> None:
 
 
 def advise(notes: Sequence[str]) -> None:
-    """Print lines of advice on standard error. Call it when no bar is shown."""
+    """Print lines for the user on standard error. Call it when no bar is shown."""
     for note in notes:
-        print(note, file=sys.stderr, flush=True)
+        print(visible(note), file=sys.stderr, flush=True)
 
 
 class Bar:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from theano_rnn.cli.console import advise
 from theano_rnn.learning.atomic_files import temporary_path
 from theano_rnn.settings.base import UserError
 
@@ -51,8 +51,8 @@ def name_files(given: Mapping[str, Any]) -> dict[str, Any]:
     named = [path for name in ("train", "valid", "test") for path in as_list(values.get(name))]
     for folder in filter(os.path.isdir, named):
         found, skipped = text_files(folder)
-        print(f"reading {len(found)} file{'s' if len(found) > 1 else ''} of {folder}: {shortened(found)}"
-              + (f" (skipped: {shortened(skipped)})" if skipped else ""), file=sys.stderr)  # fmt: skip
+        advise([f"reading {len(found)} file{'s' if len(found) > 1 else ''} of {folder}: {shortened(found)}"
+                + (f" (skipped: {shortened(skipped)})" if skipped else "")])  # fmt: skip
     if any(map(os.path.isdir, as_list(values.get("train")))):
         values["train"] = tuple(expand_folders(values["train"]))
     return values

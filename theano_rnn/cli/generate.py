@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from theano_rnn.cli.console import advise
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.settings.base import UserError
@@ -88,7 +89,7 @@ def encode_prompt(prompt: str, vocabulary: Vocabulary) -> list[int]:
 
     ids, unknown = prompt_ids(prompt, vocabulary)
     if unknown:
-        print(f"not in the vocabulary, read as <unk>: {' '.join(unknown)}", file=sys.stderr)
+        advise([f"not in the vocabulary, read as <unk>: {' '.join(unknown)}"])
     return ids
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from theano_rnn.cli.options import Parser
+from theano_rnn.settings.strict_json import to_json
 from theano_rnn.settings.training import RunConfig
 
 
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
             what = f" ({len(fact.words):,} characters, <unk> and </s>)" if fact.text.unit == "char" else ""
             print(f"{name}: {len(fact):,} tokens{what}; most frequent: {most_frequent} ...")
         else:
-            print(f"{name}: {json.dumps(fact)[:200]}")
+            print(f"{name}: {to_json(fact)[:200]}")
     print(f"parameters: {sum(value.size for value in checkpoint.best.values()):,}")
     for name, value in checkpoint.best.items():
         print(f"  {name:16} {value.dtype} {tuple(value.shape)}")

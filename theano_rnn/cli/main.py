@@ -13,7 +13,7 @@ from pathlib import Path
 from theano_rnn import __version__
 from theano_rnn.cli import machine
 from theano_rnn.cli.options import Parser
-from theano_rnn.cli.streams import discard, safe_streams
+from theano_rnn.cli.streams import discard, safe_streams, visible
 from theano_rnn.cli.supervision import note_report
 from theano_rnn.settings.base import RunError, UserError
 
@@ -132,6 +132,6 @@ def describe(error: BaseException) -> str:
 
 def fail(prog: str, message: str, status: int) -> int:
     """Print an error message. Returns `status`."""
-    print(f"{prog}: {message}", file=sys.stderr, flush=True)
+    print(visible(f"{prog}: {message}"), file=sys.stderr, flush=True)
     note_report()
     return status

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 
-from theano_rnn.cli.console import compiling_progress
+from theano_rnn.cli.console import advise, compiling_progress
 from theano_rnn.cli.stopped_runs import note_unvalidated
 from theano_rnn.language_model import LanguageModel
 from theano_rnn.learning.batching import text_batches
@@ -80,7 +79,7 @@ def open_mixture(
         ids = encode_file(config.fit_weights, model.vocabulary, column=config.column)
         batches = text_batches(ids, model.vocabulary, model.training, dtype=members[0].dtype)
         weights = [float(w) for w in fitted_weights(np.array([token_losses(member, batches) for member in members]))]
-        print(f"weights that fit {config.fit_weights}: {' '.join(f'{w:.4f}' for w in weights)}", file=sys.stderr)
+        advise([f"weights that fit {config.fit_weights}: {' '.join(f'{w:.4f}' for w in weights)}"])
     if len(weights) != len(models):
         raise UserError(f"--weights must be {len(models)} numbers, one for each checkpoint, got {len(weights)}")
     return Mixture(members, weights).scorer(), weights

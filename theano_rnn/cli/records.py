@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from theano_rnn.learning.atomic_files import write_atomically
+from theano_rnn.settings.strict_json import to_json, without_infinities
 
 
 def append(path: Path, record: dict[str, Any]) -> None:
     """Append a record to the log. The record is on disk when this returns."""
     with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+        file.write(to_json(record) + "\n")
         file.flush()
         os.fsync(file.fileno())
 
@@ -22,7 +23,7 @@ def restore_log(path: Path, records: list[dict[str, Any]], target_name: str) -> 
     """Returns the log's lines for `records`, as they are in the file. Missing lines get null for the times."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     kept = []
-    for number, record in enumerate(records):
+    for number, record in enumerate(map(without_infinities, records)):
         try:
             written = json.loads(lines[number])
         except (IndexError, ValueError, RecursionError):
@@ -30,7 +31,7 @@ def restore_log(path: Path, records: list[dict[str, Any]], target_name: str) -> 
         same = isinstance(written, dict) and all(written.get(name) == value for name, value in record.items())
         clock = dict.fromkeys((f"{target_name}_per_second", "seconds")) if "epoch" in record else {}  # not in the last
         kept.append(written if same else record | clock)
-    return "".join(json.dumps(record) + "\n" for record in kept).encode()
+    return "".join(to_json(record) + "\n" for record in kept).encode()
 
 
 def complete_log(path: Path, records: list[dict[str, Any]], target_name: str) -> None:

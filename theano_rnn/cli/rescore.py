@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from theano_rnn.cli.console import advise
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.settings.base import UserError
@@ -63,8 +64,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         scored = list(score_lists(tuning, scorer))
         weight, word_bonus, error_rate = tune_weights(scored, references, config.metric)
         unit = {"exact": "lists with a wrong best hypothesis", "wer": "word error rate"}[config.metric]
-        print(f"weight {weight:g}, word bonus {word_bonus:g}: {unit} {100 * error_rate:.1f} % on {config.tune}",
-              file=sys.stderr)  # fmt: skip
+        advise([f"weight {weight:g}, word bonus {word_bonus:g}: {unit} {100 * error_rate:.1f} % on {config.tune}"])
     for scored_list in score_lists(lists, scorer):
         for entry, score, log_probability in scored_list.ranked(weight, word_bonus):
             print(entry.format(score, log_probability=log_probability))

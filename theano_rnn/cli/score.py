@@ -14,6 +14,7 @@ from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig
+from theano_rnn.settings.strict_json import to_json
 from theano_rnn.settings.use import AdaptationConfig, ScoringConfig
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
             with Source(args.file, scoring.column) as source:
                 read_text(source, model.vocabulary)
                 advise(guessed_column(source))
-        print(json.dumps(stream_summary(model, args.file, scoring, adaptation, machine)))
+        print(to_json(stream_summary(model, args.file, scoring, adaptation, machine)))
         return 0
     with Source(args.file, scoring.column) as source:
         sentences = read_text(source, model.vocabulary)
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         scores = scorer.sentences(sentences)
         if args.summary:
             mixture = {} if weights is None else {"weights": weights}
-            print(json.dumps(summarize(scores, source, model.vocabulary, scoring) | mixture))
+            print(to_json(summarize(scores, source, model.vocabulary, scoring) | mixture))
             return 0
         num_words = num_unknown = 0
         for score in scores:
@@ -192,7 +193,7 @@ def print_score(
         unknown = int((score.ids == vocabulary.unk_id).sum())
         record = {"sentence": score.sentence, "log_probability": total, "tokens": count, "unknown": unknown,
                   "perplexity": perplexity(-counted.total / count) if count else None}  # fmt: skip
-        print(json.dumps(record | ({"per_token": tokens} if per_token else {}), ensure_ascii=False))
+        print(to_json(record | ({"per_token": tokens} if per_token else {}), ensure_ascii=False))
     elif per_token:
         for token, value in tokens:
             print(f"{value:.6f}\t{json.dumps(token, ensure_ascii=False)[1:-1]}")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
-from theano_rnn.cli.console import describe_best
+from theano_rnn.cli.console import advise, describe_best
 from theano_rnn.learning.checkpoint import Checkpoint, should_use_last
 from theano_rnn.learning.evaluation import Evaluation
 from theano_rnn.learning.measures import Measure
@@ -69,7 +68,7 @@ def note_unvalidated(path: str, checkpoint: Checkpoint) -> None:
     if not checkpoint.fingerprint:  # imported
         return
     if not progress["step"]:
-        print(f"{path} has not been trained yet: what follows is random", file=sys.stderr)
+        advise([f"{path} has not been trained yet: what follows is random"])
     elif should_use_last({"progress": progress}) and not progress.get("use_last"):
-        print(f"{path} was stopped after {progress['step']} steps, before its first validation: using its last "
-              "parameters", file=sys.stderr)  # fmt: skip
+        advise([f"{path} was stopped after {progress['step']} steps, before its first validation: using its last "
+                "parameters"])  # fmt: skip

@@ -16,6 +16,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 STREAMS = ("stdin", "stdout", "stderr")
+CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in b"\t\n"}
+
+
+def visible(text: str) -> str:
+    """Returns a text with its control characters spelled out, so that a terminal does not obey them.
+
+    >>> print(visible("It is\\x1b[2J a truth.\\n"), end="")
+    It is\\x1b[2J a truth.
+    """
+    return text.translate(CONTROLS)
 
 
 class Output:
@@ -46,6 +56,19 @@ class Output:
             discard(self.stream)
             if self.on_failure is not None:
                 self.on_failure(error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+class TerminalOutput:
+    """Standard output if it is a terminal: control characters, as a text or a checkpoint may have, become visible."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return int(self.stream.write(visible(text)))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -94,6 +117,10 @@ def safe_streams() -> Iterator[set[str]]:
         sys.stdin.reconfigure(encoding="utf-8", errors="strict")  # type: ignore[union-attr]
     old, sys.stderr = sys.stderr, Output(sys.stderr)
     ours = sys.stderr
+    old_output = sys.stdout
+    with contextlib.suppress(AttributeError, ValueError):
+        if sys.stdout.isatty():
+            sys.stdout = TerminalOutput(sys.stdout)
     try:
         yield closed
     finally:
@@ -102,6 +129,8 @@ def safe_streams() -> Iterator[set[str]]:
         except (OSError, ValueError):
             discard(sys.stdout)
         ours.flush()
+        if isinstance(sys.stdout, TerminalOutput):
+            sys.stdout = old_output
         if sys.stderr is ours:
             sys.stderr = old
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from theano_rnn.generation.sampling import ban_repeated_ngrams, draw, penalize_repeated, top_ids, truncate
-from theano_rnn.settings.use import GenerationConfig
+from theano_rnn.settings.use import GenerationConfig, effective_temperature
 
 Step = Callable[..., Sequence[Any]]
 Histories = Sequence[Sequence[int]]
@@ -79,6 +79,7 @@ def generate_stepwise(
     rules = TokenRules(config, end_id=end_id, banned=banned)
     log_probabilities, state = read_prompt(step, state, prompt, len(rngs))
     start = len(prompt) - 1
+    temperature = effective_temperature(config.temperature)
     histories = [list(prompt[1:]) for _ in rngs]
     is_active = np.ones(len(rngs), bool)
     for num_tokens in range(max_tokens):
@@ -90,10 +91,10 @@ def generate_stepwise(
         if len(active) < len(scores):
             scores = scores[active]
         tokens = np.zeros(len(rngs), np.int32)
-        if config.temperature == 0:
+        if temperature == 0:
             tokens[active] = np.argmax(scores, axis=1)
         else:
-            scores = truncate(scores / config.temperature, top_k=config.top_k, top_p=config.top_p)
+            scores = truncate(scores / temperature, top_k=config.top_k, top_p=config.top_p)
             tokens[active] = draw(scores, np.array([rngs[i].random() for i in active]))
         if end_id is not None:
             is_active &= tokens != end_id

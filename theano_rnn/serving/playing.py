@@ -17,7 +17,7 @@ from theano_rnn.language_model import LanguageModel
 from theano_rnn.serving.model_requests import TextScore, next_token_candidates, sample_request, score_request
 from theano_rnn.serving.request_batching import BATCH_SIZES, ModelRequest
 from theano_rnn.settings.base import UserError
-from theano_rnn.settings.use import GenerationConfig
+from theano_rnn.settings.use import GenerationConfig, effective_temperature
 from theano_rnn.text.incremental_tokenizing import text_to_append, tokenize_incomplete_text
 from theano_rnn.text.token_spans import Piece
 
@@ -30,7 +30,6 @@ LIMITS = {
     "temperature": 5,
 }
 NUM_GUESSES = 5
-LOWEST_TEMPERATURE = 0.001  # anything lower counts as 0, because float32 is not precise enough for it
 
 
 class TokenizedText(NamedTuple):
@@ -170,11 +169,6 @@ class ServedModel:
         """Returns the continuations as text, given the results of `sample_requests`."""
         tokens = text.tokens
         return [self.appended_text(ids, text, tokens) for ids in samples]
-
-
-def effective_temperature(temperature: float) -> float:
-    """The temperature, or 0 if it is below `LOWEST_TEMPERATURE`."""
-    return temperature if temperature >= LOWEST_TEMPERATURE else 0.0
 
 
 def warm_up(step: Callable[..., Any], initial_state: Callable[[int], Any], vocab_size: int) -> None:

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from theano_rnn.settings.base import Section, UserError, setting
 from theano_rnn.settings.text import COLUMN_HELP
 
+LOWEST_TEMPERATURE = 0.001
+
+
+def effective_temperature(temperature: float) -> float:
+    """Returns the temperature, or 0 if it is below `LOWEST_TEMPERATURE`, for which float32 is not precise enough."""
+    return temperature if temperature >= LOWEST_TEMPERATURE else 0.0
+
 
 @dataclass(frozen=True)
 class GenerationConfig(Section):
@@ -14,7 +21,8 @@ class GenerationConfig(Section):
 
     temperature: float = setting(
         1.0,
-        "sampling temperature: below 1 favors likely tokens, above 1 unlikely ones; 0 always takes the likeliest token",
+        "sampling temperature: below 1 favors likely tokens, above 1 unlikely ones; 0, or "
+        "less than 0.001, always takes the likeliest token",
         kind=float,
         at_least=0,
     )
