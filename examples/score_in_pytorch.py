@@ -3,28 +3,28 @@
 MODEL: of `theano-rnn export`. TEXT: a sentence on each line, tokens between blanks, unknown words as <unk>, like PTB's.
 The same as `theano-rnn score --stream` where training had such text (--sentences line --tokens whitespace)."""
 import functools, json, math, pathlib, sys, safetensors, torch  # noqa: E401, I001
-import torch.nn.functional as F
+from torch import nn
 
 with safetensors.safe_open(sys.argv[1], "pt") as file:
     weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     facts = json.loads(file.metadata()["theano_rnn_export"])
-size, columns = facts["settings"]["model"], facts["settings"]["training"]["batch_size"]
+size, start = facts["settings"]["model"], facts["start_id"]
 words = {word: number for number, word in enumerate(facts["vocabulary"]["words"], 2)}  # 0 is <unk>, 1 is </s>
-vanilla = functools.partial(torch.nn.RNN, nonlinearity=size["cell"])
-kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}.get(size["cell"], vanilla)
-model = torch.nn.Module()
-model.encoder = torch.nn.Embedding(*weights["encoder.weight"].shape)
+kind = {"lstm": nn.LSTM, "gru": nn.GRU}.get(size["cell"]) or functools.partial(nn.RNN, nonlinearity=size["cell"])
+model = nn.Module()
+model.encoder = nn.Embedding(*weights["encoder.weight"].shape)
 model.rnn = kind(size["embedding_size"], size["hidden_size"], size["num_layers"])
-model.decoder = torch.nn.Linear(size["hidden_size"], len(weights["decoder.bias"]))
+model.decoder = nn.Linear(size["hidden_size"], len(weights["decoder.bias"]))
 model.load_state_dict(weights, strict=True)
 lines = [line.split() for line in pathlib.Path(sys.argv[2]).read_text("utf-8-sig").split("\n") if line.strip()]
 ids = torch.tensor([number for line in lines for number in [*(words.get(word, 0) for word in line), 1]])
-blank = -len(ids) % columns  # the text stands in so many columns, as in training, each from a zero state
-targets = F.pad(ids, (0, blank), value=-100).reshape(columns, -1).T  # (time, columns)
-inputs = F.pad(ids[:-1], (1, blank), value=1).reshape(columns, -1).T  # </s> before the first
+columns = max(1, min(facts["settings"]["training"]["batch_size"], len(ids) // 2000))  # each from a zero state
+targets = nn.functional.pad(ids, (0, blank := -len(ids) % columns), value=-100).reshape(columns, -1).T
+before = nn.functional.pad(ids[:-1], (1, blank), value=1)
+inputs = before.where(before != 1, start).reshape(columns, -1).T  # before a sentence </s>, or <s> as in training
 state, nats = None, 0.0
 with torch.no_grad():
     for tokens, wanted in zip(inputs.split(100), targets.split(100)):  # 100 steps at a time, the state carried on
         h, state = model.rnn(model.encoder(tokens), state)
-        nats += F.cross_entropy(model.decoder(h).transpose(1, 2), wanted, reduction="none").double().sum().item()
+        nats += nn.functional.cross_entropy(model.decoder(h).mT, wanted, reduction="none").double().sum().item()
 print(math.exp(nats / len(ids)))

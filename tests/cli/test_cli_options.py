@@ -171,7 +171,7 @@ def test_several_training_files_make_one_list():
         ("generate", ["a", "b"]),
         ("score", []),
         ("score", ["m", "--per-tok"]),
-        ("score", ["m", "--summary", "--stream"]),
+        ("score", ["m", "--summary", "--per-token"]),
         ("info", ["--nonsense"]),
     ],
 )

@@ -9,7 +9,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import ENGINES
 from tiny_runs import Commands, SharedModel, log_of, sentences, train_in
+
+from theano_rnn.language_model import LanguageModel
+from theano_rnn.preprocessing import encode_file
 
 MODEL = "model.safetensors"
 TEXT = sentences(40, seed=5) + ["Zoe saw the dragon."]
@@ -74,7 +78,7 @@ def test_a_summary_is_the_sum_of_the_sentences(commands):
 
 
 def test_a_stream_is_what_training_measured_as_test(commands):
-    stream = json.loads(scored(commands, "other.txt", "--stream"))
+    stream = json.loads(scored(commands, "other.txt", "--stream", "--columns", "4"))
     summary = json.loads(scored(commands, "other.txt", "--summary"))
     last = log_of(MODEL)[-1]
     assert (stream["loss"], stream["tokens"]) == (last["test_loss"], last["tokens"])
@@ -85,6 +89,21 @@ def test_a_stream_is_what_training_measured_as_test(commands):
     assert stream["loss"] != summary["loss"]
     text = (commands.folder / "other.txt").read_text()
     assert (stream["characters"], stream["words"]) == (len(text), len(text.split()))
+
+
+def test_a_short_text_is_one_column(commands):
+    """Of 20 columns of ten tokens each, most would lack the words before them."""
+    stream = json.loads(scored(commands, "other.txt", "--stream"))
+    assert stream["columns"] == 1
+    model = LanguageModel(MODEL, engine=ENGINES[-1])
+    ids = np.asarray(encode_file("other.txt", model.vocabulary))[:, None]
+    tokens = np.concatenate([[[model.start_id]], ids[:-1]]).astype("int32")
+    losses = model.function("loss")(tokens, ids, np.ones(ids.shape, "float32"), *model.model.initial_state(1))[0]
+    assert stream["loss"] == pytest.approx(np.asarray(losses).mean(), rel=1e-5)
+    assert json.loads(scored(commands, "other.txt", "--stream", "--columns", "1")) == stream
+    assert json.loads(scored(commands, "other.txt", "--stream", "--summary")) == stream
+    columns = json.loads(scored(commands, "other.txt", "--stream", "--columns", "4"))
+    assert columns["columns"] == 4 and columns["loss"] != stream["loss"]
 
 
 def test_bits_are_nats_over_ln_2(commands):

@@ -8,11 +8,10 @@ from theano_rnn.learning.batching import (
     BatchSequence,
     Sentences,
     Stream,
-    padded_lengths,
-    random_lengths,
     sentence_lengths,
     start_id,
 )
+from theano_rnn.learning.random_windows import padded_lengths, random_lengths
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.vocabulary import Vocabulary
 
@@ -50,6 +49,13 @@ def test_a_stream_input_is_the_token_before_the_target():
         expected = np.where(batch.targets == 2, START, batch.targets - 1)
         np.testing.assert_array_equal(batch.tokens[real], expected[real])
         assert (batch.tokens[~real] == PAD).all()
+
+
+def test_a_model_of_sentences_reads_the_beginning_of_one_instead_of_its_end():
+    ids, end = np.array([5, END, 6, 7, END, 8], np.int32), {"end_id": END}
+    batch = Stream(ids, batch_size=2, bptt_steps=3, start_id=START, pad_id=PAD, **end)[0]
+    assert batch.tokens.T.tolist() == [[START, 5, START], [6, 7, START]]
+    assert batch.targets.T.tolist() == [[5, END, 6], [7, END, 8]]
 
 
 def test_a_stream_starts_from_zero_state_once():

@@ -47,7 +47,7 @@ def build(prog: str) -> argparse.ArgumentParser:
                         "with an empty line after each sentence")  # fmt: skip
     output.add_argument("--summary", action="store_true", help="print one JSON object for the whole text, the sum of "
                         "its sentences")  # fmt: skip
-    output.add_argument("--stream", action="store_true", help="print one JSON object for the whole text, scored as one "
+    parser.add_argument("--stream", action="store_true", help="print one JSON object for the whole text, scored as one "
                         "stream: sentences continue from the state of the previous one, </s> is a token")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object per sentence, with its tokens if "
                         "--per-token is given")  # fmt: skip
@@ -63,6 +63,12 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     scoring, adaptation = sections["scoring"], sections["adaptation"]
     if adaptation.is_adaptive and not args.stream:
         raise UserError("--cache-size and --dynamic need --stream: a model adapts to the text before, so add --stream")
+    if scoring.columns is not None and not args.stream:
+        raise UserError("--columns needs --stream: without it each sentence is scored alone")
+    if (scoring.columns or 1) > 1 and adaptation.is_adaptive:
+        raise UserError("--columns must be 1 with --cache-size or --dynamic: a model adapts to the text before")
+    if args.stream and args.per_token:
+        raise UserError("--per-token cannot be used with --stream, which prints one JSON object: leave one out")
     if args.json and (args.summary or args.stream):
         raise UserError("--json is for sentences: leave it out, --summary and --stream print JSON anyway")
     if adaptation.is_adaptive and scoring.interpolate:
@@ -149,7 +155,7 @@ def stream_summary(
     try:
         totals = stream_totals(
             path, model, column=scoring.column, scorer=scorer, adaptation=adaptation,
-            exclude_unknown=scoring.exclude_unknown, progress=progress, on_batch=on_batch,
+            exclude_unknown=scoring.exclude_unknown, columns=scoring.columns, progress=progress, on_batch=on_batch,
         )  # fmt: skip
     finally:
         close()

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Protocol, overload
 import numpy as np
 import numpy.typing as npt
 
+from theano_rnn.learning.random_windows import padded_lengths, random_lengths
 from theano_rnn.settings.training import TrainingConfig
 from theano_rnn.text.vocabulary import Vocabulary
 
@@ -97,9 +98,18 @@ def sentence_end(vocabulary: Vocabulary) -> int:
 
 
 def text_batches(
-    ids: Ids, vocabulary: Vocabulary, config: TrainingConfig, *, dtype: str, epoch: int | None = None
+    ids: Ids,
+    vocabulary: Vocabulary,
+    config: TrainingConfig,
+    *,
+    dtype: str,
+    epoch: int | None = None,
+    start: int | None = None,
 ) -> BatchSequence:
-    """Returns batches with the settings `config`, in the order of the text or, given `epoch`, in its shuffled order."""
+    """Returns batches with the settings `config`, in the order of the text or, given `epoch`, in its shuffled order.
+
+    `start` is what the model reads before each sentence of a stream, if not the end of the one before.
+    """
     rng = None if epoch is None else np.random.default_rng([config.seed, epoch])
     common: dict[str, Any] = {
         "batch_size": config.batch_size,
@@ -108,6 +118,8 @@ def text_batches(
         "dtype": dtype,
     }
     if config.batching == "stream":
+        if start is not None:
+            common |= {"start_id": start, "end_id": sentence_end(vocabulary)}
         return Stream(ids, bptt_steps=config.bptt_steps, rng=rng if config.random_windows else None, **common)
     if epoch is None:
         common["batch_size"] = evaluation_batch_size(config)
@@ -145,6 +157,7 @@ class Stream(BatchSequence):
     Column j holds tokens j * height .. (j + 1) * height - 1 of the text; its first input is the token before these.
     Given `rng`, windows have random lengths (`random_lengths`), so that every epoch cuts the text at other places. Each
     is padded to one of four lengths (`padded_lengths`), and the learning rate is proportional to the unpadded length.
+    If `end_id` is given, the input after it is `start_id`, which a model that was trained on sentences knows.
     """
 
     def __init__(
@@ -155,11 +168,12 @@ class Stream(BatchSequence):
         bptt_steps: int,
         start_id: int,
         pad_id: int,
+        end_id: int | None = None,
         rng: np.random.Generator | None = None,
         dtype: str = "float32",
     ) -> None:
         self.ids, self.batch_size, self.dtype = ids, batch_size, dtype
-        self.start_id, self.pad_id = start_id, pad_id
+        self.start_id, self.pad_id, self.end_id = start_id, pad_id, end_id
         self.height, self.num_targets = -(-len(ids) // batch_size), len(ids)
         self.bptt_steps, self.has_random_windows = bptt_steps, rng is not None
         if rng is None:
@@ -180,43 +194,12 @@ class Stream(BatchSequence):
         inside = np.where(is_real, position, 0)
         targets = np.where(is_real, self.ids[inside], 0).astype(np.int32)
         tokens = np.where(inside > 0, self.ids[np.maximum(inside - 1, 0)], self.start_id)
+        if self.end_id is not None:
+            tokens = np.where(tokens == self.end_id, self.start_id, tokens)
         tokens = np.where(is_real, tokens, self.pad_id).astype(np.int32)
         num_real_steps = np.count_nonzero(is_real.any(axis=1))
         factor = num_real_steps / self.bptt_steps if self.has_random_windows else 1.0
         return Batch(tokens, targets, is_real.astype(self.dtype), number == 0, factor)
-
-
-def padded_lengths(bptt_steps: int) -> list[int]:
-    """Returns the lengths, at most four, to which windows of random length are padded.
-
-    >>> padded_lengths(70)
-    [40, 70, 75, 85]
-    """
-    spread = window_spread(bptt_steps)
-    return sorted({bptt_steps // 2 + spread, bptt_steps, bptt_steps + spread, bptt_steps + 3 * spread})
-
-
-def window_spread(bptt_steps: int) -> int:
-    """Returns the standard deviation of a window's length."""
-    return min(5, max(bptt_steps // 8, 1))
-
-
-def random_lengths(num_rows: int, bptt_steps: int, *, rng: np.random.Generator) -> Any:
-    """Sample the lengths of the windows that cut `num_rows` rows (Merity et al. 2018). Returns int64 (windows,).
-
-    Each is normally distributed around `bptt_steps`, or with probability 0.05 around half of it, with standard
-    deviation 5 (less if windows are short). It is at least 5 (1 if windows are short) and at most the longest padded
-    length. The last window has the remaining rows.
-    """
-    spread, longest = window_spread(bptt_steps), padded_lengths(bptt_steps)[-1]
-    least = min(5, max(bptt_steps // 4, 1))
-    lengths: list[int] = []
-    remaining = num_rows
-    while remaining > 0:
-        mean = bptt_steps if rng.random() < 0.95 else bptt_steps / 2
-        lengths.append(min(int(np.clip(int(rng.normal(mean, spread)), least, longest)), remaining))
-        remaining -= lengths[-1]
-    return np.array(lengths, "int64")
 
 
 def padded_length(length: int) -> int:

@@ -25,7 +25,8 @@ class Totals:
 
     `nats`: negative log-likelihood of the `tokens` that are counted. `read`: number of tokens read; `unknown`: how many
     of these are not in the vocabulary. `words` are separated by blanks. `characters` are those of the text as it was
-    read, line breaks included (`text.sources.Source.count`).
+    read, line breaks included (`text.sources.Source.count`). `columns`: of a stream, how many parts were scored side by
+    side.
     """
 
     nats: float = 0.0
@@ -35,6 +36,7 @@ class Totals:
     sentences: int = 0
     words: int = 0
     characters: int = 0
+    columns: int | None = None
 
     def summary(self, log_base: str = "e") -> dict[str, Any]:
         """Returns plain values for JSON. Losses are in nats, or in bits if `log_base` is "2", per token, word, ...
@@ -54,6 +56,7 @@ class Totals:
             **{f"{name}s": count for name, count in per.items()},
             **{f"loss_per_{name}": total / count if count else None for name, count in per.items()},
             "log_base": log_base,
+            **({} if self.columns is None else {"columns": self.columns}),
         }
 
 

@@ -21,6 +21,7 @@ from theano_rnn.text.sources import Source
 from theano_rnn.text.tokenizing import Progress
 
 STATISTICS_BATCH_SIZE = 100
+MIN_COLUMN_TOKENS = 2000  # the first tokens of a column lack the text before them; of so many, they hardly count
 NO_ADAPTATION = AdaptationConfig()
 
 
@@ -32,12 +33,11 @@ def stream_totals(
     scorer: Callable[[], Scorer] | None = None,
     adaptation: AdaptationConfig = NO_ADAPTATION,
     exclude_unknown: bool = False,
+    columns: int | None = None,
     progress: Progress | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Totals:
     """Score a text as one stream. Returns its totals.
-
-    The batch size is that of the training; if the model adapts, it is 1.
 
     Parameters
     ----------
@@ -54,6 +54,9 @@ def stream_totals(
         How the model adapts. Its parameters are restored at the end.
     exclude_unknown
         Leave tokens that are not in the vocabulary out of the sums.
+    columns
+        The number of parts that are scored side by side, each from the initial state. By default that of the training,
+        but with at least 2,000 tokens in each. A model that adapts has one.
     progress
         As of `corpus.encode_file`.
     on_batch
@@ -65,9 +68,8 @@ def stream_totals(
         totals = Totals(read=len(ids), unknown=int(np.count_nonzero(ids == vocabulary.unk_id)))
         totals.words, totals.characters = source.count(vocabulary.text)
     totals.sentences = int(np.count_nonzero(ids == model.end_id))
-    config = dataclasses.replace(model.training, batching="stream")
-    if adaptation.is_adaptive:
-        config = dataclasses.replace(config, batch_size=1)
+    totals.columns = 1 if adaptation.is_adaptive else columns or default_columns(len(ids), model.training.batch_size)
+    config = dataclasses.replace(model.training, batching="stream", batch_size=totals.columns)
     if adaptation.dynamic != "no":
         config = dataclasses.replace(config, bptt_steps=adaptation.dynamic_steps)
     dtype = model.model.config.dtype
@@ -77,7 +79,7 @@ def stream_totals(
         )
         evaluation = evaluate(
             text_scorer.loss,
-            text_batches(ids, vocabulary, config, dtype=dtype),
+            text_batches(ids, vocabulary, config, dtype=dtype, start=model.start_id),
             text_scorer.initial_state,
             on_batch=None if on_batch is None else lambda tokens: on_batch(tokens, len(ids)),
             is_counted=(lambda batch: is_known(batch, vocabulary.unk_id)) if exclude_unknown else None,
@@ -88,6 +90,15 @@ def stream_totals(
     assert evaluation is not None
     totals.nats, totals.tokens = evaluation.total, evaluation.num_targets
     return totals
+
+
+def default_columns(num_tokens: int, batch_size: int) -> int:
+    """Returns the number of columns for a text: `batch_size`, or fewer for a short text.
+
+    >>> default_columns(205, 20), default_columns(10_000, 20), default_columns(10**6, 20)
+    (1, 5, 20)
+    """
+    return max(1, min(batch_size, num_tokens // MIN_COLUMN_TOKENS))
 
 
 def is_known(batch: Batch, unk_id: int) -> Any:

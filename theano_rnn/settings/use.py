@@ -106,6 +106,10 @@ class ScoringConfig(MixtureConfig):
     )  # fmt: skip
     log_base: str = setting("e", "base of logarithms. e: nats; 2: bits", choices=("e", "2"))
     exclude_unknown: bool = setting(False, "exclude words that are not in the vocabulary from all sums", kind=bool)
+    columns: int | None = setting(
+        None, "with --stream: number of parts that are scored side by side, each without the text before it (default: "
+        "the --batch-size of the training, or fewer, so that each has 2,000 tokens)", kind=int, at_least=1,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
