@@ -1,43 +1,22 @@
-"""What the whole session shares: Aesara's flags, cache folders of its own, models that are compiled once, slow tests.
+"""What the whole session shares: models that are compiled once, the choice of engines, and which tests are slow.
 
 Compiling a training function takes seconds, and half a minute with engine c and an empty cache, so tests of the
 compiled model share a few functions and feed them many inputs. Graphs too small to be worth compiling run under
 `python_mode`.
 
-The processes of a session (the workers of ``-n auto``, and commands that tests start) share what XLA has compiled in a
-temporary folder. Both compilers optimize less than for users, which takes g++ half and XLA a quarter of the time,
-unless ``AESARA_FLAGS`` set ``gcc__cxxflags`` and ``XLA_FLAGS`` set ``xla_backend_optimization_level``. Tests that learn
-have XLA's full optimization, and on Python 3.10 .ci/run tests the code that users get.
+Environment variables for compilers are set by `quick_compilers`.
 """
 
 import atexit
 import functools
-import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# Before anything imports aesara: a rewrite that fails is an error instead of a slower graph.
-os.environ["AESARA_FLAGS"] = ",".join(filter(None, [
-    os.environ.get("AESARA_FLAGS"), "on_opt_error=raise",
-    "" if "gcc__cxxflags" in os.environ.get("AESARA_FLAGS", "") else "gcc__cxxflags=-O1",
-]))  # fmt: skip
-if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = " ".join([
-        os.environ.get("XLA_FLAGS", ""), "--xla_backend_optimization_level=0",
-        "--xla_llvm_disable_expensive_passes=true",
-    ])  # fmt: skip
-os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"  # on a GPU products are TF32 otherwise
-os.environ["THEANO_RNN_CACHE"] = CACHE = tempfile.mkdtemp(prefix="theano_rnn_tests_")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = (  # a worker has that of the process that started it
-    os.environ["JAX_COMPILATION_CACHE_DIR"] if "PYTEST_XDIST_WORKER" in os.environ else os.path.join(CACHE, "xla")
-)
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-
-import theano_rnn  # noqa: F401, I001  (adds its flags, so it comes before aesara)
+from quick_compilers import CACHE  # noqa: I001  (sets what aesara and JAX read when they are imported)
+import theano_rnn  # noqa: F401  (adds its flags, so it comes before aesara)
 import aesara
 import numpy as np
 import pytest
