@@ -7,7 +7,7 @@ compiled model share a few functions and feed them many inputs. Graphs too small
 Environment variables for compilers are set by `quick_compilers`.
 """
 
-import atexit
+import atexit  # noqa: I001  (the order of imports matters below)
 import functools
 import shutil
 import sys
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from quick_compilers import CACHE  # noqa: I001  (sets what aesara and JAX read when they are imported)
+from quick_compilers import CACHE  # sets what aesara and JAX read when they are imported
 import theano_rnn  # noqa: F401  (adds its flags, so it comes before aesara)
 import aesara
 import numpy as np

@@ -9,18 +9,20 @@ optimization (`conftest.optimized_for_learning`), and on Python 3.10 .ci/run tes
 """
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 
-flags = dict(flag.split("=", 1) for flag in os.environ.get("AESARA_FLAGS", "").split(",") if flag)
-flags.setdefault("gcc__cxxflags", "-O1")
-flags["on_opt_error"] = "raise"  # a rewrite that fails is an error instead of a slower graph
-folder = Path(flags.get("base_compiledir", "~/.aesara")).expanduser()
+flags = os.environ.get("AESARA_FLAGS", "")
+added = ["on_opt_error=raise"]  # a rewrite that fails is an error instead of a slower graph
+if "gcc__cxxflags" not in flags:
+    added.append("gcc__cxxflags=-O1")
+folder = Path(re.findall("base_compiledir=([^,]*)", f"base_compiledir=~/.aesara,{flags}")[-1]).expanduser()
 if folder.name != WORKER:  # else it is a process that a test started
-    flags["base_compiledir"] = str(folder / WORKER)
-os.environ["AESARA_FLAGS"] = ",".join(f"{name}={value}" for name, value in flags.items())
+    added.append(f"base_compiledir={folder / WORKER}")
+os.environ["AESARA_FLAGS"] = ",".join(filter(None, [flags, *added]))
 
 if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = " ".join([
