@@ -23,6 +23,7 @@ from theano_rnn.cli.stopped_runs import choose_parameters, describe_stop
 from theano_rnn.learning.atomic_files import write_atomically
 from theano_rnn.learning.checkpoint import Checkpoint, assign, values_of
 from theano_rnn.learning.evaluation import Evaluation, evaluate
+from theano_rnn.learning.progress import restored_run
 from theano_rnn.settings.base import UserError, to_mapping
 from theano_rnn.tasks.task import Data
 from theano_rnn.training import Callback, Progress, Run, fit
@@ -180,15 +181,12 @@ class Session(Callback):
         """Restore the run from the checkpoint. Removes log records that are newer than the checkpoint."""
         checkpoint = self.checkpoint
         assert checkpoint is not None
-        assign(self.model.params, checkpoint.last)
-        assign(self.model.optimizer_state, checkpoint.optimizer)
-        progress = Progress.from_json(checkpoint.progress)
-        progress.use_last = False
+        run = restored_run(self.model, checkpoint, self.settings.training.batch_size)
         if self.is_writer:
             self.files.prepare()
-            write_atomically(self.files.log, restore_log(self.files.log, progress.records, self.task.target_name))
-        say(f"resuming {self.path} after {progress.step} steps")
-        return Run(self.model, progress, checkpoint.best, checkpoint.carried)
+            write_atomically(self.files.log, restore_log(self.files.log, run.progress.records, self.task.target_name))
+        say(f"resuming {self.path} after {run.progress.step} steps")
+        return run
 
     def batches(self, part: Any, epoch: int | None = None) -> Any:
         return self.task.batches(part, self.sections, self.data.facts, dtype=self.model.config.dtype, epoch=epoch)

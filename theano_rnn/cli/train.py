@@ -31,7 +31,7 @@ from theano_rnn.cli.streams import watched_output
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import TrainingMachineConfig
 from theano_rnn.settings.training import RegularizationConfig, RunConfig
-from theano_rnn.tasks.registry import TASKS, task_of_kind
+from theano_rnn.tasks.registry import TASKS, task_of_checkpoint
 
 TITLES = {"corpus": "text files", "text": "tokenization", "model": "network", "training": "training",
           "run": "this run", "machine": "this machine"}  # fmt: skip
@@ -95,7 +95,7 @@ def train(given: Mapping[str, Any], run_settings: RunConfig, machine: TrainingMa
         from theano_rnn.learning.checkpoint import load
 
         checkpoint = load(path, resume=True)
-        task = task_of_kind(checkpoint.kind)
+        task = task_of_checkpoint(checkpoint)
         values = resumed_values(task, checkpoint, given, path)
         has_more_epochs = values["epochs"] > checkpoint.settings["training"].get("epochs", values["epochs"])
     else:
@@ -104,7 +104,7 @@ def train(given: Mapping[str, Any], run_settings: RunConfig, machine: TrainingMa
             from theano_rnn.learning.checkpoint import load
 
             initial = load(given["init_from"])
-            values = initial_values(task, initial, task_of_kind(initial.kind), given, given["init_from"])
+            values = initial_values(task, initial, task_of_checkpoint(initial), given, given["init_from"])
     settings = complete_settings(task, {**values, **given}, given, machine)
     if checkpoint is not None and checkpoint.progress["is_finished"]:
         if not has_more_epochs:

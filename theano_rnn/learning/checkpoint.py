@@ -26,6 +26,7 @@ import safetensors
 import safetensors.numpy
 
 from theano_rnn.learning.atomic_files import write_atomically
+from theano_rnn.learning.stored_values import check_stored_values
 from theano_rnn.settings.base import UserError
 from theano_rnn.text.vocabulary import Vocabulary
 
@@ -131,9 +132,7 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
     group = {kind: {n[len(kind) + 1 :]: v for n, v in tensors.items() if n.startswith(f"{kind}/")}
              for kind in ("last", "best", "optimizer", "carried")}  # fmt: skip
     try:
-        for name in ("settings", "progress"):
-            if not isinstance(facts[name], dict):
-                raise TypeError(f"{name} is not an object")
+        check_stored_values(facts)
         return Checkpoint(
             facts["settings"],
             {name: decode_fact(name, value) for name, value in facts.items() if name not in RESERVED},
@@ -145,6 +144,8 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
             carried=[group["carried"][name] for name in sorted(group["carried"], key=int)],
             kind=facts["kind"],
         )
+    except UserError as error:
+        raise UserError(f"{path} is a damaged checkpoint: {error}") from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is a damaged checkpoint ({type(error).__name__}: {error})") from None
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from theano_rnn.learning.checkpoint import Arrays
+from theano_rnn.learning.checkpoint import Arrays, Checkpoint, assign
+from theano_rnn.learning.stored_values import check_carried_state
 
 FORMER_NAMES = {"best_loss": "best_value", "token_count": "target_count"}  # counters in older checkpoints
 
@@ -65,6 +66,23 @@ class Run:
     progress: Progress
     best: Arrays
     carried: list[Any] = field(default_factory=list)
+
+
+def restored_run(model: Any, checkpoint: Checkpoint, batch_size: int) -> Run:
+    """Set the parameters and the optimizer state of a model to those of a checkpoint. Returns the run.
+
+    Raises
+    ------
+    UserError
+        A tensor does not fit the model.
+    """
+    check_carried_state(checkpoint.carried, model.initial_state(batch_size))
+    assign(model.params, checkpoint.best)  # now, not at the end of a long run, if they do not fit
+    assign(model.params, checkpoint.last)
+    assign(model.optimizer_state, checkpoint.optimizer)
+    progress = Progress.from_json(checkpoint.progress)
+    progress.use_last = False
+    return Run(model, progress, checkpoint.best, checkpoint.carried)
 
 
 @dataclass

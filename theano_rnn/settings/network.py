@@ -55,6 +55,8 @@ class ModelConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.dtype not in ("float32", "float64"):
+            raise UserError(f"dtype must be float32 or float64, got {self.dtype!r}")
         if self.head != "adaptive":
             if self.cutoffs:
                 raise UserError("cutoffs needs head adaptive: add --head adaptive, or leave out --cutoffs")

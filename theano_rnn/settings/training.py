@@ -17,6 +17,9 @@ DEFAULT_LEARNING_RATE = {
 }  # fmt: skip
 
 
+MAX_BATCH_TOKENS = 1 << 24
+
+
 @dataclass(frozen=True)
 class RegularizationConfig(Section):
     """Regularization against overfitting, applied during training only."""
@@ -166,6 +169,11 @@ class TrainingConfig(RegularizationConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.batch_size * self.bptt_steps > MAX_BATCH_TOKENS:
+            raise UserError(
+                f"batch_size times --bptt-steps must be at most {MAX_BATCH_TOKENS:,} tokens of a batch, got "
+                f"{self.batch_size * self.bptt_steps:,}"
+            )
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", DEFAULT_LEARNING_RATE[self.optimizer])
         if self.weight_decay is None:

@@ -103,6 +103,9 @@ class Task(ABC):
         The message must start with the name of the setting to blame.
         """
 
+    def check_stored(self, sections: Sections, facts: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:  # noqa: B027
+        """Raises `UserError` if what a checkpoint stores cannot be a model. Nothing large may be built for that."""
+
     def default_files(self, corpus: Any, root: Path | None) -> Any:
         """Returns `corpus` with default files if the user named none. `root` is the folder of a clone, if known."""
         if not corpus.train:

@@ -55,6 +55,15 @@ class TextTask(Task):
     def check_devices(self, sections: Sections, num_devices: int) -> None:
         check_head(sections["model"], sections["training"], num_devices)
 
+    def check_stored(self, sections: Sections, facts: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
+        from theano_rnn.learning.stored_values import check_sizes
+        from theano_rnn.text.vocabulary import Vocabulary
+
+        vocabulary = facts.get("vocabulary")
+        if not isinstance(vocabulary, Vocabulary):
+            raise UserError("the checkpoint is damaged: it has no vocabulary")
+        check_sizes(sections["model"], len(vocabulary), tensors)
+
     def needs_sentences(self) -> str:
         """Returns the flag that requires batches of sentences."""
         return "--batching sentences"

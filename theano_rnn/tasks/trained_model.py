@@ -11,7 +11,7 @@ import numpy as np
 from theano_rnn.engine.aesara_flags import resolve_engine
 from theano_rnn.learning.checkpoint import assign, load
 from theano_rnn.settings.base import UserError
-from theano_rnn.tasks.registry import TASKS, stored_sections, task_of_kind
+from theano_rnn.tasks.registry import TASKS, stored_sections, task_of_checkpoint
 
 
 class TrainedModel:
@@ -52,7 +52,7 @@ class TrainedModel:
     ) -> None:
         self.engine, self.device = resolve_engine(engine), device
         self.checkpoint = load(path)
-        self.task, needed = task_of_kind(self.checkpoint.kind), TASKS[task]
+        self.task, needed = task_of_checkpoint(self.checkpoint), TASKS[task]
         if self.task is not needed:
             raise UserError(f"{path} is a {self.task.kind}, this needs a {needed.kind}: train one with --task {task}")
         self.sections = stored_sections(self.task, self.checkpoint.settings)
