@@ -11,6 +11,7 @@ from conftest import ENGINES
 
 from theano_rnn.language_model import LanguageModel
 from theano_rnn.learning.checkpoint import Checkpoint, save, values_of
+from theano_rnn.learning.progress import Progress
 from theano_rnn.model import RNNLM
 from theano_rnn.serving.playing import ServedModel
 from theano_rnn.serving.request_batching import RequestBatcher
@@ -36,7 +37,8 @@ def checkpoint(unit="word", batching="stream", sentences="punkt"):
     params = {name: rng.normal(0, 1.0, value.shape).astype(value.dtype) for name, value in params.items()}
     settings = {"model": to_mapping(config), "training": to_mapping(TrainingConfig(batching=batching))}
     path = FOLDER / f"{unit}-{batching}-{sentences}.safetensors"
-    save(path, Checkpoint(settings, {"vocabulary": vocabulary}, "", {}, last=params, best=params))
+    progress = Progress(learning_rate=1.0).to_json()
+    save(path, Checkpoint(settings, {"vocabulary": vocabulary}, "", progress, last=params, best=params))
     return path
 
 

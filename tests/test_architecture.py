@@ -47,7 +47,7 @@ OUTSIDE = {
     "fastapi": {"serving.web"},
     "starlette": {"serving.web"},
     "pydantic": {"serving.web"},
-    "uvicorn": {"cli.serve"},
+    "uvicorn": {"cli.serve", "serving.connections"},
 }
 
 # What may be called in one room or file only.

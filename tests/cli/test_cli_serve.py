@@ -58,9 +58,29 @@ def test_it_answers_until_it_is_stopped(number):
     try:
         assert server.line == f"http://127.0.0.1:{server.port}  (press Ctrl-C to stop)\n"
         assert server.ask("GET", "/")[0] == 200
+        assert server.ask("HEAD", "/") == (200, "")
         status, text = server.ask("POST", "/api/complete", '{"prompt": "She was", "num_samples": 2}')
         assert status == 200 and len(json.loads(text)["samples"]) == 2
         assert server.end(number) == (0, "stopped\n", "")
+    finally:
+        server.process.kill()
+
+
+@pytest.mark.slow
+def test_clients_that_leave_and_stopping_in_mid_answer_leave_no_traceback():
+    server = Server()
+    try:
+        body = json.dumps({"prompt": "She was", "num_samples": 8, "max_tokens": 200, "temperature": 5})
+        for _ in range(8):
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+            connection.request("POST", "/api/complete", body, {"content-type": "application/json"})
+            connection.close()
+        waiting = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=60) for _ in range(40)]
+        for connection in waiting:
+            connection.request("POST", "/api/complete", body, {"content-type": "application/json"})
+        assert server.end(signal.SIGINT) == (0, "stopped\n", "")
+        for connection in waiting:
+            connection.close()
     finally:
         server.process.kill()
 

@@ -9,6 +9,7 @@ from conftest import ENGINES, compiled_once
 
 from theano_rnn.engine.compiling import compile_function, compile_graph
 from theano_rnn.learning.checkpoint import Checkpoint, assign, load, save, values_of
+from theano_rnn.learning.progress import Progress
 from theano_rnn.model import RNNLM
 from theano_rnn.settings.network import ModelConfig
 from theano_rnn.text.vocabulary import Vocabulary
@@ -132,7 +133,8 @@ def test_evaluation_by_one_engine_sees_what_training_by_the_other_has_learnt(dty
 def saved(path, model, carried=()):
     """The bytes of the model's checkpoint."""
     facts = {"vocabulary": Vocabulary(("a", "b"))}
-    save(path, Checkpoint({"model": {}}, facts, "print", {"step": 2}, last=values_of(model.params),
+    progress = Progress(learning_rate=1.0, step=2).to_json()
+    save(path, Checkpoint({"model": {}}, facts, "print", progress, last=values_of(model.params),
                           best=values_of(model.params), optimizer=values_of(model.optimizer_state),
                           carried=list(carried)))  # fmt: skip
     return path.read_bytes()

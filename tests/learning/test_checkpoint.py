@@ -41,7 +41,7 @@ def checkpoint():
         facts={"vocabulary": Vocabulary(("the", "naïve", "\n", "</s>"), text=TextConfig(lowercase=True))},
         fingerprint="abc",
         progress={"step": 12, "best_value": 0.5, "loss_sum": 0.1 + 0.2, "records": [{"valid_loss": 1 / 3}],
-                  "learning_rate": 0.1, "epoch": 1, "best_step": 9, "is_finished": False},  # fmt: skip
+                  "learning_rate": 0.1, "epoch": 1, "best_step": 9, "is_finished": False},
         last=last,
         best={name: value + 1 for name, value in last.items()},
         optimizer={"t": np.array(5, "int32"), "m.embedding": rng.random((3, 4))},

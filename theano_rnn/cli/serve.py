@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import ipaddress
+import logging
 import signal
 import socket
 import sys
@@ -121,14 +122,20 @@ def serve(app: Any, listener: socket.socket, address: str, *, is_opened: bool) -
     """Answer requests until Ctrl-C or SIGTERM."""
     import uvicorn
 
+    from theano_rnn.serving.connections import limited_connections
+
     def stop(number: int, frame: Any) -> NoReturn:
         raise KeyboardInterrupt
 
+    connections, num_busy = limited_connections(MAX_CONNECTIONS, IDLE_SECONDS)
+    app.is_full = lambda: num_busy() > MAX_CONNECTIONS
     config = uvicorn.Config(
-        app, http="h11", loop="asyncio", ws="none", lifespan="off", log_level="error", access_log=False,
-        server_header=False, limit_concurrency=MAX_CONNECTIONS, timeout_keep_alive=IDLE_SECONDS,
+        app, http=connections, loop="asyncio", ws="none", lifespan="off",
+        log_level="error", access_log=False, server_header=False, timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )  # fmt: skip
+    is_news = lambda record: not record.getMessage().startswith("Cancel ")  # noqa: E731 - the user has stopped it
+    logging.getLogger("uvicorn.error").addFilter(is_news)
     signal.signal(signal.SIGTERM, stop)  # uvicorn raises the signal again after it has stopped
     try:
         listener.listen(config.backlog)

@@ -115,7 +115,7 @@ def create_application(served: ServedModel, batcher: RequestBatcher, **options: 
         """Run a slow function in one of the threads. Returns its result."""
         return await asyncio.get_running_loop().run_in_executor(threads, function, *arguments)
 
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], response_class=HTMLResponse, include_in_schema=False)
     async def play() -> Response:
         return HTMLResponse(html, headers={"content-security-policy": policy})
 
@@ -165,6 +165,7 @@ async def run_requests(request: Request, batcher: RequestBatcher, requests: Sequ
     """Run requests to the model. Returns their results; cancels the requests if the client disconnects."""
     futures: list[Future[Any]] = batcher.submit_all(requests)
     found: asyncio.Future[list[Any]] = asyncio.gather(*map(asyncio.wrap_future, futures))
+    found.add_done_callback(lambda done: done.cancelled() or done.exception())  # else asyncio reports a cancelled one
     disconnected: asyncio.Future[Any] = asyncio.ensure_future(wait_for_disconnect(request))
     try:
         await asyncio.wait({found, disconnected}, return_when=asyncio.FIRST_COMPLETED)

@@ -60,13 +60,18 @@ class Guard:
         self, app: App, *, post_paths: Iterable[str], hosts: Iterable[str] = LOCAL_HOSTS, allow_any_ip: bool = False
     ) -> None:
         self.app, self.allow_any_ip = app, allow_any_ip
+        self.is_full: Callable[[], bool] = lambda: False  # replaced by the server: are there too many connections?
         self.post_paths, self.hosts = set(post_paths), {host.lower() for host in hosts}
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
 
+        has_begun = False
+
         async def send_with_headers(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
             if message["type"] == "http.response.start":
                 present = {name.lower() for name, _ in message.get("headers", [])}
                 extra = {**HEADERS, "content-security-policy": DEFAULT_POLICY}
@@ -76,6 +81,8 @@ class Guard:
             await send(message)
 
         try:
+            if self.is_full():
+                raise RefusedError(503, "too many connections: try again in a few seconds")
             headers = self.check_headers(scope)
             if self.has_body(scope):
                 receive = replay_body(await read_body(headers, receive), receive)
@@ -84,7 +91,11 @@ class Guard:
             return
         except ConnectionError:
             return  # the client has disconnected
-        await self.app(scope, receive, send_with_headers)
+        try:
+            await self.app(scope, receive, send_with_headers)
+        except asyncio.CancelledError:  # the server stops; uvicorn would log a traceback
+            if not has_begun:
+                await send_error(send_with_headers, 503, "the server is stopping")
 
     def has_body(self, scope: Any) -> bool:
         """Returns whether the request has a body that `app` reads."""
@@ -203,7 +214,9 @@ async def send_error(send: Send, status: int, line: str) -> None:
     """Send a response with an error status and a one-line message as JSON."""
     body = json.dumps({"error": line}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status in (408, 413):
+    if status in (408, 413, 503):
         headers.append((b"connection", b"close"))
+    if status == 503:
+        headers.append((b"retry-after", b"5"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
