@@ -61,7 +61,7 @@ def main() -> None:
 
     def measured(path: str, config: AdaptationConfig, label: str) -> float:
         began = time.perf_counter()
-        totals = stream_totals(path, model, adaptation=config)
+        totals = stream_totals(path, model, adaptation=config, columns=1)
         value = perplexity(totals.nats / totals.tokens)
         print(f"{label}: {value:.2f} over {totals.tokens:,} tokens, {time.perf_counter() - began:.0f} s", flush=True)
         return value

@@ -109,7 +109,9 @@ def test_a_run_that_another_engine_made_in_part_or_whole_is_that_of_the_c_engine
 
 def test_scores_by_xla_are_the_loss_that_training_measured_on_either_engine(folder):
     names = ["jax", "c"][: len(ENGINES)]
-    outputs = by_xla(folder, *(["score", f"{name}.safetensors", "text.txt", "--stream"] for name in names))
+    columns = str(load(folder / "jax.safetensors").settings["training"]["batch_size"])
+    outputs = by_xla(folder, *(["score", f"{name}.safetensors", "text.txt", "--stream", "--columns", columns]
+                               for name in names))  # fmt: skip
     for name, out in zip(names, outputs):
         ours, last = json.loads(out), log_of(folder / f"{name}.safetensors")[-1]
         assert ours["loss"] == pytest.approx(last["test_loss"], rel=0 if name == "jax" else BOUND)

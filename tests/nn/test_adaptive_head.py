@@ -393,7 +393,8 @@ def test_the_commands_train_score_and_generate(run, folder):
     vocab_size = checkpoint.vocabulary.vocab_size
     assert checkpoint.settings["model"]["cutoffs"] == list(default_cutoffs(vocab_size))
     assert log[1]["valid_loss"] < log[0]["valid_loss"] < np.log(vocab_size)
-    status, out, _ = run("score", "adaptive.safetensors", "text.txt", "--stream")
+    columns = ["--columns", str(checkpoint.settings["training"]["batch_size"])]
+    status, out, _ = run("score", "adaptive.safetensors", "text.txt", "--stream", *columns)
     assert status == 0 and json.loads(out)["loss"] == pytest.approx(log[-1]["test_loss"], rel=1e-6)
     status, out, _ = run("score", "adaptive.safetensors", "text.txt")
     assert status == 0 and len(out.splitlines()) == 60
