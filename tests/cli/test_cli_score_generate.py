@@ -324,6 +324,16 @@ def test_live_samples_are_the_same_text_one_after_the_other(commands):
     assert commands("generate", MODEL, "--live").out == commands("generate", MODEL, "--num-samples", "1").out
 
 
+def test_a_prompt_from_a_file_and_samples_to_a_file(commands):
+    (commands.folder / "prompt.txt").write_bytes("\ufeffEmma saw\n".encode())
+    flags = ["--num-samples", "4", "--prompt-file", "prompt.txt"]
+    expected = commands("generate", MODEL, "--num-samples", "4", "--prompt", "Emma saw").out
+    assert commands("generate", MODEL, *flags).out == expected
+    result = commands("generate", MODEL, *flags, "--output", "samples.txt")
+    assert (result.status, result.out, result.err) == (0, "", "")
+    assert (commands.folder / "samples.txt").read_text() == expected
+
+
 def test_prompts_are_read_one_a_line(commands, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("Emma saw\n\nJane zzz\n"))
     result = commands("generate", MODEL, "--interactive", "--num-samples", "2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from theano_rnn.cli.console import advise
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
+from theano_rnn.learning.atomic_files import write_atomically
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig
 from theano_rnn.settings.training import RunConfig
@@ -36,7 +38,12 @@ def build(prog: str) -> argparse.ArgumentParser:
                         help="a trained model (default: %(default)s)")  # fmt: skip
     parser.add_argument("--num-samples", type=int, default=None, metavar="N",
                         help="number of samples (default: 10; 1 with --live or --interactive)")  # fmt: skip
-    parser.add_argument("--prompt", default=None, metavar="TEXT", help="text that every sample starts with")
+    prompts = parser.add_mutually_exclusive_group()
+    prompts.add_argument("--prompt", default=None, metavar="TEXT", help="text that every sample starts with")
+    prompts.add_argument("--prompt-file", default=None, metavar="FILE", help="read this text from a file, also a "
+                         "compressed one; - for standard input")  # fmt: skip
+    parser.add_argument("--output", default=None, metavar="FILE", help="write the samples to this file, when all are "
+                        "complete (default: standard output)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, metavar="N",
                         help="random seed; the same seed gives the same text "
                         "(default: %(default)s)")  # fmt: skip
@@ -52,8 +59,14 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         value = getattr(args, name)
         if value is not None and value < least:
             raise UserError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
-    if args.interactive and args.prompt is not None:
-        raise UserError("--prompt cannot be used with --interactive, which reads prompts from standard input")
+    for name in ("prompt", "prompt_file"):
+        if args.interactive and getattr(args, name) is not None:
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag} cannot be used with --interactive, which reads prompts from standard input")
+    if args.output is not None:
+        if args.live or args.interactive:
+            raise UserError("--output cannot be used with --live or --interactive, which print as they go")
+        check_output(args.output, args.checkpoint, args.prompt_file)
     sections = sections_from(vars(args), {"machine": MachineConfig, "generation": GenerationConfig})
     config = sections["generation"]
     if config.beam_size and args.live:
@@ -64,11 +77,40 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     trained = open_language_model(args.checkpoint, machine)
     num_samples = args.num_samples or (1 if args.live or args.interactive else 10)
     generator = trained.generator(config)
-    prompts = read_prompts() if args.interactive else iter([args.prompt or ""])
+    if args.prompt_file is not None:
+        prompts = iter([read_prompt_file(args.prompt_file, trained.vocabulary)])
+    else:
+        prompts = read_prompts() if args.interactive else iter([args.prompt or ""])
     for number, prompt in enumerate(prompts):
         ids = encode_prompt(prompt, trained.vocabulary)
-        print_samples(generator, ids, num_samples, seed=args.seed, first=number * num_samples, is_live=args.live)
+        if args.live:
+            print_live(generator, ids, num_samples, seed=args.seed, first=number * num_samples)
+            continue
+        text = samples(generator, ids, num_samples, seed=args.seed, first=number * num_samples)
+        if args.output is None:
+            print(text, flush=True)
+        else:
+            write_atomically(args.output, f"{text}\n".encode())
     return 0
+
+
+def check_output(output: str, *inputs: str | None) -> None:
+    """Raises an error, before anything is computed, if a file cannot be written there, or is also read."""
+    if os.path.isdir(output):
+        raise IsADirectoryError(f"{output} is a folder: name a file for the samples")
+    if not os.path.isdir(os.path.dirname(os.path.abspath(output))):
+        raise FileNotFoundError(f"cannot write {output}: there is no folder {os.path.dirname(output)}")
+    for path in inputs:
+        if path is not None and os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
+            raise UserError(f"--output {output} would replace a file that is read: name another file")
+
+
+def read_prompt_file(path: str, vocabulary: Vocabulary) -> str:
+    """Returns the text of a file, without the line break at its end."""
+    from theano_rnn.text.sources import Source
+
+    with Source(path) as source:
+        return "".join(source.blocks(vocabulary.text)).removesuffix("\n")
 
 
 def read_prompts() -> Iterator[str]:
@@ -93,19 +135,23 @@ def encode_prompt(prompt: str, vocabulary: Vocabulary) -> list[int]:
     return ids
 
 
-def print_samples(
-    generator: TextGenerator, prompt: list[int], num_samples: int, *, seed: int, first: int, is_live: bool
-) -> None:
-    """Print samples, or the results of a beam search with their scores, to standard output."""
-    separator = "\n\n" if generator.vocabulary.text.unit == "char" else "\n"
-    if is_live:
-        for number in range(first, first + num_samples):
-            for piece in generator.live(prompt, seed=[seed], number=number):
-                print(piece, end="", flush=True)
-            print(end="\n" if number == first + num_samples - 1 else separator, flush=True)
-        return
+def separator_of(vocabulary: Vocabulary) -> str:
+    """Returns what is between two samples: an empty line if they may have line breaks."""
+    return "\n\n" if vocabulary.text.unit == "char" else "\n"
+
+
+def print_live(generator: TextGenerator, prompt: list[int], num_samples: int, *, seed: int, first: int) -> None:
+    """Print samples to standard output while they are generated."""
+    for number in range(first, first + num_samples):
+        for piece in generator.live(prompt, seed=[seed], number=number):
+            print(piece, end="", flush=True)
+        print(end="\n" if number == first + num_samples - 1 else separator_of(generator.vocabulary), flush=True)
+
+
+def samples(generator: TextGenerator, prompt: list[int], num_samples: int, *, seed: int, first: int) -> str:
+    """Returns samples, or the results of a beam search with their scores, as one text."""
     if generator.config.beam_size:
         texts = [f"{score:.6f}\t{text}" for score, text in generator.best(prompt, num_samples)]
     else:
         texts = generator.samples(prompt, num_samples, seed=[seed], first=first)
-    print(separator.join(texts), flush=True)
+    return separator_of(generator.vocabulary).join(texts)
