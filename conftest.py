@@ -2,4 +2,6 @@
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("fastapi") else ["theano_rnn/serving/web.py"]
+NEEDS = {"theano_rnn/serving/connections.py": "uvicorn", "theano_rnn/serving/web.py": "fastapi"}
+
+collect_ignore = [path for path, extra in NEEDS.items() if not find_spec(extra)]
