@@ -1,6 +1,6 @@
 """Give damaged and hostile checkpoints to the commands, and count how they end.
 
-    python benchmarks/hostile_checkpoints.py                    5,000 checkpoints, about half an hour on two cores
+    python benchmarks/hostile_checkpoints.py                    5,000 checkpoints; 60 took 14 s on two cores
     python benchmarks/hostile_checkpoints.py --count 200 --first 7000
 
 Each checkpoint is a small good one with one or two changes, decided by a seed (`tests/mutated_checkpoints.py`): of
