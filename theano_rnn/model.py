@@ -25,7 +25,7 @@ import numpy as np
 
 from theano_rnn.engine.compiling import Graph
 from theano_rnn.engine.parallel import batch_is_divided, sum_over_devices
-from theano_rnn.engine.static_shapes import cheap_static_shapes
+from theano_rnn.engine.static_shapes import cheap_shapes
 from theano_rnn.learning.gradients import RowGradient, norms_of
 from theano_rnn.learning.trainable import Trainable
 from theano_rnn.learning.updates import UpdateRule
@@ -41,7 +41,7 @@ from theano_rnn.settings.training import RegularizationConfig, check_head, resol
 NO_REGULARIZATION = RegularizationConfig()
 
 
-@cheap_static_shapes()
+@cheap_shapes()
 def gradients(loss: Any, params: Mapping[str, Any], rows: Mapping[str, Rows] | None = None) -> dict[str, Any]:
     """Returns the gradient ``d loss / d p`` of every parameter p, by name, from one call of ``T.grad``.
 

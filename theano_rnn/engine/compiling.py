@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from theano_rnn.engine.parallel import in_batch
-from theano_rnn.engine.static_shapes import cheap_static_shapes
+from theano_rnn.engine.static_shapes import cheap_shapes
 
 CompileProgress = Callable[[int], None]  # called while the engine's compiler works, with the modules compiled so far
 
@@ -61,7 +61,7 @@ def compile_graph(graph: Graph, *, num_devices: int | None = 1, **options: Any) 
     return compile_function(graph.arguments, graph.results, updates, num_devices=num_devices, **options)
 
 
-@cheap_static_shapes()
+@cheap_shapes()
 def compile_function(
     inputs: Sequence[Any],
     outputs: Any,

@@ -12,7 +12,7 @@ from aesara.graph.basic import graph_inputs
 
 from theano_rnn.engine.compiling import CompileProgress, Graph, compile_graph
 from theano_rnn.engine.parallel import divided_batch
-from theano_rnn.engine.static_shapes import cheap_static_shapes
+from theano_rnn.engine.static_shapes import cheap_shapes
 
 
 class Functions(SimpleNamespace):
@@ -79,7 +79,7 @@ class Trainable(ABC):
         unknown = [name for name in names if name not in known]
         if unknown:
             raise ValueError(f"functions are {', '.join(known)}, got {unknown[0]!r}")
-        with cheap_static_shapes(), divided_batch(is_divided):
+        with cheap_shapes(), divided_batch(is_divided):
             found = {name: getattr(self, name)(**(training if name == "train" else {})) for name in names}
         return {name: self.with_prepared_inputs(graph) for name, graph in found.items()}
 

@@ -13,10 +13,10 @@ from aesara.scalar.math import Sigmoid
 from aesara.tensor.math import Dot
 from aesara.tensor.var import TensorVariable
 
-from theano_rnn.engine.static_shapes import cheap_static_shapes
+from theano_rnn.engine.static_shapes import cheap_shapes
 
 
-@cheap_static_shapes()
+@cheap_shapes()
 def unroll(
     cell: Any,
     projected: TensorVariable,
