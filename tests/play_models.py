@@ -59,10 +59,9 @@ def scored(text, temperature=1.0, num_candidates=8, **options):
     return served.score_answer(tokenized, found, temperature=temperature, num_candidates=num_candidates)
 
 
-def completed(prompt, num_samples=3, max_tokens=9, seed=1, config=None, **options):
+def completed(prompt, num_samples=3, max_tokens=9, seed=1, length=None, config=None, **options):
     """Returns the continuations of a prompt by `ServedModel`."""
     _, batcher, served = opened(**options)
-    tokenized = served.tokenize(prompt)
-    work = served.sample_requests(tokenized, num_samples=num_samples, max_tokens=max_tokens, seed=seed,
-                           **{"temperature": 1.0, **(config or {})})  # fmt: skip
-    return served.sample_texts(tokenized, [future.result(60) for future in batcher.submit_all(work)])
+    samples = served.samples(served.read_prompt(prompt), num_samples=num_samples, max_tokens=max_tokens, seed=seed,
+                             length=length, **{"temperature": 1.0, **(config or {})})  # fmt: skip
+    return samples.texts([future.result(60) for future in batcher.submit_all(samples.requests)])

@@ -17,7 +17,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from theano_rnn.generation.texts import TextGenerator, prompt_ids
+from theano_rnn.generation.prompts import Prompt, read_prompt
+from theano_rnn.generation.texts import TextGenerator
 from theano_rnn.learning.batching import sentence_end, start_id
 from theano_rnn.scoring.sentences import Scorer, SentenceScore
 from theano_rnn.settings.use import GenerationConfig
@@ -79,16 +80,23 @@ class LanguageModel(TrainedModel):
     def generator(self, config: GenerationConfig) -> TextGenerator:
         """Returns a text generator with the settings `config`."""
         return TextGenerator(self.function("step"), self.model.initial_state, self.vocabulary, start=self.start_id,
-                             config=config)  # fmt: skip
+                             config=config, restarts=self.training.batching == "sentences")  # fmt: skip
+
+    def read_prompt(self, prompt: str) -> Prompt:
+        """Split a prompt into tokens, as training reads text."""
+        return read_prompt(prompt, self.vocabulary, self.end_id)
 
     def generate(self, prompt: str = "", *, num_samples: int = 1, seed: int = 1, **config: Any) -> list[str]:
-        """Sample texts that start with `prompt`. `config`: see `GenerationConfig`. Sample i depends on (seed, i)."""
+        """Sample texts that start with `prompt`, each to the end of a paragraph, unless `config` says otherwise.
+
+        `config`: see `GenerationConfig`. Sample i depends on (seed, i).
+        """
         generator = self.generator(GenerationConfig(**config))
-        return generator.samples(prompt_ids(prompt, self.vocabulary)[0], num_samples, seed=[seed])
+        return generator.samples(self.read_prompt(prompt), num_samples, seed=[seed])
 
     def complete(
         self, prompt: str = "", *, num_best: int = 5, beam_size: int = 8, **config: Any
     ) -> list[tuple[float, str]]:
         """Returns the most likely texts that start with `prompt`: (score, text), the best first."""
         generator = self.generator(GenerationConfig(beam_size=beam_size, **config))
-        return generator.best(prompt_ids(prompt, self.vocabulary)[0], num_best)
+        return generator.best(self.read_prompt(prompt), num_best)

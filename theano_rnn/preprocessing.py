@@ -8,7 +8,7 @@ A network reads numbers, not text. `load_corpus` makes them in six steps:
    finds the sentences).
 3. Sentences to tokens: NLTK's word tokenizer (`text/words.py`). Several processes share steps 2 and 3, and a cache on
    disk keeps their result for the next run (`text/tokenizing.py`). Until the vocabulary is known, each file numbers its
-   own distinct tokens, with 0 for the end of a sentence.
+   own distinct tokens, with 0 for the end of a sentence and 1 for that of a paragraph.
 4. Tokens to parts: split each training file into training, validation and test (here).
 5. Training part to `Vocabulary`: count its words and keep the most frequent ones (`text/vocabulary.py`), or extend the
    vocabulary of an existing model (`text/vocabulary_extension.py`).
@@ -29,6 +29,7 @@ Texts may be larger than memory, so ids stay on disk and are mapped into memory 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -45,8 +46,9 @@ from theano_rnn.settings.text import CorpusConfig, TextConfig
 from theano_rnn.text.advice import Advice
 from theano_rnn.text.corpus_cache import BLOCK_IDS, IdFile
 from theano_rnn.text.folders import expand_folders
+from theano_rnn.text.paragraphs import paragraph_ends
 from theano_rnn.text.sources import Source, size_of
-from theano_rnn.text.tokenizing import Progress, TokenizedFile, tokenize_source, worker_pool
+from theano_rnn.text.tokenizing import NUM_ENDS, Progress, TokenizedFile, tokenize_source, worker_pool
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.vocabulary_extension import extend_vocabulary
 
@@ -141,6 +143,8 @@ def load_corpus(
         vocabulary = Vocabulary.from_counts(types, counts, corpus.vocab_size, corpus.min_count, text)
     else:
         vocabulary = extend_vocabulary(vocabulary, types, counts, add_words)
+    if vocabulary.paragraph_ends is None:
+        vocabulary = dataclasses.replace(vocabulary, paragraph_ends=paragraph_ends(train))
     digest = hashlib.sha256(json.dumps(stable_description(vocabulary), sort_keys=True).encode())
     arrays = []
     for name, parts in (("train", train), ("valid", valid), ("test", test)):
@@ -151,11 +155,12 @@ def load_corpus(
 
 
 def stable_description(vocabulary: Vocabulary) -> dict[str, Any]:
-    """Returns what the fingerprint covers of a vocabulary: without `rules` for rules 1, as when there were no others.
+    """Returns what the fingerprint covers of a vocabulary: its words, and its settings without `rules` if those are 1.
 
     Otherwise a run of version 0.2.0 or before could not be resumed.
     """
     description = vocabulary.to_json()
+    description.pop("paragraph_ends", None)
     if vocabulary.text.rules == 1:
         del description["text"]["rules"]
     return description
@@ -216,7 +221,7 @@ def split_position(file: TokenizedFile, text: TextConfig, fraction: Fraction) ->
     if text.unit == "char":
         return floor(file.ids.size * fraction)
     blocks = range(0, file.ids.size, BLOCK_IDS)
-    ends = np.concatenate([start + np.flatnonzero(file.ids[start : start + BLOCK_IDS] == 0) for start in blocks])
+    ends = np.concatenate([start + np.flatnonzero(file.ids[start : start + BLOCK_IDS] < NUM_ENDS) for start in blocks])
     num_sentences = floor(ends.size * fraction)
     return int(ends[num_sentences - 1]) + 1 if num_sentences else 0
 
@@ -234,9 +239,9 @@ def count_types(parts: Sequence[FilePart]) -> tuple[list[str], npt.NDArray[np.in
         counts = np.zeros(len(types), np.int64)
         for block in range(start, end, BLOCK_IDS):
             counts += np.bincount(ids[block : min(block + BLOCK_IDS, end)], minlength=len(types))
-        positions = np.array([numbers.setdefault(word, len(numbers)) for word in types[1:]], np.int64)
+        positions = np.array([numbers.setdefault(word, len(numbers)) for word in types[NUM_ENDS:]], np.int64)
         total = np.concatenate([total, np.zeros(len(numbers) - total.size, np.int64)])
-        total[positions] += counts[1:]
+        total[positions] += counts[NUM_ENDS:]
     return list(numbers), total
 
 
@@ -244,7 +249,8 @@ def encode_parts(parts: Sequence[FilePart], vocabulary: Vocabulary, digest: hash
     """Returns the vocabulary's ids of the parts, concatenated; also adds them to `digest`."""
     encoded = IdFile()
     for (ids, types), start, end in parts:
-        new_ids = np.array([vocabulary.eos_id, *map(vocabulary.token_to_id, types[1:])], np.int32)
+        words = map(vocabulary.token_to_id, types[NUM_ENDS:])
+        new_ids = np.array([*[vocabulary.eos_id] * NUM_ENDS, *words], np.int32)
         for block in range(start, end, BLOCK_IDS):
             block_ids = new_ids[ids[block : min(block + BLOCK_IDS, end)]]
             digest.update(block_ids)

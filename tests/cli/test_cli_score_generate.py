@@ -293,7 +293,7 @@ def test_samples_are_lines_on_standard_output_and_all_else_is_not(commands):
     result = commands("generate", MODEL, "--num-samples", "7", "--prompt", "Emma zzz")
     assert result.status == 0
     assert len(result.out.splitlines()) == 7 and result.out.endswith("\n")
-    assert all(line.startswith("Emma <unk>") for line in result.out.splitlines())
+    assert all(line.startswith("Emma zzz") for line in result.out.splitlines())
     assert result.err == "not in the vocabulary, read as <unk>: zzz\n"
 
 
@@ -334,13 +334,25 @@ def test_a_prompt_from_a_file_and_samples_to_a_file(commands):
     assert (commands.folder / "samples.txt").read_text() == expected
 
 
+def test_longer_samples_are_told_apart(commands):
+    flags = ["--num-samples", "3", "--prompt", "Emma saw"]
+    three = commands("generate", MODEL, *flags, "--num-sentences", "4").out.rstrip("\n").split("\n\n---\n\n")
+    assert len(three) == 3 and all(text.startswith("Emma saw") for text in three)
+    assert all(text.count(".") >= 3 for text in three)
+    live = commands("generate", MODEL, *flags, "--num-sentences", "4", "--live").out
+    assert live.split("\n\n---\n\n")[:2] == three[:2]
+    (commands.folder / "two.txt").write_text("Emma saw Jane.\n\nJane saw")
+    two = commands("generate", MODEL, "--num-samples", "2", "--prompt-file", "two.txt").out.split("\n\n---\n\n")
+    assert len(two) == 2 and all(text.startswith("Emma saw Jane.\n\nJane saw") for text in two)
+
+
 def test_prompts_are_read_one_a_line(commands, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("Emma saw\n\nJane zzz\n"))
     result = commands("generate", MODEL, "--interactive", "--num-samples", "2")
     lines = result.out.splitlines()
     assert result.status == 0 and len(lines) == 6
     assert all(line.startswith("Emma saw") for line in lines[:2])
-    assert all(line.startswith("Jane <unk>") for line in lines[4:])
+    assert all(line.startswith("Jane zzz") for line in lines[4:])
     assert result.err == "not in the vocabulary, read as <unk>: zzz\n"
     first = commands("generate", MODEL, "--prompt", "Emma saw", "--num-samples", "2").out.splitlines()
     assert first == lines[:2]

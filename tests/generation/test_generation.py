@@ -111,7 +111,7 @@ def test_repeated_tokens_get_rarer():
 
 def test_a_sample_ends_once_it_is_complete():
     samples = generate(constant_step, (), prompt=[0], end_id=None, max_tokens=30, rngs=rngs(8),
-                       is_complete=lambda ids: 3 in ids)  # fmt: skip
+                       is_complete=lambda i, ids: 3 in ids)  # fmt: skip
     assert all(tokens[-1] == 3 and tokens.count(3) == 1 for tokens in samples)
 
 

@@ -66,8 +66,11 @@ def test_the_end_of_a_sentence_is_a_blank_if_a_blank_ends_it():
 def test_samples_are_those_of_the_model_with_the_same_seed():
     model, _, _ = opened()
     for config in ({}, {"temperature": 0.5}, {"top_k": 3}, {"top_p": 0.6}, {"temperature": 0.0}):
-        texts = model.generate("She was", num_samples=5, seed=8, max_tokens=9, **config)
-        assert ["She was" + text for text in completed("She was", 5, seed=8, config=config)] == texts
+        for prompt in ("She was", "She was happy.", "Oh! "):
+            texts = model.generate(prompt, num_samples=5, seed=8, max_tokens=9, **config)
+            assert [prompt + text for text in completed(prompt, 5, seed=8, config=config)] == texts
+    texts = model.generate("She was", num_samples=5, seed=8, length=30)
+    assert ["She was" + text for text in completed("She was", 5, seed=8, length=30)] == texts
     assert len(set(completed("She was", 8, config={"temperature": 1e-9}))) == 1
 
 

@@ -371,12 +371,13 @@ def greedy(rows, **options):
         return batcher.submit(request).result(PATIENCE)
 
 
-def test_a_first_end_is_ignored_if_requested():
+def test_a_sample_goes_on_after_an_end_if_requested():
     end, other = np.log([0.1, 0.8, 0.1]), np.log([0.1, 0.1, 0.8])
-    assert greedy([other, end, other, end], max_tokens=9) == []
-    assert greedy([other, end, other, end], max_tokens=9, ignores_first_end=True) == [1, 2]
-    assert greedy([other, end, end], max_tokens=9, ignores_first_end=True) == [1]
-    assert greedy([other, other, other, end], max_tokens=2, ignores_first_end=True) == [2, 2]
+    rows = [other, end, other, end, end, end]
+    assert greedy(rows, max_tokens=9) == []
+    assert greedy(rows, max_tokens=9, goes_on=lambda ids: not ids) == [1, 2]
+    assert greedy(rows, max_tokens=9, goes_on=lambda ids: len(ids) < 3) == [1, 2, 1]
+    assert greedy(rows, max_tokens=2, goes_on=lambda ids: True) == [1, 2]
 
 
 @pytest.mark.parametrize("temperature", [0.001, 0.5, 1.0, 3.0])

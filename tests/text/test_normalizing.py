@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from theano_rnn.generation.texts import prompt_ids
+from theano_rnn.generation.prompts import read_prompt
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.tasks.blanks import read_blanks
 from theano_rnn.text import normalizing
@@ -70,12 +70,14 @@ def test_all_that_a_model_reads_is_normalized(config):
     text = f"Oh\ufeff, {DECOMPOSED} ___."
     words = ["Oh", ",", "café", ".", *"Ohcafé_ "]
     vocabulary = Vocabulary(tuple(dict.fromkeys(words)), config)
-    ids, unknown = prompt_ids(text, vocabulary)
+    prompt = read_prompt(text, vocabulary, vocabulary.eos_id)
+    unknown = prompt.unknown(vocabulary)
     assert set(unknown) <= {"___"}
     pieces, _ = tokenize_incomplete_text(text, vocabulary, vocabulary.eos_id)
-    assert [piece.id for piece in pieces if piece.text] == ids
-    assert "café" in "".join(piece.text for piece in pieces)
-    assert prompt_ids(text, Vocabulary(vocabulary.words, TextConfig(config.unit, rules=1)))[1] != unknown
+    assert [piece.id for piece in pieces if piece.text] == [piece.id for piece in prompt.pieces if piece.text]
+    assert "café" in "".join(piece.text for piece in pieces) and "café" in prompt.text
+    older = Vocabulary(vocabulary.words, TextConfig(config.unit, rules=1))
+    assert read_prompt(text, older, 1).unknown(older) != unknown
 
 
 def test_blanks_to_fill_are_normalized():

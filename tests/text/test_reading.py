@@ -18,7 +18,8 @@ def sentences(blocks, config, size):
     found, begun = [], []
     for chunk in chunks(iter(blocks), config, size):
         assert len(chunk.text) <= size
-        for sentence, is_whole in split_chunk(chunk, config, sentence_splitter(config)):
+        for sentence, is_whole, ends_paragraph in split_chunk(chunk, config, sentence_splitter(config)):
+            assert ends_paragraph == (is_whole and config is PUNKT)  # the paragraphs here have one sentence each
             begun += [sentence] if sentence else []
             if is_whole:
                 found.append(begun)
@@ -68,7 +69,7 @@ def test_blanks_without_end_are_no_sentence():
 
 def test_a_sentence_cut_before_its_end_still_ends():
     chunk = Chunk("\n\nB.", starts_mid_sentence=True, ends_mid_sentence=False)
-    assert list(split_chunk(chunk, PUNKT, sentence_splitter(PUNKT))) == [("", True), ("B.", True)]
+    assert list(split_chunk(chunk, PUNKT, sentence_splitter(PUNKT))) == [("", True, True), ("B.", True, True)]
 
 
 def test_no_text_has_no_units():

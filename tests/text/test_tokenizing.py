@@ -1,6 +1,7 @@
 """Tokenizing files: the ids, compared with a simple implementation; the cache, progress and errors."""
 
 import os
+import re
 import sys
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text import sources, tokenizing
-from theano_rnn.text.tokenizing import default_num_workers, tokenize_file
+from theano_rnn.text.tokenizing import NUM_ENDS, default_num_workers, tokenize_file
 from theano_rnn.text.words import sentence_splitter, word_tokenizer
 
 STORY = 'Mr. A. said:\n"No."  He left.\n\n \nB!\r\n\r\nThe end </s> <unk>' + "\n\nAnd so on." * 30
@@ -46,7 +47,7 @@ def reference(text, config):
 
 
 def spelt(tokenized):
-    return [tokenized.types[number] if number else None for number in tokenized.ids.tolist()]
+    return [None if number < NUM_ENDS else tokenized.types[number] for number in tokenized.ids.tolist()]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
@@ -55,7 +56,10 @@ def test_files_are_tokenized_as_the_plain_way_does(story, config):
     assert spelt(tokenized) == reference(STORY, config)
     assert tokenized.ids.dtype == np.int32
     firsts = list(dict.fromkeys(token for token in reference(STORY, config) if token is not None))
-    assert tokenized.types[1:] == firsts
+    assert tokenized.types[NUM_ENDS:] == firsts
+    has_paragraphs = config.unit == "word" and config.sentences == "punkt"
+    num_paragraphs = len([text for text in re.split(r"\n\s*\n", STORY) if text.strip()])
+    assert (tokenized.ids == 1).sum() == (num_paragraphs if has_paragraphs else 0)
 
 
 @pytest.mark.parametrize("config", [CONFIGS[0], CONFIGS[4]], ids=str)
@@ -123,12 +127,12 @@ def test_small_files_need_no_workers(monkeypatch):
 def test_one_endless_line_is_one_sentence(tmp_path):
     (tmp_path / "line.txt").write_text("ab cde " * 60_000)
     tokenized = tokenize_file(tmp_path / "line.txt", TextConfig())
-    assert tokenized.types == ["</s>", "ab", "cde"]
-    assert tokenized.ids.tolist() == [1, 2] * 60_000 + [0]
+    assert tokenized.types == ["</s>", "</s>", "ab", "cde"]
+    assert tokenized.ids.tolist() == [2, 3] * 60_000 + [1]
 
 
 def test_every_character_keeps_its_own_id(tmp_path):
     (tmp_path / "a.txt").write_bytes("b\u00e9\U0001f600\r\nb\n\n".encode())
     tokenized = tokenize_file(tmp_path / "a.txt", TextConfig("char"))
-    assert tokenized.types == ["</s>", "b", "é", "\U0001f600", "\n"]
-    assert tokenized.ids.tolist() == [1, 2, 3, 4, 1, 4, 4]
+    assert tokenized.types == ["</s>", "</s>", "b", "é", "\U0001f600", "\n"]
+    assert tokenized.ids.tolist() == [2, 3, 4, 5, 2, 5, 5]

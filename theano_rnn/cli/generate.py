@@ -19,17 +19,20 @@ from theano_rnn.settings.training import RunConfig
 from theano_rnn.settings.use import GenerationConfig
 
 if TYPE_CHECKING:
+    from theano_rnn.generation.prompts import Prompt
     from theano_rnn.generation.texts import TextGenerator
+    from theano_rnn.language_model import LanguageModel
     from theano_rnn.text.vocabulary import Vocabulary
 
 
 def build(prog: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
-        description="Write text with a trained model, one sample per line. Samples of a character model keep their "
-        "line breaks and are separated by an empty line.",
+        description="Write text with a trained model: a paragraph for each sample, on a line of its own. Longer "
+        "samples keep their line breaks, and a line of hyphens or an empty line separates them.",
         epilog=f'examples:\n  {prog}\n  {prog} runs/model.safetensors --num-samples 3 --prompt "She was"\n'
         f"  {prog} --temperature 0.7 --top-p 0.95       less surprising text\n"
+        f"  {prog} --length 1000 --num-samples 1        1,000 words, in paragraphs\n"
         f"  {prog} --live                               print words as they are generated\n"
         f'  {prog} --beam-size 8 --prompt "It is a truth" --num-samples 5\n'
         f"                                              the likeliest texts, each after its score",
@@ -82,11 +85,11 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     else:
         prompts = read_prompts() if args.interactive else iter([args.prompt or ""])
     for number, prompt in enumerate(prompts):
-        ids = encode_prompt(prompt, trained.vocabulary)
+        read = read_prompt(trained, prompt)
         if args.live:
-            print_live(generator, ids, num_samples, seed=args.seed, first=number * num_samples)
+            print_live(generator, read, num_samples, seed=args.seed, first=number * num_samples)
             continue
-        text = samples(generator, ids, num_samples, seed=args.seed, first=number * num_samples)
+        text = samples(generator, read, num_samples, seed=args.seed, first=number * num_samples)
         if args.output is None:
             print(text, flush=True)
         else:
@@ -125,33 +128,39 @@ def read_prompts() -> Iterator[str]:
             raise UserError("standard input is not UTF-8 text: convert it to UTF-8") from None
 
 
-def encode_prompt(prompt: str, vocabulary: Vocabulary) -> list[int]:
-    """Returns the ids of a prompt. Prints which of its words are not in the vocabulary."""
-    from theano_rnn.generation.texts import prompt_ids
-
-    ids, unknown = prompt_ids(prompt, vocabulary)
-    if unknown:
+def read_prompt(model: LanguageModel, text: str) -> Prompt:
+    """Returns the tokens of a prompt. Prints which of its words are not in the vocabulary."""
+    prompt = model.read_prompt(text)
+    if unknown := prompt.unknown(model.vocabulary):
         advise([f"not in the vocabulary, read as <unk>: {' '.join(unknown)}"])
-    return ids
+    return prompt
 
 
-def separator_of(vocabulary: Vocabulary) -> str:
-    """Returns what is between two samples: an empty line if they may have line breaks."""
-    return "\n\n" if vocabulary.text.unit == "char" else "\n"
+def separator(generator: TextGenerator, prompt: Prompt) -> str:
+    """Returns what is between two samples: a line break, if each is one line.
+
+    Otherwise it is an empty line, or, if there may be empty lines within a sample, a line of hyphens.
+    """
+    config, text = generator.config, generator.vocabulary.text
+    if text.unit == "char":
+        return "\n\n"
+    if config.length is None and config.num_sentences in (None, 1) and "\n" not in prompt.text:
+        return "\n"
+    return "\n\n" if text.sentences == "line" else "\n\n---\n\n"
 
 
-def print_live(generator: TextGenerator, prompt: list[int], num_samples: int, *, seed: int, first: int) -> None:
+def print_live(generator: TextGenerator, prompt: Prompt, num_samples: int, *, seed: int, first: int) -> None:
     """Print samples to standard output while they are generated."""
     for number in range(first, first + num_samples):
         for piece in generator.live(prompt, seed=[seed], number=number):
             print(piece, end="", flush=True)
-        print(end="\n" if number == first + num_samples - 1 else separator_of(generator.vocabulary), flush=True)
+        print(end="\n" if number == first + num_samples - 1 else separator(generator, prompt), flush=True)
 
 
-def samples(generator: TextGenerator, prompt: list[int], num_samples: int, *, seed: int, first: int) -> str:
+def samples(generator: TextGenerator, prompt: Prompt, num_samples: int, *, seed: int, first: int) -> str:
     """Returns samples, or the results of a beam search with their scores, as one text."""
     if generator.config.beam_size:
         texts = [f"{score:.6f}\t{text}" for score, text in generator.best(prompt, num_samples)]
     else:
         texts = generator.samples(prompt, num_samples, seed=[seed], first=first)
-    return separator_of(generator.vocabulary).join(texts)
+    return separator(generator, prompt).join(texts)

@@ -73,10 +73,13 @@ def generate_stepwise(
     rngs: Sequence[np.random.Generator],
     config: GenerationConfig = DEFAULT_CONFIG,
     banned: Sequence[int] = (),
-    is_complete: Callable[[Sequence[int]], bool] | None = None,
+    is_complete: Callable[[int, Sequence[int]], bool] | None = None,
+    goes_on: Callable[[int, Sequence[int]], bool] | None = None,
+    restart_id: int | None = None,
 ) -> Iterator[list[int | None]]:
     """Yield the tokens of `generate` step by step: one for each sample, None if the sample has ended."""
     rules = TokenRules(config, end_id=end_id, banned=banned)
+    zero_state = state
     log_probabilities, state = read_prompt(step, state, prompt, len(rngs))
     start = len(prompt) - 1
     temperature = effective_temperature(config.temperature)
@@ -96,18 +99,21 @@ def generate_stepwise(
         else:
             scores = truncate(scores / temperature, top_k=config.top_k, top_p=config.top_p)
             tokens[active] = draw(scores, np.array([rngs[i].random() for i in active]))
-        if end_id is not None:
-            is_active &= tokens != end_id
+        for i in active[tokens[active] == end_id] if end_id is not None else ():
+            is_active[i] = goes_on is not None and goes_on(i, histories[i][start:])
         if not is_active.any():
             return
         for i in np.flatnonzero(is_active):
             histories[i].append(int(tokens[i]))
         yield [int(token) if is_active_ else None for token, is_active_ in zip(tokens, is_active)]
         if is_complete is not None:
-            is_active &= [not is_complete(history[start:]) for history in histories]
+            is_active &= [not is_complete(i, history[start:]) for i, history in enumerate(histories)]
         if not is_active.any():
             return
         if num_tokens + 1 < max_tokens:
+            if restart_id is not None and (is_end := tokens == end_id).any():
+                tokens = np.where(is_end, restart_id, tokens).astype(np.int32)
+                state = [np.where(is_end[:, None], zero, array) for zero, array in zip(zero_state, state)]
             log_probabilities, *state = step(tokens, *state)
 
 
@@ -136,12 +142,17 @@ def generate(
     banned : optional
         Ids never sampled; the others keep their ratios.
     is_complete : optional
-        Called with the ids of a sample so far; the sample ends if it returns true.
+        Called with the number of a sample and its ids so far; the sample ends if it returns true.
+    goes_on : optional
+        Called likewise when `end_id` is drawn; if it returns true, `end_id` becomes one of the sample's ids, and the
+        sample goes on. Without it, the first `end_id` ends a sample.
+    restart_id : optional
+        Read instead of `end_id`, with a zero state, by a model that has learned sentences one by one.
 
     Returns
     -------
     list of list of int
-        Ids without the prompt and without `end_id`. A sample also ends if no token may follow it.
+        Ids without the prompt and without the `end_id` that ends it. A sample also ends if no token may follow it.
 
     Raises
     ------

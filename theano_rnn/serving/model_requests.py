@@ -5,7 +5,7 @@ Their results equal those of `inspection.inspect_tokens` and `generation.generat
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,7 +59,7 @@ def sample_request(
     rng: np.random.Generator,
     max_tokens: int,
     reset_id: int | None = None,
-    ignores_first_end: bool = False,
+    goes_on: Callable[[Sequence[int]], bool] | None = None,
 ) -> ModelRequest:
     """Request that continues `ids`; it results in the list of sampled ids, as one sample of `generation.generate`.
 
@@ -75,8 +75,8 @@ def sample_request(
         Gives one random number for each token.
     max_tokens
         The largest number of sampled tokens.
-    ignores_first_end
-        If the first sampled token is an end, keep it and go on: the prompt was a complete sentence.
+    goes_on
+        As of `generation.search.generate`, but without the number of the sample.
     """
     config, history = rules.config, list(ids)
     row = yield start_id
@@ -91,7 +91,7 @@ def sample_request(
         else:
             scores = truncate(scores / config.temperature, top_k=config.top_k, top_p=config.top_p)
             token = yield BatchedCall(batched_draw, (scores, rng.random()))
-        if token == rules.end_id and not (ignores_first_end and num_tokens == 0):
+        if token == rules.end_id and (goes_on is None or not goes_on(history[len(ids) :])):
             break
         history.append(token)
         if num_tokens + 1 < max_tokens:

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from theano_rnn.generation.prompts import Prompt
 from theano_rnn.generation.search import TokenRules
+from theano_rnn.generation.texts import SampleWriter
 from theano_rnn.language_model import LanguageModel
 from theano_rnn.serving.model_requests import TextScore, next_token_candidates, sample_request, score_request
 from theano_rnn.serving.request_batching import BATCH_SIZES, ModelRequest
@@ -47,6 +49,23 @@ class TokenizedText(NamedTuple):
     def tokens(self) -> list[str]:
         """The typed tokens, without ends of sentences."""
         return [piece.token for piece in self.pieces if piece.text]
+
+
+class Samples(NamedTuple):
+    """Continuations of a prompt: requests to the model, and what turns their results into text."""
+
+    writers: Sequence[SampleWriter]
+    requests: Sequence[ModelRequest]
+
+    def texts(self, found: Sequence[Sequence[int]]) -> list[str]:
+        """Returns the continuations, without the prompt, given the results of the requests."""
+        return ["".join(writer.appended(ids, writer.context)) for writer, ids in zip(self.writers, found)]
+
+
+def check_length(num_tokens: int) -> None:
+    """Raises `UserError` if a text has too many tokens."""
+    if num_tokens > LIMITS["tokens"]:
+        raise UserError(f"the text must have at most {LIMITS['tokens']:,} tokens, got {num_tokens:,}")
 
 
 class ServedModel:
@@ -90,8 +109,7 @@ class ServedModel:
             It has too many tokens.
         """
         pieces, rest = tokenize_incomplete_text(text, self.vocabulary, self.model.end_id)
-        if len(pieces) > LIMITS["tokens"]:
-            raise UserError(f"the text must have at most {LIMITS['tokens']:,} tokens, got {len(pieces):,}")
+        check_length(len(pieces))
         return TokenizedText(text, pieces, rest)
 
     def score_request(self, text: TokenizedText) -> ModelRequest:
@@ -153,22 +171,32 @@ class ServedModel:
         new = [self.vocabulary.id_to_token(i) for i in ids if i != self.end_id]
         return text_to_append(new, text.text, tokens, self.vocabulary.text)
 
-    def sample_requests(
-        self, text: TokenizedText, *, num_samples: int, max_tokens: int, seed: int, **config: Any
-    ) -> list[ModelRequest]:
-        """Requests that continue a text. `config` is as of `GenerationConfig`; sample i depends on (seed, i) alone."""
-        config["temperature"] = effective_temperature(config["temperature"])
-        rules = TokenRules(GenerationConfig(**config), end_id=self.end_id, banned=self.banned)
-        return [
-            sample_request(text.ids, rules=rules, rng=np.random.default_rng([seed, i]), max_tokens=max_tokens,
-                           ignores_first_end=True, **self.input_options)
-            for i in range(num_samples)
-        ]  # fmt: skip
+    def read_prompt(self, text: str) -> Prompt:
+        """Split a prompt into tokens.
 
-    def sample_texts(self, text: TokenizedText, samples: Sequence[Sequence[int]]) -> list[str]:
-        """Returns the continuations as text, given the results of `sample_requests`."""
-        tokens = text.tokens
-        return [self.appended_text(ids, text, tokens) for ids in samples]
+        Raises
+        ------
+        UserError
+            It has too many tokens.
+        """
+        prompt = self.model.read_prompt(text)
+        check_length(len(prompt.pieces))
+        return prompt
+
+    def samples(
+        self, prompt: Prompt, *, num_samples: int, max_tokens: int, length: int | None, seed: int, **config: Any
+    ) -> Samples:
+        """Samples of `LanguageModel.generate`, to be run. `config` is as of `GenerationConfig`."""
+        config["temperature"] = effective_temperature(config["temperature"])
+        settings = GenerationConfig(length=length, **config)
+        rules = TokenRules(settings, end_id=self.end_id, banned=self.banned)
+        writers = [SampleWriter(prompt, self.vocabulary, settings, [seed, i]) for i in range(num_samples)]
+        return Samples(writers, [
+            sample_request(prompt.ids, rules=rules, rng=np.random.default_rng(writer.seed),
+                           max_tokens=max_tokens if length is None else length, goes_on=writer.goes_on,
+                           **self.input_options)
+            for writer in writers
+        ])  # fmt: skip
 
 
 def warm_up(step: Callable[..., Any], initial_state: Callable[[int], Any], vocab_size: int) -> None:

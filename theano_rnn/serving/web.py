@@ -55,7 +55,10 @@ class CompleteRequest(StrictModel):
     prompt: str = Field(max_length=LIMITS["characters"], description="the text to continue")
     num_samples: Integer = Field(3, ge=1, le=LIMITS["samples"], description="number of continuations")
     max_tokens: Integer = Field(
-        40, ge=1, le=LIMITS["new_tokens"], description="length limit of a sample, which also ends with its sentence"
+        100, ge=1, le=LIMITS["new_tokens"], description="length limit of a sample, which also ends with its paragraph"
+    )
+    length: Annotated[int, Field(ge=1, le=LIMITS["new_tokens"]), BeforeValidator(integral_to_int)] | None = Field(
+        None, description="exact number of tokens, over as many sentences and paragraphs as it takes"
     )
     temperature: float = Field(1.0, ge=0, le=LIMITS["temperature"], description="0 always takes the likeliest token")
     top_k: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(integral_to_int)] | None = Field(
@@ -138,12 +141,11 @@ def create_application(served: ServedModel, batcher: RequestBatcher, **options: 
 
     @app.post(COMPLETE, response_model=CompleteAnswer, responses=error_responses(408, 413, 415, 422, 503))
     async def complete(body: CompleteRequest, request: Request) -> Response:
-        """Returns sampled continuations of a prompt, each up to the end of a sentence."""
-        text = await in_thread(served.tokenize, body.prompt)
-        requests = served.sample_requests(text, **body.model_dump(exclude={"prompt"}))
-        found = await run_requests(request, batcher, requests)
-        samples = await in_thread(served.sample_texts, text, found)
-        return Response(json_bytes({"samples": samples}), media_type="application/json")
+        """Returns sampled continuations of a prompt, each up to the end of a paragraph, or of the given length."""
+        prompt = await in_thread(served.read_prompt, body.prompt)
+        samples = served.samples(prompt, **body.model_dump(exclude={"prompt"}))
+        found = await run_requests(request, batcher, samples.requests)
+        return Response(json_bytes({"samples": await in_thread(samples.texts, found)}), media_type="application/json")
 
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)

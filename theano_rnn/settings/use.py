@@ -32,9 +32,17 @@ class GenerationConfig(Section):
         "after --top-k", kind=float, above=0, at_most=1,
     )  # fmt: skip
     min_tokens: int = setting(0, "minimum number of tokens in a text", kind=int, at_least=0)
-    max_tokens: int | None = setting(
-        None, "maximum number of tokens in a text (default: 60 words or 300 characters)", kind=int, at_least=0
+    num_sentences: int | None = setting(
+        None, "end a text after this many sentences, with --sentences line: lines (default: at the end of a paragraph)",
+        kind=int, at_least=1,
+    )  # fmt: skip
+    length: int | None = setting(
+        None, "write exactly this many tokens, over as many sentences and paragraphs as it takes", kind=int, at_least=1
     )
+    max_tokens: int | None = setting(
+        None, "maximum number of tokens in a text (default: 300, or 60 for each of --num-sentences)", kind=int,
+        at_least=0,
+    )  # fmt: skip
     repetition_penalty: float = setting(
         1.0, "raise the probability of tokens that already occurred to this power; above 1 makes repetition rarer",
         kind=float, at_least=1,
@@ -59,7 +67,12 @@ class GenerationConfig(Section):
             raise UserError("stop must not be empty: give the text to stop at, or leave out --stop")
         if self.max_tokens is not None and self.min_tokens > self.max_tokens:
             raise UserError(f"min_tokens must be at most --max-tokens {self.max_tokens}, got {self.min_tokens}")
-        for name, needed in (("temperature", 1.0), ("top_k", None), ("top_p", 1.0), ("stop", ())):
+        if self.length is not None:
+            for name in ("num_sentences", "max_tokens", "min_tokens"):
+                if getattr(self, name):
+                    raise UserError(f"length cannot be used with --{name.replace('_', '-')}: leave one of them out")
+        for name, needed in (("temperature", 1.0), ("top_k", None), ("top_p", 1.0), ("stop", ()), ("length", None),
+                             ("num_sentences", None)):  # fmt: skip
             if self.beam_size and getattr(self, name) != needed:
                 raise UserError(f"beam_size cannot be used with --{name.replace('_', '-')}")
 

@@ -38,12 +38,15 @@ class NextToken(TextTask):
         self, compiled: Compiled, model: Any, data: Data, sections: Sections, *, count: int, seed: Sequence[int]
     ) -> list[str]:
         """Returns texts that the model generates."""
+        from theano_rnn.generation.prompts import Prompt
         from theano_rnn.generation.texts import TextGenerator
         from theano_rnn.learning.batching import start_id
 
         vocabulary = data.facts["vocabulary"]
+        num_sentences = 1 if vocabulary.text.unit == "word" else None
         generator = TextGenerator(
             compiled("step"), model.initial_state, vocabulary,
-            start=start_id(vocabulary, sections["training"].batching), config=GenerationConfig(temperature=0.8),
+            start=start_id(vocabulary, sections["training"].batching),
+            config=GenerationConfig(temperature=0.8, num_sentences=num_sentences),
         )  # fmt: skip
-        return generator.samples([], count, seed=seed)
+        return generator.samples(Prompt(), count, seed=seed)

@@ -16,7 +16,7 @@ from theano_rnn.settings.text import CorpusConfig, TextConfig
 from theano_rnn.text.corpus_cache import BLOCK_IDS
 from theano_rnn.text.sources import Source
 from theano_rnn.text.tables import DEFAULT_COLUMN
-from theano_rnn.text.tokenizing import TokenizedFile
+from theano_rnn.text.tokenizing import NUM_ENDS, TokenizedFile
 
 SAMPLE_CHARACTERS = 50_000  # of each file, to look at
 LONG_SENTENCE = 200  # tokens
@@ -51,7 +51,7 @@ class Advice:
             return
         ids = tokenized.ids
         blocks = range(0, ids.size, BLOCK_IDS)
-        num_sentences = sum(ids[i : i + BLOCK_IDS].size - np.count_nonzero(ids[i : i + BLOCK_IDS]) for i in blocks)
+        num_sentences = sum(np.count_nonzero(ids[i : i + BLOCK_IDS] < NUM_ENDS) for i in blocks)
         num_tokens = ids.size - num_sentences
         self.num_tokens += num_tokens
         self.num_sentences += num_sentences

@@ -29,12 +29,14 @@ PROBE = " He"  # text to try after a sentence: it begins a new sentence if that 
 cached_splitter = functools.lru_cache(maxsize=8)(sentence_splitter)
 
 
-def tokenize_incomplete_text(text: str, vocabulary: Vocabulary, end_id: int) -> tuple[list[Piece], str]:
+def tokenize_incomplete_text(
+    text: str, vocabulary: Vocabulary, end_id: int, *, ends_sentence: bool = False
+) -> tuple[list[Piece], str]:
     """Returns the tokens of a text, each with its part of the text, and the white space after the last token.
 
     The texts of the pieces, joined and followed by that white space, are `text`, normalized. A piece without text, of
     id `end_id`, ends each sentence. The last sentence has ended if white space follows it and a new sentence could
-    begin there; with `sentences="line"`, if a line break follows it.
+    begin there; with `sentences="line"`, if a line break follows it. With `ends_sentence`, no white space is needed.
     """
     config = vocabulary.text
     text = normalize(text, config)
@@ -43,7 +45,7 @@ def tokenize_incomplete_text(text: str, vocabulary: Vocabulary, end_id: int) -> 
     tokenize, end_token = word_tokenizer(config), vocabulary.id_to_token(end_id)
     pieces: list[Piece] = []
     start = 0
-    for end, is_ended, probe in sentence_ends(text, config):
+    for end, is_ended, probe in sentence_ends(text, config, ends_sentence=ends_sentence):
         sentence = text[start:end]
         tokens = tokenize(sentence.replace("\n", " ") + probe)
         if probe:
@@ -66,7 +68,7 @@ def character_pieces(text: str, vocabulary: Vocabulary, end_id: int) -> Iterator
             yield Piece("" if number else character, token, end_id if token == "\n" else vocabulary.token_to_id(token))
 
 
-def sentence_ends(text: str, config: TextConfig) -> Iterator[tuple[int, bool, str]]:
+def sentence_ends(text: str, config: TextConfig, *, ends_sentence: bool = False) -> Iterator[tuple[int, bool, str]]:
     """Yields, for each sentence, its end position, whether it has ended, and text to tokenize it with.
 
     That text is a word after a sentence that has not ended, as after `Mr.`; otherwise it is empty. The word keeps the
@@ -91,7 +93,7 @@ def sentence_ends(text: str, config: TextConfig) -> Iterator[tuple[int, bool, st
             yield start + position, True, ""
         position = paragraph.find(last, position) + len(last)
         continues = end == len(text) and len(cached_splitter(config)(last + PROBE)) == 1
-        is_ended = end < len(text) or (paragraph[-1].isspace() and not continues)
+        is_ended = end < len(text) or ((ends_sentence or paragraph[-1].isspace()) and not continues)
         yield start + position, is_ended, PROBE if continues else ""
 
 

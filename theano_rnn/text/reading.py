@@ -57,7 +57,7 @@ def sentences_of(source: Source, text: TextConfig) -> Iterator[str]:
     split = sentence_splitter(text)
     parts: list[str] = []
     for chunk in chunks(source.blocks(text), text):
-        for sentence, is_complete in split_chunk(chunk, text, split):
+        for sentence, is_complete, _ in split_chunk(chunk, text, split):
             if sentence:  # empty: the sentence in `parts` ends here
                 parts.append(sentence)
             if is_complete:
@@ -123,18 +123,22 @@ def count_leading_blanks(text: str) -> int:
     return len(text) - len(text.lstrip())
 
 
-def split_chunk(chunk: Chunk, config: TextConfig, split: Callable[[str], list[str]]) -> Iterator[tuple[str, bool]]:
-    """Yields the sentences of a chunk, as `split` finds them, each with whether it ends in this chunk.
+def split_chunk(
+    chunk: Chunk, config: TextConfig, split: Callable[[str], list[str]]
+) -> Iterator[tuple[str, bool, bool]]:
+    """Yields the sentences of a chunk, as `split` finds them, each with whether it ends in this chunk, and whether its
+    paragraph ends with it.
 
-    `("", True)` means that the sentence that the chunk before began ends at the start of this one.
+    `("", True, True)` means that the sentence that the chunk before began ends at the start of this one. With
+    `sentences="line"` no paragraph ends: each line stands for itself.
     """
     by_line = config.sentences == "line"
     segments = chunk.text.split("\n") if by_line else PARAGRAPH_END.split(chunk.text)
     if chunk.starts_mid_sentence and not segments[0].strip():
-        yield "", True
+        yield "", True, not by_line
     for segment in segments:
         if segment.strip():
             *complete, last = split(segment)
             for sentence in complete:
-                yield sentence, True
-            yield last, not chunk.ends_mid_sentence
+                yield sentence, True, False
+            yield last, not chunk.ends_mid_sentence, not chunk.ends_mid_sentence and not by_line

@@ -1,7 +1,8 @@
 """Tokenize a file: stream it through several processes and cache the result on disk for the next run.
 
-A *type* is a distinct token. Ids here number the types of one file, in order of first appearance, from 1; 0 ends a
-sentence. So the result depends neither on the number of processes nor on the chunks that they get.
+A *type* is a distinct token. Ids here number the types of one file, in order of first appearance, from 2; 0 ends a
+sentence, 1 ends a sentence and its paragraph. So the result depends neither on the number of processes nor on the
+chunks that they get.
 `theano_rnn.preprocessing` maps these ids to those of a vocabulary.
 
 >>> import tempfile, pathlib
@@ -10,7 +11,7 @@ sentence. So the result depends neither on the number of processes nor on the ch
 ...     _ = path.write_text("To be.\\n\\nNot to be.")
 ...     tokenized = tokenize_file(path, TextConfig())
 >>> tokenized.types, tokenized.ids.tolist()
-(['</s>', 'To', 'be', '.', 'Not', 'to'], [1, 2, 3, 0, 4, 5, 2, 3, 0])
+(['</s>', '</s>', 'To', 'be', '.', 'Not', 'to'], [2, 3, 4, 1, 5, 6, 3, 4, 1])
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ from theano_rnn.text.sources import Source
 from theano_rnn.text.words import EOS, tokenization_fingerprint, word_tokenizer
 from theano_rnn.text.worker_processes import ChunkTokens, WorkerPool
 
-FORMAT_VERSION = 2  # of a cache entry: raise it when the same text gives other ids
+FORMAT_VERSION = 3  # of a cache entry: raise it when the same text gives other ids
+NUM_ENDS = 2  # ids below this end a sentence
 MIN_PARALLEL_BYTES = 1 << 20  # fewer are tokenized sooner than another process can start
 MAX_WORKERS = 6
 PROGRESS_SECONDS = 0.1
@@ -45,7 +47,10 @@ Progress = Callable[[int, int], None]  # called with the bytes done and the byte
 
 
 class TokenizedFile(NamedTuple):
-    """The ids of a file's tokens, int32, shape (tokens,), 0 at each sentence's end; and the type of each id."""
+    """The ids of a file's tokens, int32, shape (tokens,), and the type of each id.
+
+    Ids 0 and 1 are both `</s>`, the end of a sentence; with 1, its paragraph ends, too.
+    """
 
     ids: npt.NDArray[np.int32]
     types: list[str]
@@ -135,19 +140,19 @@ def report_progress(source: Source, blocks: Iterator[str], progress: Progress | 
 def merge_chunks(tokenized_chunks: Iterable[ChunkTokens]) -> TokenizedFile:
     """Join the tokenized chunks of a file; each chunk numbers its own types, the file has one numbering."""
     numbers: defaultdict[str, int] = defaultdict()
-    numbers.default_factory = lambda: len(numbers) + 1
+    numbers.default_factory = lambda: len(numbers) + NUM_ENDS
     file = corpus_cache.IdFile()
     for ids, types in tokenized_chunks:
-        new_ids = np.zeros(len(types) + 1, np.int32)
-        new_ids[1:] = list(map(numbers.__getitem__, types))
+        new_ids = np.arange(len(types) + NUM_ENDS, dtype=np.int32)
+        new_ids[NUM_ENDS:] = list(map(numbers.__getitem__, types))
         file.append(new_ids[ids])
-    return TokenizedFile(file.array(), [EOS, *numbers])
+    return TokenizedFile(file.array(), [EOS] * NUM_ENDS + list(numbers))
 
 
 def tokenize_characters(blocks: Iterator[str], text: TextConfig) -> TokenizedFile:
     """Tokenize into characters, each one a token, line breaks included; no sentence ends."""
     new_ids = np.zeros(sys.maxunicode + 1, np.int32)
-    types = [EOS]
+    types = [EOS] * NUM_ENDS
     file = corpus_cache.IdFile()
     split = word_tokenizer(text)
     for block in blocks:

@@ -37,6 +37,9 @@ class Vocabulary:
         The words with ids 2, 3, ..., each once.
     text
         How the text was tokenized; any other text must be tokenized the same way.
+    paragraph_ends
+        How often a sentence ends its paragraph, as of `text.paragraphs.paragraph_ends`; empty if that is not known,
+        None if it has not been counted yet.
 
     Raises
     ------
@@ -60,6 +63,7 @@ class Vocabulary:
 
     words: tuple[str, ...]
     text: TextConfig = DEFAULT_TEXT
+    paragraph_ends: Mapping[str, Sequence[float]] | None = field(default=None, compare=False)
     word_to_id: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     unk_id = 0
@@ -192,7 +196,8 @@ class Vocabulary:
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain values for a JSON file."""
-        return {"words": list(self.words), "text": to_mapping(self.text)}
+        ends = {token: list(rates) for token, rates in (self.paragraph_ends or {}).items()}
+        return {"words": list(self.words), "text": to_mapping(self.text)} | ({"paragraph_ends": ends} if ends else {})
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Vocabulary:
@@ -216,4 +221,18 @@ class Vocabulary:
             raise UserError(
                 "the vocabulary does not say how its text was tokenized: its 'text' must be a table of settings"
             )
-        return cls(tuple(words), from_mapping(TextConfig, {"rules": 1, **text}))
+        ends = values.get("paragraph_ends", {})
+        if not is_paragraph_ends(ends):
+            raise UserError("the vocabulary's paragraph_ends must map tokens, '' among them, to two probabilities")
+        return cls(tuple(words), from_mapping(TextConfig, {"rules": 1, **text}), ends)
+
+
+def is_paragraph_ends(values: Any) -> bool:
+    """Returns whether values from a file have the form of `Vocabulary.paragraph_ends`."""
+
+    def is_pair(rates: Any) -> bool:
+        return isinstance(rates, list) and len(rates) == 2 and all(
+            isinstance(rate, float | int) and 0 <= rate <= 1 for rate in rates
+        )  # fmt: skip
+
+    return isinstance(values, Mapping) and (not values or "" in values) and all(map(is_pair, values.values()))

@@ -3,7 +3,7 @@
 >>> chunk = Chunk("To be. Not to be.", starts_mid_sentence=False, ends_mid_sentence=False)
 >>> tokens = ChunkTokenizer(TextConfig())(chunk)
 >>> tokens.types, tokens.ids.tolist()
-(['To', 'be', '.', 'Not', 'to'], [1, 2, 3, 0, 4, 5, 2, 3, 0])
+(['To', 'be', '.', 'Not', 'to'], [2, 3, 4, 0, 5, 6, 3, 4, 1])
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ from theano_rnn.text.words import sentence_splitter, word_tokenizer
 
 
 class ChunkTokens(NamedTuple):
-    """The ids of a chunk, int32, shape (tokens,), 0 at each sentence's end; and its types, with ids 1, 2, ..."""
+    """The ids of a chunk, int32, shape (tokens,), and its types, with ids 2, 3, ...
+
+    0 is the end of a sentence, 1 the end of a sentence with which its paragraph ends.
+    """
 
     ids: npt.NDArray[np.int32]
     types: list[str]
@@ -45,12 +48,12 @@ class ChunkTokenizer:
 
     def __call__(self, chunk: Chunk) -> ChunkTokens:
         numbers: defaultdict[str, int] = defaultdict()
-        numbers.default_factory = lambda: len(numbers) + 1
+        numbers.default_factory = lambda: len(numbers) + 2
         ids: list[int] = []
-        for sentence, is_complete in split_chunk(chunk, self.text, self.split_sentences):
+        for sentence, is_complete, ends_paragraph in split_chunk(chunk, self.text, self.split_sentences):
             ids.extend(map(numbers.__getitem__, self.split_words(sentence)))
             if is_complete:
-                ids.append(0)
+                ids.append(int(ends_paragraph))
         return ChunkTokens(np.array(ids, np.int32), list(numbers))
 
 
