@@ -3,8 +3,7 @@
 MODEL: of `theano-rnn export`. TEXT: a sentence on each line, tokens between blanks, unknown words as <unk>, like PTB's.
 The same as `theano-rnn score --stream` where training had such text (--sentences line --tokens whitespace)."""
 import functools, json, math, pathlib, sys, safetensors, torch  # noqa: E401, I001
-from torch import nn
-
+from adaptive_decoder import AdaptiveDecoder, nn  # beside this file; nn is torch.nn
 with safetensors.safe_open(sys.argv[1], "pt") as file:
     weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     facts = json.loads(file.metadata()["theano_rnn_export"])
@@ -14,9 +13,10 @@ kind = {"lstm": nn.LSTM, "gru": nn.GRU}.get(size["cell"]) or functools.partial(n
 model = nn.Module()
 model.encoder = nn.Embedding(*weights["encoder.weight"].shape)
 model.rnn = kind(size["embedding_size"], size["hidden_size"], size["num_layers"])
-model.decoder = nn.Linear(size["hidden_size"], len(weights["decoder.bias"]))
+linear = "decoder.weight" in weights  # else an adaptive softmax, as the default model has
+model.decoder = nn.Linear(*weights["decoder.weight"].mT.shape) if linear else AdaptiveDecoder(weights)
 model.load_state_dict(weights, strict=True)
-lines = [line.split() for line in pathlib.Path(sys.argv[2]).read_text("utf-8-sig").split("\n") if line.strip()]
+lines = filter(None, map(str.split, pathlib.Path(sys.argv[2]).read_text("utf-8-sig").split("\n")))
 ids = torch.tensor([number for line in lines for number in [*(words.get(word, 0) for word in line), 1]])
 columns = max(1, min(facts["settings"]["training"]["batch_size"], len(ids) // 2000))  # each from a zero state
 targets = nn.functional.pad(ids, (0, blank := -len(ids) % columns), value=-100).reshape(columns, -1).T

@@ -25,6 +25,7 @@ FLOORS = (
     {"language_model"},
     {"serving", "exchange"},
     {"cli"},
+    {"api"},
     {"__init__", "__main__"},
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}

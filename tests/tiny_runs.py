@@ -83,7 +83,7 @@ def shared(kind):
 
 def run(name, *arguments, engine=ENGINE):
     """The exit status of a command."""
-    flags = [] if name in ("info", "export", "import") else ["--engine", engine]
+    flags = [] if name in ("info", "words", "export", "import") else ["--engine", engine]
     if name == "train" and "--curves" not in arguments:
         flags.append("--no-curves")
     return command(name, [*map(str, arguments), *flags], prog=f"theano-rnn {name}")

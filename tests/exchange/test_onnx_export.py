@@ -67,6 +67,13 @@ def test_the_metadata_has_the_vocabulary_and_the_tokenization(tmp_path, onnx):
     assert (onnx_model.ir_version, onnx_model.opset_import[0].version) == (8, 17)
 
 
+def test_every_node_has_a_name_of_its_own(tmp_path, onnx):
+    for number, config in enumerate(MORE.values()):
+        model = opened(tmp_path / f"{number}.safetensors", config)
+        names = [node.name for node in onnx.load_from_string(export_onnx(model)).graph.node]
+        assert all(names) and len(set(names)) == len(names)
+
+
 def test_the_same_model_is_the_same_file(tmp_path):
     assert export_onnx(opened(tmp_path / "a", config_of())) == export_onnx(opened(tmp_path / "b", config_of()))
 

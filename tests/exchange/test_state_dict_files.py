@@ -1,13 +1,28 @@
 """Files with a state_dict contain their vocabulary and can be imported; unusable files are refused in one line."""
 
+import json
+
 import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
-from exchange_models import VOCAB, VOCABULARY, agrees, config_of, network, opened, same
+from exchange_models import (
+    BATCH,
+    TIME,
+    VOCAB,
+    VOCABULARY,
+    agrees,
+    config_of,
+    network,
+    opened,
+    params_of,
+    predictions,
+    same,
+)
 
-from theano_rnn.exchange.pytorch_exchange import BIAS
+from theano_rnn.exchange.pytorch_exchange import BIAS, to_pytorch
 from theano_rnn.exchange.state_dict_files import KEY, export_state_dict, import_state_dict
+from theano_rnn.exchange.word_lists import read_words
 from theano_rnn.learning.checkpoint import load, save
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.network import ModelConfig
@@ -31,7 +46,7 @@ def test_files_that_are_none_are_refused_in_one_line(tmp_path):
     whole = export_state_dict(model)
     pickle = b"\x80\x02}q\x00." + bytes(500)
     header = int.from_bytes(whole[:8], "little")
-    broken = whole[:8] + whole[8 : 8 + header].replace(b"format_version", b"formal_version") + whole[8 + header :]
+    broken = whole[:8] + whole[8 : 8 + header].replace(b"vocabulary", b"vocabularz") + whole[8 + header :]
     newer = whole[:8] + whole[8 : 8 + header].replace(b'version\\": 1', b'version\\": 7') + whole[8 + header :]
     words = whole[:8] + whole[8 : 8 + header].replace(b'vocab_size\\": 7', b'vocab_size\\": 8') + whole[8 + header :]
     deep = safetensors.numpy.save({BIAS: np.zeros(3)}, {KEY: "[" * 100_000})
@@ -44,7 +59,7 @@ def test_files_that_are_none_are_refused_in_one_line(tmp_path):
              "newer": (newer, "was written by a newer theano_rnn"),
              "words": (words, "is damaged: it has 7 words, but vocab_size is 8"),
              "wordless": (safetensors.numpy.save({BIAS: np.zeros(3)}),
-                          "does not contain its vocabulary .* --like")}  # fmt: skip
+                          "does not contain its words.* --like")}  # fmt: skip
     for name, (data, message) in cases.items():
         (tmp_path / name).write_bytes(data)
         with pytest.raises(UserError, match=message) as caught:
@@ -85,5 +100,120 @@ def test_an_imported_model_is_no_run_to_resume(tmp_path):
     (tmp_path / "out").write_bytes(export_state_dict(opened(tmp_path / "a.safetensors", config_of())))
     save(tmp_path / "b", import_state_dict(tmp_path / "out"))
     assert load(tmp_path / "b").vocabulary == Vocabulary(VOCABULARY.words, VOCABULARY.text)
-    with pytest.raises(UserError, match="was imported, without the optimizer's state .* --init-from"):
+    with pytest.raises(UserError, match="without the optimizer's state.* --init-from"):
         load(tmp_path / "b", resume=True)
+
+
+# Models of other software: metadata by hand, and lists of words
+
+
+def state_dict_of(model):
+    return {name: np.ascontiguousarray(array.detach().numpy()) for name, array in model.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    ("cell", "num_layers", "tie_weights"), [("lstm", 2, True), ("gru", 1, False), ("relu", 1, True)]
+)
+def test_the_words_are_enough_metadata(tmp_path, cell, num_layers, tie_weights):
+    pytest.importorskip("torch")
+    config = config_of(cell, num_layers, tie_weights)
+    arrays = to_pytorch(params_of(config), config)
+    facts = {"vocabulary": {"words": list(VOCABULARY.words)}}
+    if cell == "relu":
+        facts["settings"] = {"model": {"cell": cell}}
+    safetensors.numpy.save_file(arrays, str(tmp_path / "hand"), {KEY: json.dumps(facts)})
+    checkpoint = import_state_dict(tmp_path / "hand")
+    assert same(checkpoint.best, params_of(config))
+    assert checkpoint.vocabulary.words == VOCABULARY.words
+    found = from_checkpoint(ModelConfig, checkpoint.settings["model"])
+    assert found == config
+
+
+EXAMPLE = ["the", "cat", "<eos>", "sat", "<unk>", "on", "mat"]  # in the order of a text, as in PyTorch's example
+
+
+def example_arrays(words=EXAMPLE, cell="lstm", num_layers=2, tie_weights=False):
+    """The tensors of an RNNModel with as many rows as words, and the model."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(5)
+    model = torch.nn.Module()
+    model.encoder = torch.nn.Embedding(len(words), 6)
+    kinds = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "tanh": torch.nn.RNN}
+    model.rnn = kinds[cell](6, 6, num_layers)
+    model.decoder = torch.nn.Linear(6, len(words))
+    if tie_weights:
+        model.decoder.weight = model.encoder.weight
+    return model, state_dict_of(model)
+
+
+@pytest.mark.parametrize("tie_weights", [True, False])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "tanh"])
+def test_a_model_of_pytorchs_example_needs_its_words_alone(tmp_path, cell, tie_weights):
+    """Its log-probabilities of each word are ours, whatever ids it gave to <eos> and <unk>."""
+    torch = pytest.importorskip("torch")
+    model, arrays = example_arrays(cell=cell, tie_weights=tie_weights)
+    safetensors.numpy.save_file(arrays, str(tmp_path / "theirs"))
+    checkpoint = import_state_dict(tmp_path / "theirs", words=EXAMPLE, cell="tanh" if cell == "tanh" else None)
+    vocabulary = checkpoint.vocabulary
+    assert vocabulary.words == ("the", "cat", "sat", "on", "mat")
+    config = from_checkpoint(ModelConfig, checkpoint.settings["model"])
+    assert (config.cell, config.num_layers, config.tie_weights) == (cell, 2, tie_weights)
+    theirs = np.random.default_rng(1).integers(len(EXAMPLE), size=(TIME, BATCH))
+    name = {"<eos>": "</s>"}
+    ours_of = np.array([0 if w == "<unk>" else 1 if w == "<eos>" else vocabulary.token_to_id(name.get(w, w))
+                        for w in EXAMPLE])  # fmt: skip
+    found, _ = predictions(config, checkpoint.best, ours_of[theirs].astype("int32"))
+    with torch.no_grad():
+        expected = model.decoder(model.rnn(model.encoder(torch.tensor(theirs)))[0]).log_softmax(-1).numpy()
+    np.testing.assert_allclose(found[..., ours_of], expected, atol=1e-5)
+
+
+def test_a_model_without_unknown_words_never_predicts_them(tmp_path):
+    words = [word for word in EXAMPLE if word != "<unk>"]
+    _, arrays = example_arrays(words)
+    safetensors.numpy.save_file(arrays, str(tmp_path / "theirs"))
+    checkpoint = import_state_dict(tmp_path / "theirs", words=words)
+    config = from_checkpoint(ModelConfig, checkpoint.settings["model"])
+    found, _ = predictions(config, checkpoint.best, np.full((TIME, BATCH), 2, "int32"))
+    assert np.isfinite(found).all() and np.exp(found[..., 0]).max() == 0
+
+
+def test_the_words_of_a_corpus_are_numbered_as_in_the_example(tmp_path):
+    for name, text in (("train.txt", " the cat sat\n\n"), ("valid.txt", "on the <unk>"), ("test.txt", "a mat\n")):
+        (tmp_path / name).write_text(text)
+    assert read_words(tmp_path) == ["the", "cat", "sat", "<eos>", "on", "<unk>", "a", "mat"]
+    (tmp_path / "words").write_text("\ufeffthe\r\ncat\r\n<eos>\r\n")
+    assert read_words(tmp_path / "words") == ["the", "cat", "<eos>"]
+    (tmp_path / "gap").write_text("the\n\ncat\n")
+    with pytest.raises(UserError, match="no word on line 2"):
+        read_words(tmp_path / "gap")
+    (tmp_path / "latin").write_bytes(b"caf\xe9\n")
+    with pytest.raises(UserError, match="not UTF-8"):
+        read_words(tmp_path / "latin")
+    (tmp_path / "test.txt").unlink()
+    with pytest.raises(FileNotFoundError, match="test.txt"):
+        read_words(tmp_path)
+
+
+@pytest.mark.parametrize(("words", "cell", "message"), [
+    (EXAMPLE[:-1], None, "rows for 7 words, but 6 words are given"),
+    (["a", *EXAMPLE[1:-1], "a"], None, "is there twice"),
+    ([*EXAMPLE[:2], "x", *EXAMPLE[3:]], None, "no <eos>"),
+    (EXAMPLE, "gru", "not that of --cell gru"),
+])  # fmt: skip
+def test_words_and_cells_that_do_not_fit_are_refused(tmp_path, words, cell, message):
+    _, arrays = example_arrays()
+    safetensors.numpy.save_file(arrays, str(tmp_path / "theirs"))
+    with pytest.raises(UserError, match=message):
+        import_state_dict(tmp_path / "theirs", words=words, cell=cell)
+
+
+def test_other_networks_are_refused(tmp_path):
+    _, arrays = example_arrays(cell="tanh", num_layers=1)
+    safetensors.numpy.save_file(arrays, str(tmp_path / "tanh"))
+    with pytest.raises(UserError, match="tanh or relu.* --cell"):
+        import_state_dict(tmp_path / "tanh", words=EXAMPLE)
+    safetensors.numpy.save_file({"layers.0.attention": np.zeros((7, 7), "float32"), "encoder.weight": np.zeros((7, 7))},
+                                str(tmp_path / "transformer"))  # fmt: skip
+    with pytest.raises(UserError, match="no RNNModel"):
+        import_state_dict(tmp_path / "transformer", words=EXAMPLE)

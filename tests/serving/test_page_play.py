@@ -69,6 +69,14 @@ class Page:
     def value(self):
         return self.window.input_value("#text")
 
+    def until(self, is_reached):
+        """Wait until a condition holds; the page's security policy forbids `wait_for_function`."""
+        for _ in range(200):
+            if is_reached():
+                return
+            self.window.wait_for_timeout(100)
+        raise AssertionError("not within 20 seconds")
+
     def texts(self, selector):
         return self.window.locator(selector).all_inner_texts()
 
@@ -166,6 +174,41 @@ def test_texts_are_completed_and_one_is_picked(page):
     page.wait_for_value("She was" + samples[2])
     page.window.type("#text", " Oh")
     assert page.window.locator("#completions button").count() == 0
+
+
+def test_the_model_writes_on_until_it_is_stopped(page):
+    page = page()
+    page.type("She was", 2)
+    page.window.click("#write")
+    assert page.window.inner_text("#write") == "Stop"
+    page.until(lambda: len(page.value().split()) > 40)
+    page.window.click("#write")
+    assert page.window.inner_text("#write") == "Write on"
+    written = page.value()
+    first = completed("She was", 1, seed=1, length=12)[0]
+    second = completed("She was" + first, 1, seed=2, length=12)[0]
+    assert written.startswith("She was" + first + second)
+    page.window.wait_for_timeout(500)
+    assert page.value() == written
+
+
+def test_an_empty_page_offers_a_beginning(page):
+    page = page()
+    page.wait("#example:not([hidden])")
+    page.window.click("#example button")
+    page.until(lambda: len(page.value()) > 20)
+    page.window.click("#write")
+    assert page.window.is_hidden("#example")
+    page.window.fill("#text", "")
+    page.wait("#example:not([hidden])")
+
+
+def test_on_a_phone_the_likely_next_tokens_stand_under_the_text(page):
+    page = page(viewport={"width": 390, "height": 800})
+    page.type("She was", 2)
+    tops = [page.window.locator(place).bounding_box()["y"] for place in ("#text", "#candidates", "#read", "#token")]
+    assert tops == sorted(tops)
+    assert tops[1] < 400
 
 
 def test_of_a_model_of_characters_every_character_is_a_token(page, client_of_characters):

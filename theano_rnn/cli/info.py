@@ -24,7 +24,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     checkpoint = load(args.checkpoint)
     progress = checkpoint.progress
     state = "finished" if progress["is_finished"] else "can be resumed"
-    state = state if checkpoint.fingerprint else "imported"
+    state = state if checkpoint.fingerprint else "imported or exported"
     print(f"{args.checkpoint}: {checkpoint.kind}, {state}")
     print(f"step {progress['step']}, {progress['epoch']} epochs done, best after step {progress['best_step']}")
     for record in progress["records"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from typing import TypeVar
 
 from theano_rnn.cli.compilation_cache import keep_compiled_code
@@ -37,7 +38,11 @@ def prepare_machine(config: Machine) -> Machine:
         The engine is not installed, or does not run on this Python.
     """
     if config.threads is not None or not any(name in os.environ for name in THREAD_VARIABLES):
-        set_threads(config.threads or default_threads())
+        if "numpy" not in sys.modules:
+            set_threads(config.threads or default_threads())
+        elif config.threads is not None:
+            raise UserError("threads cannot be set after NumPy was imported: set the environment variable "
+                            "OMP_NUM_THREADS before")  # fmt: skip
     engine = resolve_engine(config.engine)
     if engine == "jax":
         disable_c_compiler()

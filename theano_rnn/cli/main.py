@@ -25,11 +25,12 @@ COMMANDS = {
     "fill": "predict missing words with a model trained with --task fill",
     "look": "see a model's predictions and activations, and how far back its gradients reach",
     "serve": "play with a trained model in a browser, or use it over HTTP",
+    "words": "list similar words, or write a model's word vectors to a file",
     "info": "show the contents of a checkpoint",
-    "export": "write a trained model for PyTorch or as ONNX",
+    "export": "write a trained model as a small file, for PyTorch, or as ONNX",
     "import": "make a checkpoint from a PyTorch model",
 }
-PRINTING = ("generate", "score", "rescore", "fill", "info")  # commands whose results go to standard output
+PRINTING = ("generate", "score", "rescore", "fill", "words", "info")  # commands whose results go to standard output
 BAD_INPUT = (UserError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 

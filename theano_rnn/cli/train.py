@@ -75,7 +75,13 @@ def build(prog: str) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace, root: Path | None) -> int:
-    given = name_files(given_settings(args, [section for _, section in all_sections()], others=("task",)))
+    return run_with(
+        name_files(given_settings(args, [section for _, section in all_sections()], others=("task",))), root
+    )
+
+
+def run_with(given: Mapping[str, Any], root: Path | None = None) -> int:
+    """Run the command with the settings that a user has given, by name. Returns the exit status."""
     run_settings = sections_from(given, {"run": RunConfig})["run"]
     log_path(run_settings)  # raises an error for a name that cannot be, before the lock uses it
     machine = prepare_machine(sections_from(given, {"machine": TrainingMachineConfig})["machine"])

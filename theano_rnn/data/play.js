@@ -5,6 +5,8 @@ const NUM_CANDIDATES = 8, WAIT = 200; // milliseconds from typing to a request
 
 let pieces = [], spans = [], chosen = -1; // the shown tokens, and the selected one (-1: none)
 let scoring = null, completing = null, timer = 0, seed = 0; // pending requests
+let isWriting = false;
+const WRITE_TOKENS = 12; // of each request while the model writes on
 
 function say(line, isBad = false) {
   status.textContent = line;
@@ -68,6 +70,7 @@ function show(answer) {
   at("totals").textContent = totals(answer);
   choose(-1);
   showCandidates(answer.candidates);
+  at("example").hidden = text.value.trim() !== "" || isWriting;
 }
 
 function totals(answer) {
@@ -194,6 +197,42 @@ function completion(prompt, sample) {
   });
   return button;
 }
+
+// Writing on: short pieces, one after the other, until the button is pressed again
+
+async function writeOn() {
+  isWriting = !isWriting;
+  showWriting();
+  if (!isWriting) return;
+  say("");
+  at("example").hidden = true;
+  while (isWriting) {
+    const prompt = text.value.toWellFormed?.() ?? text.value;
+    seed += 1;
+    try {
+      const answer = await postJson("/api/complete", { prompt, num_samples: 1, seed, length: WRITE_TOKENS,
+        temperature: Number(at("temperature").value) });
+      if (!isWriting) break;
+      if (text.value !== prompt) continue; // somebody has typed: write on from there
+      text.value = prompt + answer.samples[0];
+      text.scrollTop = text.scrollHeight;
+      changed(true);
+    } catch (error) {
+      say(error.message, true);
+      break;
+    }
+  }
+  isWriting = false;
+  showWriting();
+}
+
+function showWriting() {
+  at("write").textContent = isWriting ? "Stop" : "Write on";
+  at("write").setAttribute("aria-pressed", String(isWriting));
+}
+
+at("write").addEventListener("click", writeOn);
+at("example").querySelector("button").addEventListener("click", writeOn);
 
 text.addEventListener("input", () => changed(true));
 at("temperature").addEventListener("input", () => {

@@ -56,7 +56,7 @@ class Graph:
     def node(self, operator: str, *inputs: str, outputs: tuple[str, ...] = (), **attributes: Any) -> str:
         """Add a node. Returns the name of its first output."""
         outputs = outputs or (f"{operator}_{len(self.nodes)}",)
-        self.nodes.append(self.onnx.helper.make_node(operator, inputs, outputs, **attributes))
+        self.nodes.append(self.onnx.helper.make_node(operator, inputs, outputs, name=outputs[0], **attributes))
         return outputs[0]
 
     def weight(self, name: str, value: Any) -> str:

@@ -12,6 +12,9 @@ them with ``strict=True``. Here rows = vocab_size + 2:
     decoder.weight           (rows, hidden_size)                      W_hy^T; tied, the embedding
     decoder.bias             (rows,)                                  b_y
 
+A model with an adaptive softmax has the tensors of `adaptive_decoder` instead of the last two, and no rows for tokens
+that are never predicted.
+
 PyTorch's LSTM has the gates in the order i, f, g, o; its GRU has the same order as ours. The last two rows are
 ``<pad>`` and ``<s>``, which are read but never predicted: their ``decoder.bias`` is `NEVER`, so that their probability
 is 0.
@@ -29,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from theano_rnn.exchange.adaptive_decoder import adaptive_decoder, adaptive_params, decoder_shapes
 from theano_rnn.learning.checkpoint import Arrays
 from theano_rnn.nn.cells import GRUCell, LSTMCell
 from theano_rnn.settings.base import UserError
@@ -46,10 +50,11 @@ def check_exchangeable(config: ModelConfig) -> None:
     """Raises `UserError` if PyTorch's modules cannot express the model; the message names the missing part."""
     unsupported = {
         f"the cell {config.cell}": config.cell not in OUR_GATES,
-        "the adaptive softmax (train with --head softmax)": config.head == "adaptive",
         "residual connections (train without --residual)": config.residual and config.num_layers > 1,
         "the projection between tied weights of two sizes (train with --no-tie-weights, or with --embedding-size equal "
-        "to --hidden-size)": config.tie_weights and config.embedding_size != config.hidden_size,
+        "to --hidden-size)": config.tie_weights
+        and config.embedding_size != config.hidden_size
+        and config.head != "adaptive",
     }
     for part, is_used in unsupported.items():
         if is_used:
@@ -62,8 +67,8 @@ def gate_order(cell: str, hidden_size: int) -> Any:
     return indices[[OUR_GATES[cell].index(gate) for gate in PYTORCH_GATES[cell]]].ravel()
 
 
-def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Returns the shapes of PyTorch's tensors by name."""
+def tensor_shapes(config: ModelConfig, arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes that PyTorch's tensors must have, by name. `arrays`: as of `decoder_shapes`."""
     rows, units = config.vocab_size + INPUT_ONLY, config.hidden_size
     gates = len(OUR_GATES[config.cell]) * units
     found: dict[str, tuple[int, ...]] = {ENCODER: (rows, config.embedding_size)}
@@ -71,6 +76,8 @@ def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         found[f"rnn.weight_ih_l{i}"] = (gates, units if i else config.embedding_size)
         found[f"rnn.weight_hh_l{i}"] = (gates, units)
         found[f"rnn.bias_ih_l{i}"] = found[f"rnn.bias_hh_l{i}"] = (gates,)
+    if config.head == "adaptive":
+        return found | decoder_shapes(config, arrays)
     return {**found, DECODER: (rows, units), BIAS: (rows,)}
 
 
@@ -86,6 +93,9 @@ def to_pytorch(params: Mapping[str, Any], config: ModelConfig) -> Arrays:
         arrays[f"rnn.bias_hh_l{i}"] = np.zeros_like(bias)
         if config.cell == "gru":
             arrays[f"rnn.bias_hh_l{i}"][-config.hidden_size :] = params[f"layer{i}.b_hn"]
+    if config.head == "adaptive":
+        arrays |= adaptive_decoder(params, config)
+        return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     is_tied = config.tie_weights
     arrays[DECODER] = params["embedding"] if is_tied else np.pad(params["W_hy"].T, ((0, INPUT_ONLY), (0, 0)))
     arrays[BIAS] = np.append(params["b_y"], np.full(INPUT_ONLY, NEVER, config.dtype))
@@ -109,10 +119,16 @@ def from_pytorch(arrays: Mapping[str, Any], config: ModelConfig) -> Arrays:
     arrays = fill_tied_weights(arrays, config)
     given = {name: add_input_only_rows(name, array, config) for name, array in arrays.items()}
     check_tensors(given, config)
-    if config.tie_weights and not np.array_equal(*(given[name][: config.vocab_size] for name in (ENCODER, DECODER))):
+    is_adaptive = config.head == "adaptive"
+    tied = (
+        ()
+        if is_adaptive or not config.tie_weights
+        else (given[name][: config.vocab_size] for name in (ENCODER, DECODER))
+    )
+    if tied and not np.array_equal(*tied):
         raise UserError(f"{ENCODER} and {DECODER} differ, but the model's weights are tied: tie them in PyTorch too "
                         f"(model.decoder.weight = model.encoder.weight)")  # fmt: skip
-    if (given[BIAS][config.vocab_size :] > NEVER / 1000).any():
+    if not is_adaptive and (given[BIAS][config.vocab_size :] > NEVER / 1000).any():
         raise UserError(
             f"{BIAS} must be near {NEVER:g} in its last {INPUT_ONLY} rows, those of <pad> and <s>, because "
             f"these are never predicted: set it so, or leave these rows out of {DECODER} and {BIAS}"
@@ -128,14 +144,18 @@ def from_pytorch(arrays: Mapping[str, Any], config: ModelConfig) -> Arrays:
             bias[-config.hidden_size :] = input_bias[-config.hidden_size :]
             params[f"layer{i}.b_hn"] = state_bias[-config.hidden_size :]
         params[f"layer{i}.b_h"] = bias[columns]
-    if not config.tie_weights:
-        params["W_hy"] = given[DECODER][: config.vocab_size].T
-    params["b_y"] = given[BIAS][: config.vocab_size]
+    if is_adaptive:
+        params |= adaptive_params(given, config, given[ENCODER])
+    else:
+        params |= {} if config.tie_weights else {"W_hy": given[DECODER][: config.vocab_size].T}
+        params["b_y"] = given[BIAS][: config.vocab_size]
     return {name: np.ascontiguousarray(array) for name, array in params.items()}
 
 
 def fill_tied_weights(arrays: Mapping[str, Any], config: ModelConfig) -> Arrays:
     """Returns `arrays` with both tensors of tied weights if one of them is present."""
+    if config.head == "adaptive":
+        return dict(arrays)
     kept = next((arrays[name] for name in (ENCODER, DECODER) if name in arrays), None)
     return {**({ENCODER: kept, DECODER: kept} if config.tie_weights and kept is not None else {}), **arrays}
 
@@ -153,7 +173,7 @@ def add_input_only_rows(name: str, array: Any, config: ModelConfig) -> Any:
 def check_tensors(arrays: Mapping[str, Any], config: ModelConfig) -> None:
     """Raises `UserError` unless `arrays` are those of `tensor_shapes`, have the config's dtype, and are finite."""
     num_layers = min(config.num_layers, len(arrays))  # a file may claim far more; their names are reported as missing
-    expected = tensor_shapes(dataclasses.replace(config, num_layers=num_layers))
+    expected = tensor_shapes(dataclasses.replace(config, num_layers=num_layers), arrays)
     missing, unknown = expected.keys() - arrays.keys(), arrays.keys() - expected.keys()
     for verb, names, reason in (("lacks", missing, ""), ("has", unknown, ", which the model does not have")):
         if names:

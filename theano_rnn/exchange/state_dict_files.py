@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import safetensors
 import safetensors.numpy
 
-from theano_rnn.exchange.pytorch_exchange import from_pytorch, to_pytorch
+from theano_rnn.exchange.pytorch_exchange import DECODER, ENCODER, OUR_GATES, from_pytorch, to_pytorch
+from theano_rnn.exchange.word_lists import with_our_order
 from theano_rnn.language_model import LanguageModel
 from theano_rnn.learning.checkpoint import KEY as CHECKPOINT_KEY
 from theano_rnn.learning.checkpoint import Arrays, Checkpoint, values_of
@@ -41,7 +44,21 @@ def export_state_dict(model: LanguageModel) -> bytes:
     return safetensors.numpy.save(arrays, {KEY: json.dumps(metadata, sort_keys=True)})
 
 
-def import_state_dict(path: str | os.PathLike[str], *, like: Checkpoint | None = None) -> Checkpoint:
+class Imported(NamedTuple):
+    """What is known of a ``state_dict`` beside its tensors: some or all settings, and the words."""
+
+    model: Mapping[str, Any]
+    training: Mapping[str, Any]
+    vocabulary: Vocabulary
+
+
+def import_state_dict(
+    path: str | os.PathLike[str],
+    *,
+    like: Checkpoint | None = None,
+    words: Sequence[str] | None = None,
+    cell: str | None = None,
+) -> Checkpoint:
     """Returns a checkpoint that can be used, or trained further with ``--init-from``, but not resumed.
 
     Parameters
@@ -50,7 +67,11 @@ def import_state_dict(path: str | os.PathLike[str], *, like: Checkpoint | None =
         A safetensors file with a ``state_dict``.
     like
         The checkpoint that gives settings and vocabulary. By default they come from the file's metadata, as written by
-        `export_state_dict`.
+        `export_state_dict` or by hand.
+    words
+        The words of a model of PyTorch's example, in the order of its rows (`word_lists.read_words`).
+    cell
+        "tanh" or "relu", if nothing else says which: their tensors have the same shapes.
 
     Raises
     ------
@@ -58,15 +79,23 @@ def import_state_dict(path: str | os.PathLike[str], *, like: Checkpoint | None =
         As of `from_pytorch`; or the file is damaged, is not of this kind, or has no vocabulary.
     """
     arrays, stored = read(path)
-    if like is not None:
-        settings, vocabulary = like.settings, like.vocabulary
-    elif stored is None:
-        raise UserError(f"{path} does not contain its vocabulary and settings: give a checkpoint that has them with "
-                        "--like")  # fmt: skip
-    else:
-        settings, vocabulary = stored
-    training = from_checkpoint(TrainingConfig, settings["training"])
-    config = resolved_head(from_checkpoint(ModelConfig, settings["model"]), training)
+    try:
+        if words is not None:
+            arrays, vocabulary = with_our_order(arrays, words)
+            stored = Imported({}, {}, vocabulary)
+        elif like is not None:
+            stored = Imported(like.settings["model"], like.settings["training"], like.vocabulary)
+        if stored is None:
+            raise UserError("the file does not contain its words: give them with --words, or with --like a checkpoint "
+                            "that has them")  # fmt: skip
+        model = {"vocab_size": len(stored.vocabulary), **stored.model}
+        if "hidden_size" not in model:
+            model = inferred_sizes(arrays, cell or model.get("cell")) | model
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    vocabulary = stored.vocabulary
+    training = from_checkpoint(TrainingConfig, stored.training)
+    config = resolved_head(from_checkpoint(ModelConfig, model), training)
     if config.vocab_size != len(vocabulary):
         raise UserError(f"{path} is damaged: it has {len(vocabulary)} words, but vocab_size is {config.vocab_size}")
     try:
@@ -78,8 +107,42 @@ def import_state_dict(path: str | os.PathLike[str], *, like: Checkpoint | None =
     return Checkpoint(sections, {"vocabulary": vocabulary}, "", progress.to_json(), last=params, best=params)
 
 
-def read(path: str | os.PathLike[str]) -> tuple[Arrays, tuple[dict[str, Any], Vocabulary] | None]:
-    """Read a safetensors file. Returns its tensors, and settings and vocabulary if its metadata has them, else None."""
+def inferred_sizes(arrays: Mapping[str, Any], cell: str | None) -> dict[str, Any]:
+    """Returns the settings of a network that the shapes of PyTorch's tensors tell.
+
+    Raises
+    ------
+    UserError
+        There is no recurrent layer with an embedding, or the shapes do not tell which cell it has.
+    """
+    try:
+        rows, hidden_size = arrays["rnn.weight_hh_l0"].shape
+        embedding_size = arrays["rnn.weight_ih_l0"].shape[1]
+    except (KeyError, ValueError, IndexError):
+        raise UserError("it has no rnn.weight_ih_l0 and rnn.weight_hh_l0, so it is no RNNModel of PyTorch's example "
+                        "word_language_model") from None  # fmt: skip
+    num_gates = rows // max(hidden_size, 1)
+    possible = [name for name, gates in OUR_GATES.items() if len(gates) == num_gates]
+    found = possible[0] if len(possible) == 1 else cell
+    if found is None:
+        raise UserError("the shapes do not tell whether the cell is tanh or relu: say which with --cell")
+    if found not in possible or cell not in (None, found):
+        raise UserError(f"rnn.weight_hh_l0 has the shape ({rows}, {hidden_size}), which is not that of --cell {cell}")
+    is_tied = not {ENCODER, DECODER} <= arrays.keys() or np.array_equal(arrays[ENCODER], arrays[DECODER])
+    return {
+        "cell": found, "hidden_size": hidden_size, "embedding_size": embedding_size, "head": "softmax",
+        "num_layers": sum(name.startswith("rnn.weight_hh_l") for name in arrays), "tie_weights": is_tied,
+        "dtype": str(arrays["rnn.weight_hh_l0"].dtype),
+    }  # fmt: skip
+
+
+def has_words(path: str | os.PathLike[str]) -> bool:
+    """Returns whether a safetensors file contains the words of its rows."""
+    return read(path)[1] is not None
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Arrays, Imported | None]:
+    """Read a safetensors file. Returns its tensors, and what its metadata says, if that has a vocabulary."""
     with open(path, "rb"):  # raises a clearer OSError than safetensors does
         pass
     try:
@@ -95,11 +158,11 @@ def read(path: str | os.PathLike[str]) -> tuple[Arrays, tuple[dict[str, Any], Vo
         return arrays, None
     try:
         stored = json.loads(metadata[KEY])
-        if stored["format_version"] > FORMAT_VERSION:
+        if stored.get("format_version", FORMAT_VERSION) > FORMAT_VERSION:
             raise UserError(f"{path} was written by a newer theano_rnn: update theano_rnn")
-        settings = stored["settings"]
-        return arrays, ({name: dict(settings[name]) for name in ("model", "training")},
-                        Vocabulary.from_json(stored["vocabulary"]))  # fmt: skip
+        settings = stored.get("settings", {})
+        model, training = (dict(settings.get(name, {})) for name in ("model", "training"))
+        return arrays, Imported(model, training, Vocabulary.from_json({"text": {}, **stored["vocabulary"]}))
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         if isinstance(error, UserError):
             raise

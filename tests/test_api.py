@@ -1,0 +1,83 @@
+"""Training from Python: the same checkpoint as by the command, on files and on texts; mistakes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_runs import sentences
+
+import theano_rnn
+from theano_rnn import LanguageModel, train
+from theano_rnn.cli.main import main
+from theano_rnn.learning.checkpoint import load
+from theano_rnn.settings.base import UserError
+
+TEXT = "\n\n".join(sentences(60, seed=1))
+SETTINGS = {"embedding_size": 3, "hidden_size": 4, "preset": "none", "batch_size": 4, "bptt_steps": 20, "epochs": 2,
+            "cell": "tanh", "schedule": "constant"}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("book.txt").write_text(TEXT)
+    return tmp_path
+
+
+def same_checkpoint(first, second):
+    a, b = load(first, resume=True), load(second, resume=True)
+    return all((x == y).all() for x, y in zip([*a.last.values(), *a.optimizer.values()],
+                                              [*b.last.values(), *b.optimizer.values()]))  # fmt: skip
+
+
+def test_a_model_is_trained_as_by_the_command(folder, capsys):
+    model = LanguageModel.train("book.txt", checkpoint="python.safetensors", **SETTINGS)
+    assert "validation" in capsys.readouterr().out
+    flags = [part for name, value in SETTINGS.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    assert main(["train", "--train", "book.txt", "--checkpoint", "command.safetensors", *flags]) == 0
+    assert same_checkpoint("python.safetensors", "command.safetensors")
+    assert isinstance(model, LanguageModel)
+    assert model.generate("Emma", seed=2) == LanguageModel("command.safetensors").generate("Emma", seed=2)
+    assert Path("python.jsonl").exists()
+
+
+def test_texts_are_kept_so_that_a_run_can_be_resumed(folder):
+    path = train([TEXT, Path("book.txt")], checkpoint=Path("runs/texts.safetensors"), **{**SETTINGS, "epochs": 1})
+    assert path == "runs/texts.safetensors"
+    assert Path("runs/texts.train.txt").read_text() == TEXT
+    train(resume=True, checkpoint=path, epochs=2)
+    assert load(path).progress["epoch"] == 2
+
+
+def test_mistakes_are_errors_that_say_what_to_do(folder):
+    with pytest.raises(TypeError, match="no setting 'hidden': did you mean hidden_size"):
+        train("book.txt", hidden=3)
+    with pytest.raises(UserError, match="hidden-size must be"):
+        train("book.txt", hidden_size=0)
+    with pytest.raises(FileNotFoundError):
+        train("missing.txt")
+    with pytest.raises(ValueError, match="at least one"):
+        train([])
+    with pytest.raises(TypeError, match="task 'next'"):
+        LanguageModel.train("book.txt", task="fill")
+    with pytest.raises(AttributeError):
+        theano_rnn.nothing  # noqa: B018
+
+
+def test_ctrl_c_saves_and_raises(folder, monkeypatch):
+    from theano_rnn.cli.session import Session
+
+    def interrupted(self, *arguments):
+        self.interruption.signal = 2
+
+    monkeypatch.setattr(Session, "on_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train("book.txt", checkpoint="stopped.safetensors", **SETTINGS)
+    assert load("stopped.safetensors").progress["step"] == 1
+
+
+def test_the_package_is_imported_quickly():
+    """Without NumPy and Aesara; `LanguageModel` and `train` are imported on first use."""
+    code = "import sys, theano_rnn; assert not {'numpy', 'aesara'} & set(sys.modules); theano_rnn.train"
+    subprocess.run([sys.executable, "-c", code], check=True)

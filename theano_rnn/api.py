@@ -1,0 +1,102 @@
+"""Train and use models from Python: what ``from theano_rnn import LanguageModel, train`` imports.
+
+    model = LanguageModel.train("mybook.txt", epochs=10, checkpoint="runs/mybook.safetensors")
+    print(model.generate("She was", num_samples=3))
+
+`train` does what the command ``train`` does, with the same settings, files, messages and progress bar.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from theano_rnn import language_model
+from theano_rnn.cli.files import base_name, name_files
+from theano_rnn.cli.options import settings_of
+from theano_rnn.cli.run_settings import all_sections
+from theano_rnn.cli.suggestions import suggestion
+from theano_rnn.cli.train import run_with
+from theano_rnn.learning.atomic_files import write_atomically
+from theano_rnn.settings.base import RunError
+from theano_rnn.settings.training import RunConfig
+
+Texts = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+def train(texts: Texts | None = None, **settings: Any) -> str:
+    """Train a model on texts. Returns the path of its checkpoint.
+
+    Parameters
+    ----------
+    texts
+        Names of files or folders, or texts themselves; one, or a list. A string is a text if it has a line break. Texts
+        are stored beside the checkpoint, in ``NAME.train.txt``, because resuming needs them. None with ``resume=True``.
+    settings
+        The flags of the command ``train``, with underscores: ``hidden_size=300``, ``valid="valid.txt"``,
+        ``preset="none"``. ``python -m theano_rnn train --help-all`` lists them.
+
+    Raises
+    ------
+    UserError
+        A setting has a wrong value, or a text cannot be used.
+    TypeError
+        There is no such setting.
+    OSError
+        A file is missing, or cannot be read or written.
+    KeyboardInterrupt
+        Training was stopped by Ctrl-C; what was trained is saved, and ``resume=True`` goes on.
+    RunError
+        Training was stopped by another signal.
+
+    Notes
+    -----
+    Set the number of threads by the environment variable ``OMP_NUM_THREADS`` before NumPy is imported.
+    """
+    known = {item.name for _, section in all_sections() for item in settings_of(section)} | {"task"}
+    for name in settings:
+        if name not in known:
+            flags = [f"--{each.replace('_', '-')}" for each in known]
+            guess = suggestion(f"--{name}", flags).replace("--", "").replace("-", "_")
+            raise TypeError(f"train has no setting {name!r}{guess}")
+    given: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in settings.items()}
+    given = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in given.items()}
+    given.setdefault("checkpoint", RunConfig.checkpoint)
+    if texts is not None:
+        given["train"] = text_files(texts, str(given["checkpoint"]))
+    status = run_with(name_files(given))
+    if status == 128 + signal.SIGINT:
+        raise KeyboardInterrupt
+    if status:
+        raise RunError(f"training was stopped by signal {status - 128}; resume=True continues")
+    return str(given["checkpoint"])
+
+
+def text_files(texts: Texts, checkpoint: str) -> tuple[str, ...]:
+    """Returns the names of the files that `texts` name. Texts themselves are written to a file first."""
+    items = [texts] if isinstance(texts, str | os.PathLike) else list(texts)
+    if not items:
+        raise ValueError("texts must be at least one file or text, got an empty list")
+    written = [item for item in items if isinstance(item, str) and "\n" in item]
+    files = [os.fspath(item) for item in items if not (isinstance(item, str) and "\n" in item)]
+    if written:
+        path = Path(checkpoint)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.with_name(f"{base_name(path)}.train.txt")
+        write_atomically(file, "\n\n".join(written).encode())
+        files.append(str(file))
+    return tuple(files)
+
+
+class LanguageModel(language_model.LanguageModel):
+    """A trained language model; see `theano_rnn.language_model.LanguageModel`. `train` makes a new one."""
+
+    @classmethod
+    def train(cls, texts: Texts | None = None, **settings: Any) -> LanguageModel:
+        """Train a language model on texts and open it. Parameters and errors are those of `theano_rnn.train`."""
+        if settings.setdefault("task", "next") != "next":
+            raise TypeError(f"a language model is trained with task 'next', got {settings['task']!r}")
+        return cls(train(texts, **settings))
