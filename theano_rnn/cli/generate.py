@@ -101,8 +101,11 @@ def check_output(output: str, *inputs: str | None) -> None:
     """Raises an error, before anything is computed, if a file cannot be written there, or is also read."""
     if os.path.isdir(output):
         raise IsADirectoryError(f"{output} is a folder: name a file for the samples")
-    if not os.path.isdir(os.path.dirname(os.path.abspath(output))):
+    folder = os.path.dirname(os.path.abspath(output))
+    if not os.path.isdir(folder):
         raise FileNotFoundError(f"cannot write {output}: there is no folder {os.path.dirname(output)}")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"cannot write {output}: files cannot be created in {folder}")
     for path in inputs:
         if path is not None and os.path.exists(output) and os.path.exists(path) and os.path.samefile(output, path):
             raise UserError(f"--output {output} would replace a file that is read: name another file")
