@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny_runs import sentences
 
@@ -27,8 +29,9 @@ def folder(tmp_path, monkeypatch):
 
 def same_checkpoint(first, second):
     a, b = load(first, resume=True), load(second, resume=True)
-    return all((x == y).all() for x, y in zip([*a.last.values(), *a.optimizer.values()],
-                                              [*b.last.values(), *b.optimizer.values()]))  # fmt: skip
+    tensors, others = ({**each.last, **{f"optimizer/{name}": value for name, value in each.optimizer.items()}}
+                       for each in (a, b))  # fmt: skip
+    return tensors.keys() == others.keys() and all(np.array_equal(tensors[name], others[name]) for name in tensors)
 
 
 def test_a_model_is_trained_as_by_the_command(folder, capsys):
@@ -43,11 +46,16 @@ def test_a_model_is_trained_as_by_the_command(folder, capsys):
 
 
 def test_texts_are_kept_so_that_a_run_can_be_resumed(folder):
-    path = train([TEXT, Path("book.txt")], checkpoint=Path("runs/texts.safetensors"), **{**SETTINGS, "epochs": 1})
+    options = {**SETTINGS, "epochs": 1, "checkpoint": Path("runs/texts.safetensors")}
+    path = train(["Emma saw.\nJane saw.", Path("book.txt"), TEXT], **options)
     assert path == "runs/texts.safetensors"
-    assert Path("runs/texts.train.txt").read_text() == TEXT
+    first, second, third = load(path).settings["corpus"]["train"]
+    assert Path(first).read_text() == "Emma saw.\nJane saw." and Path(third).read_text() == TEXT
+    assert Path(first).parent == Path(third).parent and second == "book.txt"
     train(resume=True, checkpoint=path, epochs=2)
     assert load(path).progress["epoch"] == 2
+    train(TEXT + "\nMore.", **options)
+    assert Path(third).read_text() == TEXT  # which the older run still needs
 
 
 def test_mistakes_are_errors_that_say_what_to_do(folder):
@@ -59,10 +67,20 @@ def test_mistakes_are_errors_that_say_what_to_do(folder):
         train("missing.txt")
     with pytest.raises(ValueError, match="at least one"):
         train([])
+    with pytest.raises(TypeError, match="got bytes"):
+        train(b"abc\ndef")
+    with pytest.raises(UserError, match="hidden-size"):
+        train(TEXT, checkpoint="none.safetensors", hidden_size="x")
     with pytest.raises(TypeError, match="task 'next'"):
         LanguageModel.train("book.txt", task="fill")
     with pytest.raises(AttributeError):
         theano_rnn.nothing  # noqa: B018
+
+
+def test_a_thread_can_train(folder):
+    with ThreadPoolExecutor(1) as pool:
+        model = pool.submit(LanguageModel.train, "book.txt", engine="c", **SETTINGS).result()
+    assert model.engine == "c"
 
 
 def test_ctrl_c_saves_and_raises(folder, monkeypatch):

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 from collections.abc import Sequence
@@ -15,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from theano_rnn import language_model
-from theano_rnn.cli.files import base_name, name_files
-from theano_rnn.cli.options import settings_of
-from theano_rnn.cli.run_settings import all_sections
+from theano_rnn.cli.files import name_files
+from theano_rnn.cli.options import sections_from, settings_of
+from theano_rnn.cli.run_settings import all_sections, log_path
 from theano_rnn.cli.suggestions import suggestion
 from theano_rnn.cli.train import run_with
 from theano_rnn.learning.atomic_files import write_atomically
@@ -34,17 +35,18 @@ def train(texts: Texts | None = None, **settings: Any) -> str:
     ----------
     texts
         Names of files or folders, or texts themselves; one, or a list. A string is a text if it has a line break. Texts
-        are stored beside the checkpoint, in ``NAME.train.txt``, because resuming needs them. None with ``resume=True``.
+        are stored beside the checkpoint, in ``NAME.text-CHECKSUM.txt``, because resuming needs them. None with
+        ``resume=True``.
     settings
         The flags of the command ``train``, with underscores: ``hidden_size=300``, ``valid="valid.txt"``,
-        ``preset="none"``. ``python -m theano_rnn train --help-all`` lists them.
+        ``preset="none"``; all but ``config``. ``python -m theano_rnn train --help-all`` lists them.
 
     Raises
     ------
     UserError
         A setting has a wrong value, or a text cannot be used.
     TypeError
-        There is no such setting.
+        There is no such setting, or a text is neither a string nor a path.
     OSError
         A file is missing, or cannot be read or written.
     KeyboardInterrupt
@@ -65,8 +67,9 @@ def train(texts: Texts | None = None, **settings: Any) -> str:
     given: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in settings.items()}
     given = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in given.items()}
     given.setdefault("checkpoint", RunConfig.checkpoint)
+    log = log_path(sections_from(given, {"run": RunConfig})["run"])  # or an error, before anything is written
     if texts is not None:
-        given["train"] = text_files(texts, str(given["checkpoint"]))
+        given["train"] = text_files(texts, log)
     status = run_with(name_files(given))
     if status == 128 + signal.SIGINT:
         raise KeyboardInterrupt
@@ -75,20 +78,27 @@ def train(texts: Texts | None = None, **settings: Any) -> str:
     return str(given["checkpoint"])
 
 
-def text_files(texts: Texts, checkpoint: str) -> tuple[str, ...]:
-    """Returns the names of the files that `texts` name. Texts themselves are written to a file first."""
-    items = [texts] if isinstance(texts, str | os.PathLike) else list(texts)
+def text_files(texts: Texts, log: Path) -> tuple[str, ...]:
+    """Returns the names of files, in the order of `texts`. Texts themselves are written to files beside the log."""
+    items = [texts] if isinstance(texts, str | bytes | os.PathLike) else list(texts)
     if not items:
         raise ValueError("texts must be at least one file or text, got an empty list")
-    written = [item for item in items if isinstance(item, str) and "\n" in item]
-    files = [os.fspath(item) for item in items if not (isinstance(item, str) and "\n" in item)]
-    if written:
-        path = Path(checkpoint)
+    for item in items:
+        if not isinstance(item, str | os.PathLike):
+            raise TypeError(f"a text must be a string or a path, got {type(item).__name__}")
+    return tuple(
+        stored_text(item, log) if isinstance(item, str) and "\n" in item else os.fspath(item) for item in items
+    )
+
+
+def stored_text(text: str, log: Path) -> str:
+    """Write a text beside the log, under a name that no other text has. Returns the name."""
+    data = text.encode("utf-8", "backslashreplace")
+    path = log.with_name(f"{log.stem}.text-{hashlib.sha256(data).hexdigest()[:10]}.txt")
+    if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.with_name(f"{base_name(path)}.train.txt")
-        write_atomically(file, "\n\n".join(written).encode())
-        files.append(str(file))
-    return tuple(files)
+        write_atomically(path, data)
+    return str(path)
 
 
 class LanguageModel(language_model.LanguageModel):
@@ -99,4 +109,5 @@ class LanguageModel(language_model.LanguageModel):
         """Train a language model on texts and open it. Parameters and errors are those of `theano_rnn.train`."""
         if settings.setdefault("task", "next") != "next":
             raise TypeError(f"a language model is trained with task 'next', got {settings['task']!r}")
-        return cls(train(texts, **settings))
+        machine = {name: settings[name] for name in ("engine", "device") if name in settings}
+        return cls(train(texts, **settings), **machine)

@@ -10,6 +10,8 @@ import pytest
 from exchange_models import TEXT, config_of, params_of, write
 from tiny_runs import Commands, contents
 
+from theano_rnn.learning.checkpoint import load, save
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "score_in_pytorch.py"
 MODEL, FILE, BACK = "model.safetensors", "model.pytorch.safetensors", "back.safetensors"
 
@@ -198,6 +200,23 @@ def test_a_model_to_share_has_no_more_than_its_parameters(commands):
     assert "--resume needs" in refused(commands("train", "--checkpoint", small, "--resume"))
     assert "imported or exported" in commands("info", small).out
     assert "add --format model" in refused(commands("export", MODEL, "--dtype", "float16"))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_a_model_of_double_precision_is_shared_in_any(commands, dtype):
+    write(MODEL, config_of(dtype="float64"))
+    succeeded(commands("export", MODEL, "--format", "model", "--dtype", dtype, "--output", "small"))
+    assert perplexity(commands, "small") == pytest.approx(perplexity(commands, MODEL), rel=1e-2)
+
+
+def test_a_model_to_share_does_not_name_folders(commands):
+    write(MODEL, config_of())
+    checkpoint = load(MODEL)
+    checkpoint.settings["corpus"] = {"train": ["/home/me/secret/book.txt"], "valid": None, "init_from": "/home/x.bin"}
+    save(MODEL, checkpoint)
+    succeeded(commands("export", MODEL, "--format", "model", "--output", "small"))
+    assert load("small").settings["corpus"] == {"train": ["book.txt"], "valid": None, "init_from": "x.bin"}
+    assert b"secret" not in Path("small").read_bytes()
 
 
 def test_a_parameter_too_large_for_half_precision_is_refused(commands):

@@ -341,6 +341,8 @@ def test_longer_samples_are_told_apart(commands):
     assert all(text.count(".") >= 3 for text in three)
     live = commands("generate", MODEL, *flags, "--num-sentences", "4", "--live").out
     assert live.split("\n\n---\n\n")[:2] == three[:2]
+    long = commands("generate", MODEL, "--num-samples", "3", "--min-tokens", "60").out.split("\n\n---\n\n")
+    assert len(long) == 3
     (commands.folder / "two.txt").write_text("Emma saw Jane.\n\nJane saw")
     two = commands("generate", MODEL, "--num-samples", "2", "--prompt-file", "two.txt").out.split("\n\n---\n\n")
     assert len(two) == 2 and all(text.startswith("Emma saw Jane.\n\nJane saw") for text in two)

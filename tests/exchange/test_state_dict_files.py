@@ -217,3 +217,53 @@ def test_other_networks_are_refused(tmp_path):
                                 str(tmp_path / "transformer"))  # fmt: skip
     with pytest.raises(UserError, match="no RNNModel"):
         import_state_dict(tmp_path / "transformer", words=EXAMPLE)
+
+
+@pytest.mark.parametrize("change", [
+    {"encoder.weight": np.float32(1)}, {"decoder.bias": np.zeros(3, "float32")}, {"decoder.bias": np.float32(0)},
+])  # fmt: skip
+def test_rows_of_other_numbers_are_refused(tmp_path, change):
+    _, arrays = example_arrays()
+    safetensors.numpy.save_file(arrays | {n: np.array(v) for n, v in change.items()}, str(tmp_path / "theirs"))
+    with pytest.raises(UserError, match="a row for each word"):
+        import_state_dict(tmp_path / "theirs", words=EXAMPLE)
+
+
+def test_a_repeated_end_of_line_is_refused(tmp_path):
+    _, arrays = example_arrays()
+    safetensors.numpy.save_file(arrays, str(tmp_path / "theirs"))
+    with pytest.raises(UserError, match="'<eos>' is there twice"):
+        import_state_dict(tmp_path / "theirs", words=["<eos>" if word == "on" else word for word in EXAMPLE])
+
+
+def test_words_of_the_file_must_be_those_of_the_checkpoint(tmp_path):
+    exported = export_state_dict(opened(tmp_path / "a.safetensors", config_of()))
+    (tmp_path / "out").write_bytes(exported)
+    other = Vocabulary(VOCABULARY.words[::-1], VOCABULARY.text)
+    opened(tmp_path / "b.safetensors", config_of(), vocabulary=other)
+    with pytest.raises(UserError, match="its words are not those of the checkpoint"):
+        import_state_dict(tmp_path / "out", like=load(tmp_path / "b.safetensors"))
+    with pytest.raises(UserError, match="its cell is lstm, not gru"):
+        import_state_dict(tmp_path / "out", cell="gru")
+
+
+def test_part_of_the_settings_may_be_in_the_metadata(tmp_path):
+    config = config_of("gru", 2, False, head="adaptive", cutoffs=(3,))
+    facts = {"settings": {"model": {"head": "adaptive", "cutoffs": [3], "hidden_size": config.hidden_size}},
+             "vocabulary": {"words": list(VOCABULARY.words)}}  # fmt: skip
+    arrays = to_pytorch(params_of(config), config)
+    safetensors.numpy.save_file(arrays, str(tmp_path / "hand"), {KEY: json.dumps(facts)})
+    checkpoint = import_state_dict(tmp_path / "hand")
+    assert same(checkpoint.best, params_of(config)) and checkpoint.vocabulary.text.rules == 2
+    arrays["decoder.tails.0.down.weight"] = np.zeros((11, 6), "float32")
+    safetensors.numpy.save_file(arrays, str(tmp_path / "wide"), {KEY: json.dumps(facts)})
+    with pytest.raises(UserError, match="down.weight must be"):
+        import_state_dict(tmp_path / "wide")
+
+
+def test_a_huge_number_is_no_setting(tmp_path):
+    facts = {"settings": {"training": {"learning_rate": 10**400}}, "vocabulary": {"words": list(VOCABULARY.words)}}
+    arrays = to_pytorch(params_of(config_of()), config_of())
+    safetensors.numpy.save_file(arrays, str(tmp_path / "hand"), {KEY: json.dumps(facts)})
+    with pytest.raises(UserError, match="learning_rate must be"):
+        import_state_dict(tmp_path / "hand")

@@ -192,6 +192,19 @@ def test_the_model_writes_on_until_it_is_stopped(page):
     assert page.value() == written
 
 
+def test_pressing_twice_does_not_write_twice(page):
+    page = page()
+    asked = []
+    page.window.on("request", lambda request: asked.append(request.url) if "complete" in request.url else None)
+    page.type("She was", 2)
+    for _ in range(3):
+        page.window.click("#write")  # begin, stop, begin
+    page.until(lambda: len(page.value().split()) > 40)
+    page.window.click("#write")
+    words = len(page.value().split())
+    assert len(asked) <= words // 4 + 4  # each request adds about ten words; of two loops, one adds none
+
+
 def test_an_empty_page_offers_a_beginning(page):
     page = page()
     page.wait("#example:not([hidden])")

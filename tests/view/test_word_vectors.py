@@ -82,6 +82,7 @@ def test_the_command_lists_words_and_writes_their_vectors(commands):
     wrote = commands("words", "model.safetensors", "--vectors", "words.vec")
     assert wrote.out == "wrote words.vec: 7 words, 6 dimensions\n"
     assert (commands.folder / "words.vec").read_text() == "".join(vectors.lines())
+    assert commands("words", "model.safetensors", "--vectors", "new/folder/words.vec").status == 0
 
 
 @pytest.mark.parametrize(("flags", "message"), [

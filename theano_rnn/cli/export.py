@@ -78,7 +78,8 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
 
 def export_model(args: argparse.Namespace, output: Path) -> int:
     """Write a checkpoint with the best parameters alone, for models of every task."""
-    from theano_rnn.learning.checkpoint import load, save, without_training_state
+    from theano_rnn.learning.checkpoint import load, save
+    from theano_rnn.learning.sharing import without_training_state
     from theano_rnn.tasks.registry import task_of_checkpoint
 
     checkpoint = load(args.checkpoint)

@@ -93,7 +93,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         if args.output is None:
             print(text, flush=True)
         else:
-            write_atomically(args.output, f"{text}\n".encode())
+            write_atomically(args.output, f"{text}\n".encode("utf-8", "backslashreplace"))
     return 0
 
 
@@ -147,7 +147,8 @@ def separator(generator: TextGenerator, prompt: Prompt) -> str:
     config, text = generator.config, generator.vocabulary.text
     if text.unit == "char":
         return "\n\n"
-    if config.length is None and config.num_sentences in (None, 1) and "\n" not in prompt.text:
+    is_one = config.length is None and config.num_sentences in (None, 1) and not config.min_tokens
+    if is_one and "\n" not in prompt.text:
         return "\n"
     return "\n\n" if text.sentences == "line" else "\n\n---\n\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from typing import Any
 
 
@@ -21,6 +22,8 @@ class Interruption:
         self.old: dict[int, Any] = {}
 
     def __enter__(self) -> Interruption:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # only the main thread may handle signals
         for number in stopping_signals():
             self.old[number] = signal.signal(number, self.receive)
         return self

@@ -58,6 +58,8 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         print(visible(title))
         print("".join(f"  {similarity:5.2f}  {visible(word)}\n" for word, similarity in found))
     if args.vectors:
-        write_atomically(args.vectors, "".join(vectors.lines()).encode())
-        print(f"wrote {args.vectors}: {len(words):,} words, {vectors.vectors.shape[1]} dimensions")
+        count, *lines = vectors.lines()
+        Path(args.vectors).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(args.vectors, "".join([count, *lines]).encode("utf-8", "backslashreplace"))
+        print(f"wrote {args.vectors}: {len(lines):,} words, {vectors.vectors.shape[1]} dimensions")
     return 0

@@ -5,7 +5,7 @@ const NUM_CANDIDATES = 8, WAIT = 200; // milliseconds from typing to a request
 
 let pieces = [], spans = [], chosen = -1; // the shown tokens, and the selected one (-1: none)
 let scoring = null, completing = null, timer = 0, seed = 0; // pending requests
-let isWriting = false;
+let writing = null; // aborts the writing
 const WRITE_TOKENS = 12; // of each request while the model writes on
 
 function say(line, isBad = false) {
@@ -70,7 +70,7 @@ function show(answer) {
   at("totals").textContent = totals(answer);
   choose(-1);
   showCandidates(answer.candidates);
-  at("example").hidden = text.value.trim() !== "" || isWriting;
+  at("example").hidden = text.value.trim() !== "" || writing !== null;
 }
 
 function totals(answer) {
@@ -201,34 +201,42 @@ function completion(prompt, sample) {
 // Writing on: short pieces, one after the other, until the button is pressed again
 
 async function writeOn() {
-  isWriting = !isWriting;
+  if (writing) writing.abort();
+  const mine = (writing = writing ? null : new AbortController());
   showWriting();
-  if (!isWriting) return;
+  if (!mine) return;
   say("");
   at("example").hidden = true;
-  while (isWriting) {
-    const prompt = text.value.toWellFormed?.() ?? text.value;
-    seed += 1;
-    try {
-      const answer = await postJson("/api/complete", { prompt, num_samples: 1, seed, length: WRITE_TOKENS,
-        temperature: Number(at("temperature").value) });
-      if (!isWriting) break;
-      if (text.value !== prompt) continue; // somebody has typed: write on from there
-      text.value = prompt + answer.samples[0];
+  let scored = performance.now();
+  try {
+    while (mine === writing) {
+      const before = text.value;
+      seed += 1;
+      const answer = await postJson("/api/complete", { prompt: before.toWellFormed?.() ?? before, num_samples: 1, seed,
+        length: WRITE_TOKENS, temperature: Number(at("temperature").value) }, mine.signal);
+      if (mine !== writing) return;
+      if (text.value !== before) continue; // somebody has typed: write on from there
+      text.value = before + answer.samples[0];
       text.scrollTop = text.scrollHeight;
       changed(true);
-    } catch (error) {
-      say(error.message, true);
-      break;
+      if (performance.now() - scored > 1000) { // changed() alone waits until nothing changes
+        scored = performance.now();
+        score();
+      }
+    }
+  } catch (error) {
+    if (error.name !== "AbortError") say(error.message, true);
+  } finally {
+    if (mine === writing) {
+      writing = null;
+      showWriting();
     }
   }
-  isWriting = false;
-  showWriting();
 }
 
 function showWriting() {
-  at("write").textContent = isWriting ? "Stop" : "Write on";
-  at("write").setAttribute("aria-pressed", String(isWriting));
+  at("write").textContent = writing ? "Stop" : "Write on";
+  at("write").setAttribute("aria-pressed", String(writing !== null));
 }
 
 at("write").addEventListener("click", writeOn);

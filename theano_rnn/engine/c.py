@@ -120,15 +120,18 @@ QUERY = RewriteDatabaseQuery(
 def precompiled_header_flags() -> str:
     """Returns flags that make g++ use a precompiled header in Aesara's compile cache; "" if it cannot be made."""
     flags = ["-g", *MODULE_FLAGS, *GCC_compiler.compile_args(), NO_DEBUGGING]
-    # g++ ignores a header that was precompiled with other flags
-    folder = Path(aesara.config.compiledir) / f"theano_rnn_header_{zlib.crc32(' '.join([*flags, HEADER]).encode()):08x}"
+    includes = [f"-I{path}" for path in (np.get_include(), *python_includes())]
+    # g++ ignores a header that was precompiled with other flags, but not one that read other files of the same names
+    folder = (
+        Path(aesara.config.compiledir)
+        / f"theano_rnn_header_{zlib.crc32(' '.join([*flags, *includes, HEADER]).encode()):08x}"
+    )
     header = folder / "prefix.h"
     compiled = folder / "prefix.h.gch"
     if not compiled.exists():
         try:
             folder.mkdir(parents=True, exist_ok=True)
             header.write_text(HEADER)
-            includes = [f"-I{path}" for path in (np.get_include(), *python_includes())]
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
                 unfinished = Path(scratch) / "prefix.h.gch"
                 command = [*shlex.split(aesara.config.cxx), *flags, *includes, "-fPIC", "-fvisibility=hidden",

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from theano_rnn.nn.adaptive_head import reduced_size
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.network import ModelConfig
 
@@ -90,8 +91,8 @@ def check_tied(name: str, found: Any, rows: Any) -> None:
         )
 
 
-def decoder_shapes(config: ModelConfig, arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Returns the shapes of PyTorch's tensors by name; `arrays` decide the sizes of the clusters' inner layers."""
+def decoder_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of PyTorch's tensors by name."""
     inputs = config.embedding_size if config.tie_weights else config.hidden_size
     rows = config.cutoffs[0] + len(config.cutoffs)
     shapes: dict[str, tuple[int, ...]] = {HEAD: (rows, inputs), HEAD_BIAS: (rows,)}
@@ -103,6 +104,6 @@ def decoder_shapes(config: ModelConfig, arrays: Mapping[str, Any]) -> dict[str, 
         if config.tie_weights:
             shapes[weight] = (end - begin, inputs)
         else:
-            reduced = arrays[down].shape[0] if down in arrays and arrays[down].ndim else 0
+            reduced = reduced_size(config.hidden_size, i)
             shapes[weight], shapes[down] = (end - begin, reduced), (reduced, inputs)
     return shapes

@@ -67,8 +67,8 @@ def gate_order(cell: str, hidden_size: int) -> Any:
     return indices[[OUR_GATES[cell].index(gate) for gate in PYTORCH_GATES[cell]]].ravel()
 
 
-def tensor_shapes(config: ModelConfig, arrays: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Returns the shapes that PyTorch's tensors must have, by name. `arrays`: as of `decoder_shapes`."""
+def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Returns the shapes of PyTorch's tensors by name."""
     rows, units = config.vocab_size + INPUT_ONLY, config.hidden_size
     gates = len(OUR_GATES[config.cell]) * units
     found: dict[str, tuple[int, ...]] = {ENCODER: (rows, config.embedding_size)}
@@ -77,7 +77,7 @@ def tensor_shapes(config: ModelConfig, arrays: Mapping[str, Any]) -> dict[str, t
         found[f"rnn.weight_hh_l{i}"] = (gates, units)
         found[f"rnn.bias_ih_l{i}"] = found[f"rnn.bias_hh_l{i}"] = (gates,)
     if config.head == "adaptive":
-        return found | decoder_shapes(config, arrays)
+        return found | decoder_shapes(config)
     return {**found, DECODER: (rows, units), BIAS: (rows,)}
 
 
@@ -173,7 +173,7 @@ def add_input_only_rows(name: str, array: Any, config: ModelConfig) -> Any:
 def check_tensors(arrays: Mapping[str, Any], config: ModelConfig) -> None:
     """Raises `UserError` unless `arrays` are those of `tensor_shapes`, have the config's dtype, and are finite."""
     num_layers = min(config.num_layers, len(arrays))  # a file may claim far more; their names are reported as missing
-    expected = tensor_shapes(dataclasses.replace(config, num_layers=num_layers), arrays)
+    expected = tensor_shapes(dataclasses.replace(config, num_layers=num_layers))
     missing, unknown = expected.keys() - arrays.keys(), arrays.keys() - expected.keys()
     for verb, names, reason in (("lacks", missing, ""), ("has", unknown, ", which the model does not have")):
         if names:

@@ -16,6 +16,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from theano_rnn.exchange.adaptive_decoder import HEAD, tail_names
 from theano_rnn.exchange.pytorch_exchange import DECODER, ENCODER, OUR_GATES, from_pytorch, to_pytorch
 from theano_rnn.exchange.word_lists import with_our_order
 from theano_rnn.language_model import LanguageModel
@@ -23,11 +24,13 @@ from theano_rnn.learning.checkpoint import KEY as CHECKPOINT_KEY
 from theano_rnn.learning.checkpoint import Arrays, Checkpoint, values_of
 from theano_rnn.settings.base import UserError, to_mapping
 from theano_rnn.settings.network import ModelConfig
+from theano_rnn.settings.text import TEXT_RULES
 from theano_rnn.settings.training import TrainingConfig, from_checkpoint, resolved_head
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.training import Progress
 
 FORMAT_VERSION = 1
+INFERRED = frozenset(["cell", "hidden_size", "embedding_size", "num_layers", "tie_weights"])  # shapes tell these
 KEY = "theano_rnn_export"
 
 
@@ -84,12 +87,16 @@ def import_state_dict(
             arrays, vocabulary = with_our_order(arrays, words)
             stored = Imported({}, {}, vocabulary)
         elif like is not None:
+            if stored is not None and stored.vocabulary.words != like.vocabulary.words:
+                raise UserError("its words are not those of the checkpoint that --like names: leave out --like")
             stored = Imported(like.settings["model"], like.settings["training"], like.vocabulary)
         if stored is None:
             raise UserError("the file does not contain its words: give them with --words, or with --like a checkpoint "
                             "that has them")  # fmt: skip
         model = {"vocab_size": len(stored.vocabulary), **stored.model}
-        if "hidden_size" not in model:
+        if cell not in (None, model.get("cell", cell)):
+            raise UserError(f"its cell is {model['cell']}, not {cell}: leave out --cell")
+        if not model.keys() >= INFERRED:
             model = inferred_sizes(arrays, cell or model.get("cell")) | model
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
@@ -128,7 +135,10 @@ def inferred_sizes(arrays: Mapping[str, Any], cell: str | None) -> dict[str, Any
         raise UserError("the shapes do not tell whether the cell is tanh or relu: say which with --cell")
     if found not in possible or cell not in (None, found):
         raise UserError(f"rnn.weight_hh_l0 has the shape ({rows}, {hidden_size}), which is not that of --cell {cell}")
-    is_tied = not {ENCODER, DECODER} <= arrays.keys() or np.array_equal(arrays[ENCODER], arrays[DECODER])
+    is_tied = (
+        tail_names(0)[2] not in arrays if HEAD in arrays
+        else not {ENCODER, DECODER} <= arrays.keys() or np.array_equal(arrays[ENCODER], arrays[DECODER])
+    )  # fmt: skip
     return {
         "cell": found, "hidden_size": hidden_size, "embedding_size": embedding_size, "head": "softmax",
         "num_layers": sum(name.startswith("rnn.weight_hh_l") for name in arrays), "tie_weights": is_tied,
@@ -162,7 +172,9 @@ def read(path: str | os.PathLike[str]) -> tuple[Arrays, Imported | None]:
             raise UserError(f"{path} was written by a newer theano_rnn: update theano_rnn")
         settings = stored.get("settings", {})
         model, training = (dict(settings.get(name, {})) for name in ("model", "training"))
-        return arrays, Imported(model, training, Vocabulary.from_json({"text": {}, **stored["vocabulary"]}))
+        return arrays, Imported(
+            model, training, Vocabulary.from_json({"text": {"rules": TEXT_RULES}, **stored["vocabulary"]})
+        )
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         if isinstance(error, UserError):
             raise

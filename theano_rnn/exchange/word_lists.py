@@ -7,6 +7,7 @@ files train.txt, valid.txt and test.txt, where each line ends with ``<eos>``.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,11 +70,16 @@ def with_our_order(arrays: Mapping[str, Any], words: Sequence[str]) -> tuple[dic
     UserError
         The words are not as many as the rows, or one is there twice, or none ends a line.
     """
-    rows = next((len(arrays[name]) for name in (ENCODER, DECODER) if name in arrays), 0)
+    shapes = [arrays[name].shape[:1] for name in (ENCODER, DECODER, BIAS) if name in arrays]
+    if not shapes or len(set(shapes)) > 1 or not shapes[0]:
+        raise UserError(f"{ENCODER}, {DECODER} and {BIAS} must have a row for each word")
+    (rows,) = shapes[0]
     if rows != len(words):
         raise UserError(f"the model has rows for {rows:,} words, but {len(words):,} words are given: give those that "
                         "it was trained with, in the same order")  # fmt: skip
     numbers = {word: number for number, word in enumerate(words)}
+    if len(numbers) < rows:
+        raise UserError(f"words must be unique, but {Counter(words).most_common(1)[0][0]!r} is there twice")
     end, unknown = (next((numbers[name] for name in names if name in numbers), None)
                     for names in (END_NAMES, UNKNOWN_NAMES))  # fmt: skip
     if end is None:

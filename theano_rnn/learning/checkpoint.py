@@ -17,7 +17,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,29 +63,6 @@ class Checkpoint:
         """The vocabulary, which every model of text has."""
         vocabulary: Vocabulary = self.facts["vocabulary"]
         return vocabulary
-
-
-def without_training_state(checkpoint: Checkpoint, dtype: str | None = None) -> Checkpoint:
-    """Returns a checkpoint with the best parameters alone, which can be used but not resumed.
-
-    Parameters
-    ----------
-    checkpoint
-    dtype
-        The dtype of the stored parameters, "float16" or "float32"; None: as they are. `load` gives them the dtype of
-        the model's settings.
-
-    Raises
-    ------
-    UserError
-        A parameter is too large for the dtype.
-    """
-    with np.errstate(over="ignore"):  # found below
-        params = {name: value if dtype is None else value.astype(dtype) for name, value in checkpoint.best.items()}
-    for name, value in params.items():
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
-            raise UserError(f"{name} has values that are too large for {dtype}: leave out --dtype")
-    return replace(checkpoint, fingerprint="", last=params, best=params, optimizer={}, carried=[])
 
 
 def save(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
@@ -152,8 +129,7 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
     if resume and not facts.get("fingerprint", True):
         raise UserError(f"{path} was imported or exported without the optimizer's state, which --resume needs: start a "
                         f"new run with --init-from {path} and another --checkpoint")  # fmt: skip
-    dtype = stored_dtype(facts)
-    tensors = {name: v.astype(dtype) if dtype and v.dtype == np.float16 else v for name, v in tensors.items()}
+    tensors = {name: widened(array, stored_dtype(facts)) for name, array in tensors.items()}
     group = {kind: {n[len(kind) + 1 :]: v for n, v in tensors.items() if n.startswith(f"{kind}/")}
              for kind in ("last", "best", "optimizer", "carried")}  # fmt: skip
     try:
@@ -173,6 +149,12 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
         raise UserError(f"{path} is a damaged checkpoint: {error}") from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is a damaged checkpoint ({type(error).__name__}: {error})") from None
+
+
+def widened(array: Any, dtype: str | None) -> Any:
+    """Returns an array of floats in a wider dtype, or as it is."""
+    is_narrower = dtype is not None and array.dtype.kind == "f" and array.itemsize < np.dtype(dtype).itemsize
+    return array.astype(dtype) if is_narrower else array
 
 
 def stored_dtype(facts: Mapping[str, Any]) -> str | None:

@@ -89,7 +89,7 @@ class AdaptiveHead:
         values["b_y"] = np.concatenate([np.zeros(self.shortlist), np.log(sizes)])
         for i, size in enumerate(sizes):
             if embedding is None:
-                reduced = min(max(hidden_size // REDUCTION_FACTOR ** (i + 1), MIN_REDUCED_SIZE), hidden_size)
+                reduced = reduced_size(hidden_size, i)
                 values[f"tail{i}.W_down"] = uniform((hidden_size, reduced), rng=rng)
                 values[f"tail{i}.W_up"] = 0.01 * uniform((reduced, size), rng=rng)
             values[f"tail{i}.b_y"] = np.zeros(size)
@@ -155,6 +155,16 @@ class AdaptiveHead:
             log_p_words = T.special.log_softmax(self.tail_scores(i, h) + self.params[f"tail{i}.b_y"], axis=-1)
             parts.append(log_p[:, self.shortlist + i].dimshuffle(0, "x") + log_p_words)
         return T.concatenate(parts, axis=1)
+
+
+def reduced_size(hidden_size: int, i: int) -> int:
+    """Returns the size to which an untied head reduces the hidden state for cluster i.
+
+    >>> [reduced_size(200, i) for i in range(3)]
+    [50, 12, 8]
+    """
+    reduced: int = hidden_size // REDUCTION_FACTOR ** (i + 1)
+    return min(max(reduced, MIN_REDUCED_SIZE), hidden_size)
 
 
 def num_slots(needed: int, num_rows: int) -> int:

@@ -83,7 +83,7 @@ def check(name: str, value: Any, rules: Mapping[str, Any], *, optional: bool) ->
         raise UserError(f"{name} must be {expected}, got {value!r}")
     if rules["choices"] and value not in rules["choices"]:
         raise UserError(f"{name} must be one of {', '.join(rules['choices'])}, got {value!r}")
-    if kind is float and not math.isfinite(value):
+    if kind is float and not is_finite(value):
         raise UserError(f"{name} must be a finite number, got {value!r}")
     if rules["at_least"] is not None and value < rules["at_least"]:
         raise UserError(f"{name} must be at least {rules['at_least']}, got {value}")
@@ -96,6 +96,14 @@ def check(name: str, value: Any, rules: Mapping[str, Any], *, optional: bool) ->
 
 
 S = TypeVar("S", bound=Section)
+
+
+def is_finite(value: float) -> bool:
+    """Returns whether a number is finite as a float; huge ints are not."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def from_mapping(section: type[S], values: Mapping[str, Any]) -> S:
