@@ -12,7 +12,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 from web_client import Client
 
-from theano_rnn.serving.playing import LIMITS
+from theano_rnn.serving.playing import LIMITS, ServedModel
 from theano_rnn.serving.request_batching import QueueFullError
 from theano_rnn.serving.web import COMPLETE, SCORE, create_application
 from theano_rnn.view.pages import security_policy
@@ -61,6 +61,17 @@ def test_the_page_is_there_and_keeps_to_its_policy(client):
 def test_the_model_is_described(client):
     _, _, served = opened()
     assert client.get("/api/model").json() == json.loads(json.dumps(served.about()))
+
+
+def test_the_name_of_a_model_need_not_be_utf_8():
+    model, batcher, _ = opened()
+    client = Client(create_application(ServedModel(model, "caf\udce9.safetensors"), batcher))
+    try:
+        assert client.get("/api/model").json()["name"] == "caf?.safetensors"
+        assert client.get("/openapi.json").status == 200
+        assert '"name":"caf?.safetensors"' in client.get("/").text
+    finally:
+        client.close()
 
 
 def test_a_score_is_that_of_the_model(client):

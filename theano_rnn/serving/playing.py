@@ -79,7 +79,8 @@ class ServedModel:
     """
 
     def __init__(self, model: LanguageModel, name: str) -> None:
-        self.model, self.name, self.vocabulary = model, name, model.vocabulary
+        self.model, self.vocabulary = model, model.vocabulary
+        self.name = name.encode("utf-8", "replace").decode()  # names of files need not be UTF-8, answers must
         self.unit = self.vocabulary.text.unit
         reset_id = model.end_id if model.training.batching == "sentences" else None
         self.input_options: dict[str, Any] = {"start_id": model.start_id, "reset_id": reset_id}
