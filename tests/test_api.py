@@ -23,6 +23,7 @@ SETTINGS = {"embedding_size": 3, "hidden_size": 4, "preset": "none", "batch_size
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # too late to count, but else the command would set it
     Path("book.txt").write_text(TEXT)
     return tmp_path
 
@@ -67,6 +68,8 @@ def test_mistakes_are_errors_that_say_what_to_do(folder):
         train("missing.txt")
     with pytest.raises(ValueError, match="at least one"):
         train([])
+    with pytest.raises(UserError, match="OMP_NUM_THREADS"):
+        train("book.txt", threads=1)
     with pytest.raises(TypeError, match="got bytes"):
         train(b"abc\ndef")
     with pytest.raises(UserError, match="hidden-size"):

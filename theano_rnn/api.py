@@ -70,7 +70,7 @@ def train(texts: Texts | None = None, **settings: Any) -> str:
     log = log_path(sections_from(given, {"run": RunConfig})["run"])  # or an error, before anything is written
     if texts is not None:
         given["train"] = text_files(texts, log)
-    status = run_with(name_files(given))
+    status = run_with(name_files(given), is_command=False)
     if status == 128 + signal.SIGINT:
         raise KeyboardInterrupt
     if status:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from typing import TypeVar
 
 from theano_rnn.cli.compilation_cache import keep_compiled_code
@@ -26,23 +25,22 @@ def default_threads() -> int:
     return min(cores, MAX_THREADS)
 
 
-def prepare_machine(config: Machine) -> Machine:
+def prepare_machine(config: Machine, *, is_command: bool = True) -> Machine:
     """Set threads, memory and Aesara's flags. Returns the settings with the engine that `auto` selects.
 
     The number of threads is `config.threads`; if that is not set, the environment's; otherwise one for each core. It
-    affects the last digits of results.
+    affects the last digits of results. In a program that has imported NumPy (not `is_command`), it stays as it is.
 
     Raises
     ------
     UserError
         The engine is not installed, or does not run on this Python.
     """
-    if config.threads is not None or not any(name in os.environ for name in THREAD_VARIABLES):
-        if "numpy" not in sys.modules:
-            set_threads(config.threads or default_threads())
-        elif config.threads is not None:
-            raise UserError("threads cannot be set after NumPy was imported: set the environment variable "
-                            "OMP_NUM_THREADS before")  # fmt: skip
+    if not is_command and config.threads is not None:
+        raise UserError("threads cannot be set after NumPy was imported: set the environment variable OMP_NUM_THREADS "
+                        "before that")  # fmt: skip
+    if is_command and (config.threads is not None or not any(name in os.environ for name in THREAD_VARIABLES)):
+        set_threads(config.threads or default_threads())
     engine = resolve_engine(config.engine)
     if engine == "jax":
         disable_c_compiler()

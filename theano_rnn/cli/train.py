@@ -80,11 +80,13 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     )
 
 
-def run_with(given: Mapping[str, Any], root: Path | None = None) -> int:
-    """Run the command with the settings that a user has given, by name. Returns the exit status."""
+def run_with(given: Mapping[str, Any], root: Path | None = None, *, is_command: bool = True) -> int:
+    """Train with the settings that a user has given, by name. Returns the exit status of the command."""
     run_settings = sections_from(given, {"run": RunConfig})["run"]
     log_path(run_settings)  # raises an error for a name that cannot be, before the lock uses it
-    machine = prepare_machine(sections_from(given, {"machine": TrainingMachineConfig})["machine"])
+    machine = prepare_machine(
+        sections_from(given, {"machine": TrainingMachineConfig})["machine"], is_command=is_command
+    )
     from theano_rnn.learning.atomic_files import lock
 
     is_writer = not machine.process_id  # only the first of several processes writes files
