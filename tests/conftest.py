@@ -9,6 +9,7 @@ Environment variables for compilers are set by `quick_compilers`.
 
 import atexit  # noqa: I001  (the order of imports matters below)
 import functools
+import gc
 import shutil
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from theano_rnn.learning.trainable import Functions
 from theano_rnn.model import RNNLM
 
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
+gc.set_threshold(100_000, 20, 50)  # graphs are millions of objects, and a worker keeps those of the tests before
 
 TIME, BATCH, VOCAB, EMBEDDING, HIDDEN = 4, 3, 7, 5, 6  # all distinct, so that no two axes can be mistaken
 

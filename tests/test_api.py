@@ -82,8 +82,8 @@ def test_mistakes_are_errors_that_say_what_to_do(folder):
 
 def test_a_thread_can_train(folder):
     with ThreadPoolExecutor(1) as pool:
-        model = pool.submit(LanguageModel.train, "book.txt", engine="c", **SETTINGS).result()
-    assert model.engine == "c"
+        model = pool.submit(LanguageModel.train, "book.txt", device="cpu", **SETTINGS).result()
+    assert model.device == "cpu"  # as in training, not "auto"
 
 
 def test_ctrl_c_saves_and_raises(folder, monkeypatch):
