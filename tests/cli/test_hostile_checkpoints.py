@@ -94,7 +94,8 @@ def test_a_network_larger_than_its_tensors_is_not_built(commands, monkeypatch, n
     [
         ("progress.step", -1, "progress.step must be a whole number from 0, got '-1'"),
         ("progress.step", True, "progress.step must be a whole number from 0, got 'True'"),
-        ("progress.learning_rate", "1", "progress.learning_rate must be a finite number, got '1'"),
+        ("progress.learning_rate", "1", "progress.learning_rate must be a number below 1e+30, got '1'"),
+        ("progress.learning_rate", 1e308, "progress.learning_rate must be a number below 1e+30"),
         ("progress.records", [[]], "progress.records.0 must be an object, got '[]'"),
         ("settings.model", [], "settings.model must be an object, got '[]'"),
         ("settings.model.dtype", "object", "dtype must be float32 or float64, got 'object'"),
@@ -110,6 +111,15 @@ def test_a_value_that_cannot_be_is_named(commands, path, value, message):
         facts[name] = value
 
     assert message in refusal(commands, change)
+
+
+@pytest.mark.parametrize("name", ["training", "corpus"])
+def test_a_run_without_its_settings_is_resumed_or_refused_in_one_line(commands, name):
+    tensors, facts = read(GOOD)
+    del facts["settings"][name]
+    Path(BAD).write_bytes(write(tensors, facts, has_checksums=True))
+    result = commands("train", "--resume", "--checkpoint", BAD, "--train", "text.txt", "--max-seconds", "1e-9")
+    assert not problem_of(result)
 
 
 def test_a_checkpoint_without_vocabulary_is_damaged(commands):

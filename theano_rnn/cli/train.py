@@ -105,7 +105,7 @@ def train(given: Mapping[str, Any], run_settings: RunConfig, machine: TrainingMa
         checkpoint = load(path, resume=True)
         task = task_of_checkpoint(checkpoint)
         values = resumed_values(task, checkpoint, given, path)
-        has_more_epochs = values["epochs"] > checkpoint.settings["training"].get("epochs", values["epochs"])
+        has_more_epochs = values["epochs"] > checkpoint.settings.get("training", {}).get("epochs", values["epochs"])
     else:
         task, values = task_of(given), {}
         if given.get("init_from"):
