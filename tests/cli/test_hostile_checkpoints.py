@@ -94,8 +94,8 @@ def test_a_network_larger_than_its_tensors_is_not_built(commands, monkeypatch, n
     [
         ("progress.step", -1, "progress.step must be a whole number from 0, got '-1'"),
         ("progress.step", True, "progress.step must be a whole number from 0, got 'True'"),
-        ("progress.learning_rate", "1", "progress.learning_rate must be a number below 1e+30, got '1'"),
-        ("progress.learning_rate", 1e308, "progress.learning_rate must be a number below 1e+30"),
+        ("progress.learning_rate", "1", "progress.learning_rate must be a number below 3e+38, got '1'"),
+        ("progress.learning_rate", 1e308, "progress.learning_rate must be a number below 3e+38"),
         ("progress.records", [[]], "progress.records.0 must be an object, got '[]'"),
         ("settings.model", [], "settings.model must be an object, got '[]'"),
         ("settings.model.dtype", "object", "dtype must be float32 or float64, got 'object'"),

@@ -6,6 +6,7 @@ the network must fit the tensors: settings of a few bytes must not fill the memo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,8 +14,7 @@ from theano_rnn.settings.base import UserError
 from theano_rnn.settings.network import ModelConfig
 
 COUNTERS = ("epoch", "batch", "step", "target_count", "token_count", "best_step")
-NUMBERS = ("learning_rate", "loss_sum")
-LARGEST = 1e30  # of a number that the run computes with in single precision
+NUMBERS = {"learning_rate": 3e38, "loss_sum": math.inf}  # the rate is a number of single precision
 LOSSES = ("valid_loss", "best_value", "best_loss")  # may be missing, or infinite before the first validation
 FLAGS = ("is_finished", "use_last")
 NEEDED = ("learning_rate", "epoch", "step", "best_step", "is_finished", "records")
@@ -36,8 +36,8 @@ def check_stored_values(facts: Mapping[str, Any]) -> None:
         expect(is_count(progress[name]), f"progress.{name}", "a whole number from 0", progress[name])
     for name in progress.keys() & {*NUMBERS}:
         value = progress[name]
-        is_right = is_number(value) and abs(value) < LARGEST
-        expect(is_right, f"progress.{name}", f"a number below {LARGEST:g}", value)
+        is_right = is_number(value) and abs(value) < NUMBERS[name]
+        expect(is_right, f"progress.{name}", f"a number below {NUMBERS[name]:g}", value)
     for name in progress.keys() & {*LOSSES}:
         value = progress[name]
         expect(value is None or is_number(value), f"progress.{name}", "a number or null", value)
