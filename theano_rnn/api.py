@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from theano_rnn import language_model
-from theano_rnn.cli.files import name_files
+from theano_rnn.cli.files import base_name, name_files
 from theano_rnn.cli.options import sections_from, settings_of
 from theano_rnn.cli.run_settings import all_sections, log_path
 from theano_rnn.cli.suggestions import suggestion
@@ -67,9 +67,10 @@ def train(texts: Texts | None = None, **settings: Any) -> str:
     given: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in settings.items()}
     given = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in given.items()}
     given.setdefault("checkpoint", RunConfig.checkpoint)
-    log = log_path(sections_from(given, {"run": RunConfig})["run"])  # or an error, before anything is written
+    run = sections_from(given, {"run": RunConfig})["run"]
+    log_path(run)  # raises an error for a name that cannot be, before anything is written
     if texts is not None:
-        given["train"] = text_files(texts, log)
+        given["train"] = text_files(texts, Path(run.checkpoint))
     status = run_with(name_files(given), is_command=False)
     if status == 128 + signal.SIGINT:
         raise KeyboardInterrupt
@@ -78,8 +79,8 @@ def train(texts: Texts | None = None, **settings: Any) -> str:
     return str(given["checkpoint"])
 
 
-def text_files(texts: Texts, log: Path) -> tuple[str, ...]:
-    """Returns the names of files, in the order of `texts`. Texts themselves are written to files beside the log."""
+def text_files(texts: Texts, checkpoint: Path) -> tuple[str, ...]:
+    """Returns the names of files, in the order of `texts`. Texts themselves are first written beside the checkpoint."""
     items = [texts] if isinstance(texts, str | bytes | os.PathLike) else list(texts)
     if not items:
         raise ValueError("texts must be at least one file or text, got an empty list")
@@ -87,14 +88,14 @@ def text_files(texts: Texts, log: Path) -> tuple[str, ...]:
         if not isinstance(item, str | os.PathLike):
             raise TypeError(f"a text must be a string or a path, got {type(item).__name__}")
     return tuple(
-        stored_text(item, log) if isinstance(item, str) and "\n" in item else os.fspath(item) for item in items
+        stored_text(item, checkpoint) if isinstance(item, str) and "\n" in item else os.fspath(item) for item in items
     )
 
 
-def stored_text(text: str, log: Path) -> str:
-    """Write a text beside the log, under a name that no other text has. Returns the name."""
+def stored_text(text: str, checkpoint: Path) -> str:
+    """Write a text beside the checkpoint, under a name that no other text has. Returns the name."""
     data = text.encode("utf-8", "backslashreplace")
-    path = log.with_name(f"{log.stem}.text-{hashlib.sha256(data).hexdigest()[:10]}.txt")
+    path = checkpoint.with_name(f"{base_name(checkpoint)}.text-{hashlib.sha256(data).hexdigest()[:10]}.txt")
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, data)

@@ -334,6 +334,15 @@ def test_a_prompt_from_a_file_and_samples_to_a_file(commands):
     assert (commands.folder / "samples.txt").read_text() == expected
 
 
+@pytest.mark.parametrize("content", [None, b"", b"\x00\x01"])
+def test_an_unusable_prompt_file_is_one_line_before_anything_is_compiled(commands, monkeypatch, content):
+    monkeypatch.setattr(LanguageModel, "generator", lambda *_: pytest.fail("compiled"))
+    if content is not None:
+        (commands.folder / "bad.txt").write_bytes(content)
+    result = commands("generate", MODEL, "--prompt-file", "missing.txt" if content is None else "bad.txt")
+    assert (result.status, result.out, result.err.count("\n")) == (2, "", 1)
+
+
 def test_longer_samples_are_told_apart(commands):
     flags = ["--num-samples", "3", "--prompt", "Emma saw"]
     three = commands("generate", MODEL, *flags, "--num-sentences", "4").out.rstrip("\n").split("\n\n---\n\n")

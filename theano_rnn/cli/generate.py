@@ -79,11 +79,11 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
 
     trained = open_language_model(args.checkpoint, machine)
     num_samples = args.num_samples or (1 if args.live or args.interactive else 10)
-    generator = trained.generator(config)
     if args.prompt_file is not None:
         prompts = iter([read_prompt_file(args.prompt_file, trained.vocabulary)])
     else:
         prompts = read_prompts() if args.interactive else iter([args.prompt or ""])
+    generator = trained.generator(config)
     for number, prompt in enumerate(prompts):
         read = read_prompt(trained, prompt)
         if args.live:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
 from theano_rnn.learning.checkpoint import Checkpoint
 from theano_rnn.settings.base import UserError
+from theano_rnn.settings.text import CorpusConfig
 
-FILE_SETTINGS = ("train", "valid", "test", "init_from")
+FILE_SETTINGS = {item.name for item in fields(CorpusConfig) if item.metadata["metavar"] == "FILE"}
 
 
 def without_training_state(checkpoint: Checkpoint, dtype: str | None = None) -> Checkpoint:

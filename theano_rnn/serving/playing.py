@@ -155,7 +155,7 @@ class ServedModel:
         return [
             {
                 "token": self.vocabulary.id_to_token(int(i)),
-                "text": self.end_text(text) if i == self.end_id else self.appended_text([int(i)], text, tokens),
+                "text": self.end_text(text) if i == self.end_id else self.appended_text(int(i), text, tokens),
                 "probability": round(float(p), 6),
             }
             for i, p in zip(ids, probabilities)
@@ -167,10 +167,9 @@ class ServedModel:
         pieces, _ = tokenize_incomplete_text(text.text + mark, self.vocabulary, self.model.end_id)
         return mark if len(pieces) > len(text.pieces) else ""
 
-    def appended_text(self, ids: Sequence[int], text: TokenizedText, tokens: Sequence[str]) -> str:
-        """Returns the text that `ids` append, without ends of sentences."""
-        new = [self.vocabulary.id_to_token(i) for i in ids if i != self.end_id]
-        return text_to_append(new, text.text, tokens, self.vocabulary.text)
+    def appended_text(self, number: int, text: TokenizedText, tokens: Sequence[str]) -> str:
+        """Returns the text that a token appends."""
+        return text_to_append([self.vocabulary.id_to_token(number)], text.text, tokens, self.vocabulary.text)
 
     def read_prompt(self, text: str) -> Prompt:
         """Split a prompt into tokens.
