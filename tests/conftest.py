@@ -16,17 +16,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from quick_compilers import CACHE  # sets what aesara and JAX read when they are imported
+from quick_compilers import CACHE, SHARED_CACHE  # sets what aesara and JAX read when they are imported
 import theano_rnn  # noqa: F401  (adds its flags, so it comes before aesara)
 import aesara
 import numpy as np
 import pytest
+from shared_c_modules import share_c_modules
 
 from theano_rnn.engine.aesara_flags import has_jax
 from theano_rnn.settings.network import ModelConfig
 from theano_rnn.learning.trainable import Functions
 from theano_rnn.model import RNNLM
 
+share_c_modules(Path(SHARED_CACHE) / "c_modules")
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 gc.set_threshold(100_000, 20, 50)  # graphs are millions of objects, and a worker keeps those of the tests before
 

@@ -34,4 +34,5 @@ os.environ["JAX_DEFAULT_MATMUL_PRECISION"] = "highest"  # on a GPU products are 
 os.environ["THEANO_RNN_CACHE"] = CACHE = tempfile.mkdtemp(prefix="theano_rnn_tests_")
 if not WORKER:  # a worker has that of the process that started it
     os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(CACHE, "xla")
+SHARED_CACHE = os.path.dirname(os.environ["JAX_COMPILATION_CACHE_DIR"])  # by all workers
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
