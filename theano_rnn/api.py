@@ -75,7 +75,7 @@ def train(texts: Texts | None = None, **settings: Any) -> str:
     if status == 128 + signal.SIGINT:
         raise KeyboardInterrupt
     if status:
-        raise RunError(f"training was stopped by signal {status - 128}; resume=True continues")
+        raise RunError(f"training was stopped by signal {status - 128}: to continue, call train again with resume=True")
     return str(given["checkpoint"])
 
 

@@ -132,7 +132,7 @@ def inferred_sizes(arrays: Mapping[str, Any], cell: str | None) -> dict[str, Any
     possible = [name for name, gates in OUR_GATES.items() if len(gates) == num_gates]
     found = possible[0] if len(possible) == 1 else cell
     if found is None:
-        raise UserError("the shapes do not tell whether the cell is tanh or relu: say which with --cell")
+        raise UserError("the shapes fit both a tanh and a relu cell: say which it is with --cell")
     if found not in possible or cell not in (None, found):
         raise UserError(f"rnn.weight_hh_l0 has the shape ({rows}, {hidden_size}), which is not that of --cell {cell}")
     is_tied = (

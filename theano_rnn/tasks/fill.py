@@ -24,7 +24,9 @@ class Fill(TextTask):
 
     def settled(self, sections: Sections, given: Mapping[str, Any]) -> Sections:
         if given.get("batching") == "stream":
-            raise UserError("--batching stream is for --task next: leave it out, --task fill reads single sentences")
+            raise UserError(
+                "--batching stream cannot be used with --task fill, which reads single sentences: leave it out"
+            )
         training = dataclasses.replace(sections["training"], batching="sentences")
         return super().settled({**sections, "training": training}, given)
 
