@@ -68,7 +68,7 @@ def with_our_order(arrays: Mapping[str, Any], words: Sequence[str]) -> tuple[dic
     Raises
     ------
     UserError
-        The words are not as many as the rows, or one is there twice, or none ends a line.
+        The number of words differs from the number of rows, a word occurs twice, or no word ends a line.
     """
     shapes = [arrays[name].shape[:1] for name in (ENCODER, DECODER, BIAS) if name in arrays]
     if not shapes or len(set(shapes)) > 1 or not shapes[0]:

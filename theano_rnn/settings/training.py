@@ -254,5 +254,5 @@ FORMER_DEFAULTS: dict[type[Section], dict[str, Any]] = {
 
 
 def from_checkpoint(section: type[S], values: Mapping[str, Any]) -> S:
-    """Same as `from_mapping`, but a setting that an older checkpoint does not have gets the value of that time."""
+    """Same as `from_mapping`, but a setting that an older checkpoint lacks gets the default of that version."""
     return from_mapping(section, FORMER_DEFAULTS.get(section, {}) | dict(values))

@@ -56,7 +56,7 @@ class Fill(TextTask):
     def examples(
         self, compiled: Compiled, model: Any, data: Data, sections: Sections, *, count: int, seed: Sequence[int]
     ) -> list[str]:
-        """Returns sentences of the validation text with one word left out, that word, and the model's guesses."""
+        """Returns lines with a sentence of the validation text without one word, that word, and the model's guesses."""
         import numpy as np
 
         from theano_rnn.tasks.blanks import examples

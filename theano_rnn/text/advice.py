@@ -43,7 +43,7 @@ class Advice:
         self.long: list[tuple[str, float]] = []  # ... with long sentences, and the mean number of tokens
 
     def look_at(self, source: Source, tokenized: TokenizedFile) -> None:
-        """Note what is remarkable about a file."""
+        """Look for properties of a file that do not suit the settings."""
         sample = beginning(source, self.text)
         self.formats.extend(guessed_column(source))
         self.note_format(source, sample)
@@ -102,7 +102,7 @@ class Advice:
         return tuple(notes)
 
     def remedy(self) -> str:
-        """Returns what to do about a text of too few sentences."""
+        """Returns advice for a text with too few sentences."""
         if self.text.unit == "char":
             return "Give more text."
         if self.unspaced:
