@@ -51,7 +51,7 @@ class Dropout:
         return self.noise.mask_of_matrix(self.config.embedding_dropout, num_words, 1)[:, 0]
 
     def recurrent(self, name: str, param: Any) -> Any:
-        """Drop connections of a recurrent matrix, the same at all time steps. Other parameters are returned unchanged."""
+        """Drop connections of a recurrent matrix, the same at all time steps. Returns other parameters unchanged."""
         if self.noise is None or not self.config.recurrent_dropout or not name.endswith(".W_hh"):
             return param
         return param * self.noise.mask_of_matrix(self.config.recurrent_dropout, *param.shape)
