@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A recipe on a GPU, in calls of a few minutes: each goes on where the last one stopped (runs/RECIPE.safetensors).
+# A recipe on a GPU, in calls of a few minutes: each continues where the last one stopped (runs/RECIPE.safetensors).
 #
 #   TRAIN=corpora/ptb.train.txt VALID=corpora/ptb.valid.txt benchmarks/recipe_gpu.sh ptb-medium 9
 #   TRAIN=corpora/input.txt benchmarks/recipe_gpu.sh char-shakespeare 9

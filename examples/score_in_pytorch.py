@@ -3,7 +3,7 @@
 MODEL: of `theano-rnn export`. TEXT: a sentence on each line, tokens between blanks, unknown words as <unk>, like PTB's.
 The same as `theano-rnn score --stream` where training had such text (--sentences line --tokens whitespace)."""
 import functools, json, math, pathlib, sys, safetensors, torch  # noqa: E401, I001
-from adaptive_decoder import AdaptiveDecoder, nn  # beside this file; nn is torch.nn
+from adaptive_decoder import AdaptiveDecoder, nn  # in the same folder; nn is torch.nn
 with safetensors.safe_open(sys.argv[1], "pt") as file:
     weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     facts = json.loads(file.metadata()["theano_rnn_export"])

@@ -35,7 +35,7 @@ def train(texts: Texts | None = None, **settings: Any) -> str:
     ----------
     texts
         Names of files or folders, or texts themselves; one, or a list. A string is a text if it has a line break. Texts
-        are stored beside the checkpoint, in ``NAME.text-CHECKSUM.txt``, because resuming needs them. None with
+        are stored next to the checkpoint, in ``NAME.text-CHECKSUM.txt``, because resuming needs them. None with
         ``resume=True``.
     settings
         The flags of the command ``train``, with underscores: ``hidden_size=300``, ``valid="valid.txt"``,
@@ -50,7 +50,7 @@ def train(texts: Texts | None = None, **settings: Any) -> str:
     OSError
         A file is missing, or cannot be read or written.
     KeyboardInterrupt
-        Training was stopped by Ctrl-C; what was trained is saved, and ``resume=True`` goes on.
+        Training was stopped by Ctrl-C. The model is saved; ``resume=True`` continues the training.
     RunError
         Training was stopped by another signal.
 
@@ -75,12 +75,12 @@ def train(texts: Texts | None = None, **settings: Any) -> str:
     if status == 128 + signal.SIGINT:
         raise KeyboardInterrupt
     if status:
-        raise RunError(f"training was stopped by signal {status - 128}; resume=True continues")
+        raise RunError(f"training was stopped by signal {status - 128}: to continue, call train again with resume=True")
     return str(given["checkpoint"])
 
 
 def text_files(texts: Texts, checkpoint: Path) -> tuple[str, ...]:
-    """Returns the names of files, in the order of `texts`. Texts themselves are first written beside the checkpoint."""
+    """Returns the names of files, in the order of `texts`. Texts are first written to files next to the checkpoint."""
     items = [texts] if isinstance(texts, str | bytes | os.PathLike) else list(texts)
     if not items:
         raise ValueError("texts must be at least one file or text, got an empty list")
@@ -93,7 +93,7 @@ def text_files(texts: Texts, checkpoint: Path) -> tuple[str, ...]:
 
 
 def stored_text(text: str, checkpoint: Path) -> str:
-    """Write a text beside the checkpoint, under a name that no other text has. Returns the name."""
+    """Write a text to a file next to the checkpoint, with a name that no other text has. Returns the name."""
     data = text.encode("utf-8", "backslashreplace")
     path = checkpoint.with_name(f"{base_name(checkpoint)}.text-{hashlib.sha256(data).hexdigest()[:10]}.txt")
     if not path.exists():

@@ -8,7 +8,7 @@ A network reads numbers, not text. `load_corpus` makes them in six steps:
    finds the sentences).
 3. Sentences to tokens: NLTK's word tokenizer (`text/words.py`). Several processes share steps 2 and 3, and a cache on
    disk keeps their result for the next run (`text/tokenizing.py`). Until the vocabulary is known, each file numbers its
-   own distinct tokens, with 0 for the end of a sentence and 1 for that of a paragraph.
+   own distinct tokens, with 0 for the end of a sentence and 1 for the end of a sentence that also ends its paragraph.
 4. Tokens to parts: split each training file into training, validation and test (here).
 5. Training part to `Vocabulary`: count its words and keep the most frequent ones (`text/vocabulary.py`), or extend the
    vocabulary of an existing model (`text/vocabulary_extension.py`).
@@ -155,9 +155,9 @@ def load_corpus(
 
 
 def stable_description(vocabulary: Vocabulary) -> dict[str, Any]:
-    """Returns what the fingerprint covers of a vocabulary: its words, and its settings without `rules` if those are 1.
+    """Returns the parts of a vocabulary that the fingerprint covers: its words, and its settings, without `rules` if 1.
 
-    Otherwise a run of version 0.2.0 or before could not be resumed.
+    With `rules`, the fingerprint of a run of version 0.2.0 or before would differ, so it could not be resumed.
     """
     description = vocabulary.to_json()
     description.pop("paragraph_ends", None)
@@ -177,7 +177,7 @@ def distinct_names(groups: Sequence[Sequence[str]]) -> list[str]:
     Raises
     ------
     UserError
-        If standard input is named twice: its text is gone after the first reading.
+        If standard input is named twice. It can be read only once.
     """
     names = [name for group in groups for name in group]
     if names.count("-") > 1:

@@ -223,7 +223,7 @@ def is_validation_due(progress: Progress, config: TrainingConfig) -> bool:
 
 
 def epochs(progress: Progress) -> list[dict[str, Any]]:
-    """Returns the records of complete epochs, without those of validations within an epoch."""
+    """Returns the records of complete epochs, without the records of validations within an epoch."""
     return [record for record in progress.records if "batch" not in record]
 
 

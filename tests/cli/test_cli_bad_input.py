@@ -166,7 +166,7 @@ def test_standard_input_without_text_cannot_be_scored(commands, monkeypatch):
         (["--unit", "char", "--batching", "sentences"], "--batching sentences needs --unit word"),
         (["--random-windows", "--batching", "sentences"], "--random-windows needs --batching stream"),
         (["--task", "fill", "--unit", "char"], "--task fill needs --unit word"),
-        (["--task", "fill", "--batching", "stream"], "--batching stream is for --task next"),
+        (["--task", "fill", "--batching", "stream"], "--batching stream cannot be used with --task fill"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["--hidden", "4"], "unrecognized arguments: --hidden 4"),
         (["--config", "nothing.toml"], "--config nothing.toml: no such file or recipe. Give a TOML file, or one of"),

@@ -99,7 +99,7 @@ def test_tables_are_scored(commands, name, content):
 def test_the_column_reaches_the_other_texts_of_score_and_training(commands):
     (commands.folder / "two.csv").write_text("title,words\n" + "A ball,Emma saw the ball. Jane met the house.\n" * 40)
     result = commands("score", MODEL, "two.csv", "--stream")
-    assert result.status == 2 and "name the column with the text with --column" in result.err
+    assert result.status == 2 and "name the column that has the text with --column" in result.err
     adapted = ["--dynamic", "rms", "--statistics-from", "two.csv"]
     assert json.loads(scored(commands, MODEL, "two.csv", "--column", "words", "--stream", *adapted))["tokens"] == 480
     commands.train("--train", "two.csv", "--column", "words", checkpoint="two.safetensors")

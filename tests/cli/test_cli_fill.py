@@ -75,8 +75,8 @@ def test_each_blank_has_its_likeliest_words_one_a_line(folder):
         (["fill", "whole.safetensors", "nothing.txt"], None, "cannot find nothing.txt"),
         (["fill", "nothing.safetensors"], "a ___", "cannot find the model"),
         (["fill", "whole.safetensors", "--num-words", "0"], "a ___", "--num-words must be at least 1"),
-        (["score", "whole.safetensors", "text.txt"], None, "is a fill-in model, this needs a language model"),
-        (["generate", "whole.safetensors"], None, "is a fill-in model, this needs a language model"),
+        (["score", "whole.safetensors", "text.txt"], None, "is a fill-in model, but a language model is needed"),
+        (["generate", "whole.safetensors"], None, "is a fill-in model, but a language model is needed"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(folder, arguments, text, message):

@@ -135,7 +135,7 @@ def test_results_that_have_no_place_are_an_error(folder):
     before = contents(folder)
     result = shell(folder, f"theano-rnn info {MODEL} >&-")
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.endswith("info: standard output is closed, so there is no place for the results\n")
+    assert result.stderr.endswith("info: standard output is closed, so the results cannot be printed\n")
     assert result.stderr.count("\n") == 1
     assert contents(folder) == before
 

@@ -98,7 +98,7 @@ def test_every_setting_of_a_network_is_decided_on():
 
 
 def test_a_model_of_another_task_is_refused(tmp_path):
-    with pytest.raises(UserError, match="is a fill-in model, this needs a language model"):
+    with pytest.raises(UserError, match="is a fill-in model, but a language model is needed"):
         opened(tmp_path / "a.safetensors", config_of(), kind="fill-in model")
 
 

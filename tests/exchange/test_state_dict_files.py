@@ -197,7 +197,7 @@ def test_the_words_of_a_corpus_are_numbered_as_in_the_example(tmp_path):
 
 @pytest.mark.parametrize(("words", "cell", "message"), [
     (EXAMPLE[:-1], None, "rows for 7 words, but 6 words are given"),
-    (["a", *EXAMPLE[1:-1], "a"], None, "is there twice"),
+    (["a", *EXAMPLE[1:-1], "a"], None, "occurs twice"),
     ([*EXAMPLE[:2], "x", *EXAMPLE[3:]], None, "no <eos>"),
     (EXAMPLE, "gru", "not that of --cell gru"),
 ])  # fmt: skip
@@ -232,7 +232,7 @@ def test_rows_of_other_numbers_are_refused(tmp_path, change):
 def test_a_repeated_end_of_line_is_refused(tmp_path):
     _, arrays = example_arrays()
     safetensors.numpy.save_file(arrays, str(tmp_path / "theirs"))
-    with pytest.raises(UserError, match="'<eos>' is there twice"):
+    with pytest.raises(UserError, match="'<eos>' occurs twice"):
         import_state_dict(tmp_path / "theirs", words=["<eos>" if word == "on" else word for word in EXAMPLE])
 
 

@@ -83,8 +83,8 @@ def test_another_command_refuses_its_model_in_one_line(commands):
     for name in ("generate", "score"):
         result = commands(name, MODEL, *(["text.txt"] if name == "score" else []))
         assert (result.status, result.out) == (2, "")
-        assert result.err == (f"theano-rnn {name}: {MODEL} is a detector, this needs a language model: train one with "
-                              "--task next\n")  # fmt: skip
+        assert result.err == (f"theano-rnn {name}: {MODEL} is a detector, but a language model is needed: train one "
+                              "with --task next\n")  # fmt: skip
 
 
 @pytest.mark.slow

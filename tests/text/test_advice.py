@@ -40,7 +40,7 @@ def load(tmp_path, monkeypatch):
          "one item, add --sentences line"),
         (TITLES.replace("\n", " "), TextConfig(), "a single sentence of 3,600 tokens.*fold -s.*--unit char"),
         (TITLES.replace("\n", " "), LINE, "a single sentence of 3,600 tokens.*Put each sentence on a line"),
-        ("\n".join([CHINESE] * 99), TextConfig(), "a single sentence of 99 tokens.*no blanks between words, so add"),
+        ("\n".join([CHINESE] * 99), TextConfig(), "a single sentence of 99 tokens.*no spaces between words, so add"),
         (" ".join(["the", "<unk>"] * 99), TextConfig(), "a single sentence.*tokenized already.*--tokens whitespace"),
         (TITLES + ".\n\nMore.", TextConfig(), r"the text is 2 sentences of 3,6\d\d tokens in total, so nothing is left "
          "to validate on"),
@@ -70,7 +70,7 @@ def test_what_the_error_says_helps(load, text):
         (LONG, LINE, "a.txt: sentences have 251 tokens on average, which is long. Put each sentence on a line of its "
          "own, or leave out --sentences line."),
         ("\n\n".join([CHINESE * 3] * 40), TextConfig(),
-         "a.txt: the text has no blanks between words, so add --unit char"),
+         "a.txt: the text has no spaces between words, so add --unit char"),
         (" = Title = \n\n the dog , no @-@ one . it is . \n" * 40, TextConfig(),
          "a.txt: the text looks tokenized already, so add --tokens whitespace --sentences line to keep its tokens"),
         ("the <unk> said . no one . \n" * 40, LINE, "a.txt: the text looks tokenized already, so add --tokens "

@@ -106,7 +106,8 @@ def test_wide_encodings_are_named(make, text, encoding, mark):
          "convert it with `gzip -dc a.txt.gz | iconv -f CP1252 -t UTF-8 > a.utf8.txt`"),
         ("Привет, мир".encode("cp1251"), "a.txt", "find out its encoding, such as CP1251"),
         (CHINESE.encode("gb18030"), "a.txt", "find out its encoding"),
-        ("café olé".encode() + b"\xff more", "a.txt", "is not UTF-8 at byte 10, though it is before: the file is dam"),
+        ("café olé".encode() + b"\xff more", "a.txt", "is not UTF-8 at byte 10, although the text before is: the file "
+         "is dam"),
         (b"%PDF-1.7\n\0", "a.pdf", "is a PDF document, not plain text: extract its text with `pdftotext a.pdf"),
         (gzip.compress(b"%PDF-1.7\n\0", mtime=0), "a.gz", "is a PDF document"),
         (zipped("word/document.xml"), "a.docx", "is a Word document, not plain text: save it as plain text in UTF-8"),
@@ -134,7 +135,7 @@ def test_each_kind_is_named_with_what_to_do(make, content, name, message):
 
 def test_a_mark_is_found_over_blocks(make, monkeypatch):
     monkeypatch.setattr(file_formats, "BLOCK_BYTES", 5)
-    with pytest.raises(UserError, match="not UTF-8 at byte 7, though it is before"):
+    with pytest.raises(UserError, match="not UTF-8 at byte 7, although the text before is"):
         read(make("a é bc".encode() + b"\xff"))
     with pytest.raises(UserError, match="not UTF-8 at byte 6, it looks like Latin-1"):
         read(make(b"\xef\xbb\xbfa b\xe9 cde fgh"))

@@ -63,7 +63,7 @@ def test_what_looks_like_text(table, content, expected):
     "content", ["title,text\na title,a text\n", "a,b\nEmma,Jane\n", "a,b\n1,2\n", "x,x y\n,\n"], ids=repr
 )
 def test_a_column_is_not_guessed(table, content):
-    with pytest.raises(UserError, match="has no column body .*: name the column with the text with --column"):
+    with pytest.raises(UserError, match="has no column body .*: name the column that has the text with --column"):
         table(content)
 
 

@@ -93,7 +93,7 @@ def test_a_vocabulary_without_words_is_an_error(sentences):
         Vocabulary.from_sentences(sentences, min_count=2, text=TextConfig(tokens="whitespace"))
 
 
-@pytest.mark.parametrize(("words", "message"), [((), "at least one word"), (("a", "b", "a"), "'a' is there twice")])
+@pytest.mark.parametrize(("words", "message"), [((), "at least one word"), (("a", "b", "a"), "'a' occurs twice")])
 def test_words_must_be_there_once(words, message):
     with pytest.raises(UserError, match=message):
         Vocabulary(words)

@@ -1,6 +1,6 @@
 """Compile the training function for the shapes of later batches while the first batches are trained on.
 
-XLA compiles a function anew for each shape of its inputs. Most batches have one shape, but sentences have several
+XLA compiles a function again for each new shape of its inputs. Most batches have one shape, but sentences have several
 lengths, and an adaptive softmax needs more slots for a batch with many rare words. Without this, training would stand
 still for seconds in the middle of an epoch, when the first such batch comes.
 """

@@ -18,18 +18,18 @@ ENDINGS = {"pytorch": ".pytorch.safetensors", "onnx": ".onnx", "model": ".model.
 def build(prog: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
-        description="Write the best parameters of a model to share them, or for other software. --format model writes "
-        "a checkpoint without the optimizer's state, a quarter as large, which all commands but train --resume read. "
-        "--format pytorch writes a safetensors file with the state_dict of nn.Embedding, nn.RNN, nn.GRU or nn.LSTM, "
-        "and nn.Linear; settings and vocabulary are in its metadata, and the command import reads it back. --format "
-        "onnx writes a graph from token ids and states to log-probabilities and new states. If the format cannot "
-        "express the model, an error names the missing part.",
+        description="Write the best parameters of a model, to share them or to use them in other software. --format "
+        "model writes a checkpoint without the optimizer's state. It is a quarter as large, and all commands can read "
+        "it except train --resume. --format pytorch writes a safetensors file with the state_dict of nn.Embedding, "
+        "nn.RNN, nn.GRU or nn.LSTM, and nn.Linear; settings and vocabulary are in its metadata, and the command "
+        "import reads it back. --format onnx writes a graph from token ids and states to log-probabilities and new "
+        "states. If the format cannot express the model, an error names the missing part.",
         epilog=f"examples:\n  {prog} runs/model.safetensors\n"
         f"  {prog} runs/model.safetensors --format model --dtype float16\n"
         f"  python examples/score_in_pytorch.py runs/model.pytorch.safetensors ptb.valid.txt\n"
         f"  {prog} runs/model.safetensors --format onnx --output model.onnx\n"
-        "The default model has an adaptive softmax. examples/adaptive_decoder.py has it as a PyTorch module; with "
-        "--head softmax, the decoder is an nn.Linear.",
+        "The default model has an adaptive softmax. examples/adaptive_decoder.py computes it in PyTorch. For "
+        "models trained with --head softmax, an nn.Linear is enough.",
     )
     parser.add_argument("checkpoint", nargs="?", default=RunConfig.checkpoint, metavar="CHECKPOINT",
                         help="a trained model (default: %(default)s)")  # fmt: skip

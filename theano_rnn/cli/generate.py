@@ -32,7 +32,7 @@ def build(prog: str) -> argparse.ArgumentParser:
         "samples keep their line breaks, and a line of hyphens or an empty line separates them.",
         epilog=f'examples:\n  {prog}\n  {prog} runs/model.safetensors --num-samples 3 --prompt "She was"\n'
         f"  {prog} --temperature 0.7 --top-p 0.95       less surprising text\n"
-        f"  {prog} --length 1000 --num-samples 1        1,000 words, in paragraphs\n"
+        f"  {prog} --length 1000 --num-samples 1        1,000 tokens, in paragraphs\n"
         f"  {prog} --live                               print words as they are generated\n"
         f'  {prog} --beam-size 8 --prompt "It is a truth" --num-samples 5\n'
         f"                                              the likeliest texts, each after its score",
@@ -65,10 +65,16 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     for name in ("prompt", "prompt_file"):
         if args.interactive and getattr(args, name) is not None:
             flag = f"--{name.replace('_', '-')}"
-            raise UserError(f"{flag} cannot be used with --interactive, which reads prompts from standard input")
+            raise UserError(
+                f"{flag} cannot be used with --interactive, which reads prompts from standard input: "
+                "leave one of them out"
+            )
     if args.output is not None:
         if args.live or args.interactive:
-            raise UserError("--output cannot be used with --live or --interactive, which print as they go")
+            raise UserError(
+                "--output cannot be used with --live or --interactive, which print while they generate: "
+                "leave --output out"
+            )
         check_output(args.output, args.checkpoint, args.prompt_file)
     sections = sections_from(vars(args), {"machine": MachineConfig, "generation": GenerationConfig})
     config = sections["generation"]

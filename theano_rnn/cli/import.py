@@ -31,12 +31,12 @@ def build(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--output", required=True, metavar="CHECKPOINT", help="checkpoint to write")
     words = parser.add_mutually_exclusive_group()
     words.add_argument("--words", metavar="PATH", help="the words of the model: the folder with the train.txt, "
-                       "valid.txt and test.txt that PyTorch's example was trained on, or a file with one word a line, "
-                       "in the order of the rows")  # fmt: skip
+                       "valid.txt and test.txt that PyTorch's example was trained on, or a file with one word per "
+                       "line, in the order of the rows of the embedding")  # fmt: skip
     words.add_argument("--like", metavar="CHECKPOINT", help="take vocabulary and settings from this checkpoint; its "
                        "vocabulary must have the same words in the same order (default: from FILE)")  # fmt: skip
-    parser.add_argument("--cell", choices=("tanh", "relu", "gru", "lstm"), help="the recurrent cell (default: what the "
-                        "shapes tell; needed for tanh and relu)")  # fmt: skip
+    parser.add_argument("--cell", choices=("tanh", "relu", "gru", "lstm"), help="the recurrent cell (default: found "
+                        "from the shapes of the tensors; required for tanh and relu)")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="replace an existing checkpoint")
     return parser
 
@@ -53,8 +53,8 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     words = None if args.words is None else read_words(args.words)
     checkpoint = import_state_dict(args.file, like=load(args.like) if args.like else None, words=words, cell=args.cell)
     if args.like is not None and not has_words(args.file):
-        advise([f"{args.file} does not contain its words, so nothing shows whether they have the order of {args.like}: "
-                "if the perplexity of a text is far too high, they have another"])  # fmt: skip
+        advise([f"{args.file} does not contain its words, so nothing shows whether they have the order of {args.like}. "
+                "If the perplexity of a text is far too high, the order differs"])  # fmt: skip
     vocabulary = checkpoint.vocabulary
     if words is not None and not {"<unk>", "<UNK>"} & {*words}:
         advise(["the model has no <unk>: words that it does not know have probability 0"])

@@ -50,7 +50,8 @@ def build(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--gradients",
         action="store_true",
-        help="plot the norm of d loss_t / d h_(t-k) over k, for the model before and after training",
+        help="plot how far back gradients reach, before and after training: the norm of d loss_t / d h_(t-k) for each "
+        "number of steps k",
     )
     parser.add_argument("--compare", nargs="+", default=[], metavar="CHECKPOINT",
                         help="more models for the plot of --gradients")  # fmt: skip
@@ -130,7 +131,7 @@ def text_pieces(trained: LanguageModel, args: argparse.Namespace, num_samples: i
     text = read_beginning(args, trained) if args.text else generate_text(trained, num_samples, args.seed)
     pieces, _ = tokenize_incomplete_text(text, trained.vocabulary, trained.end_id)
     if not pieces:
-        raise UserError("the text has no tokens" if args.text else "the model generates no text: give it a TEXT")
+        raise UserError("the text has no tokens" if args.text else "the model generates no text: give a TEXT to read")
     return pieces[: args.max_tokens]
 
 

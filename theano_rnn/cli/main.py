@@ -71,7 +71,7 @@ def command(name: str, arguments: Sequence[str], *, prog: str, root: Path | None
     try:
         with safe_streams() as closed:
             if "stdout" in closed and name in PRINTING:
-                return fail(prog, "standard output is closed, so there is no place for the results", 1)
+                return fail(prog, "standard output is closed, so the results cannot be printed", 1)
             status = run_command(name, arguments, prog=prog, root=root)
     except Exception:
         if machine.has_joined:

@@ -89,7 +89,7 @@ def check_more_epochs(task: Task, checkpoint: Any, epochs: int, path: str) -> No
 
 
 def reopen(checkpoint: Any) -> None:
-    """Turn a finished run into one that goes on: forget the last record, which is that of the test."""
+    """Reopen a finished run, so that it can be trained further: remove the last record, the one of the test."""
     progress = checkpoint.progress
     progress["is_finished"] = False
     progress["records"] = [record for record in progress["records"] if "epoch" in record]

@@ -157,7 +157,9 @@ def check_devices(settings: Settings) -> None:
     if batch_size % count:
         raise UserError(f"--batch-size must be a multiple of the {count} devices, got {batch_size}")
     if settings.machine.num_processes not in (None, 1) and settings.run.max_seconds is not None:
-        raise UserError("--max-seconds is for one process, because the clocks of several differ: leave it out")
+        raise UserError(
+            "--max-seconds cannot be used with several processes, because their clocks differ: leave it out"
+        )
 
 
 def log_path(run_settings: RunConfig) -> Path:

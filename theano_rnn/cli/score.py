@@ -48,7 +48,8 @@ def build(prog: str) -> argparse.ArgumentParser:
     output.add_argument("--summary", action="store_true", help="print one JSON object for the whole text, the sum of "
                         "its sentences")  # fmt: skip
     parser.add_argument("--stream", action="store_true", help="print one JSON object for the whole text, scored as one "
-                        "stream: sentences continue from the state of the previous one, </s> is a token")  # fmt: skip
+                        "stream: each sentence starts from the state of the previous one, and ends of sentences count "
+                        "as tokens (</s>)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object per sentence, with its tokens if "
                         "--per-token is given")  # fmt: skip
     add_flags(parser, "scoring", ScoringConfig)
@@ -62,19 +63,25 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     sections = sections_from(vars(args), kinds)
     scoring, adaptation = sections["scoring"], sections["adaptation"]
     if adaptation.is_adaptive and not args.stream:
-        raise UserError("--cache-size and --dynamic need --stream: a model adapts to the text before, so add --stream")
+        raise UserError(
+            "--cache-size and --dynamic need --stream, because the model adapts to the text that it has "
+            "read: add --stream"
+        )
     if scoring.columns is not None and not args.stream:
         raise UserError("--columns needs --stream: without it each sentence is scored alone")
     if (scoring.columns or 1) > 1 and adaptation.is_adaptive:
-        raise UserError("--columns must be 1 with --cache-size or --dynamic: a model adapts to the text before")
+        raise UserError(
+            "--columns must be 1 with --cache-size or --dynamic, because the model adapts to the text "
+            "that it has read: leave --columns out"
+        )
     if args.stream and args.per_token:
         raise UserError("--per-token cannot be used with --stream, which prints one JSON object: leave one out")
     if args.json and (args.summary or args.stream):
-        raise UserError("--json is for sentences: leave it out, --summary and --stream print JSON anyway")
+        raise UserError("--json is for sentences; --summary and --stream always print JSON: leave --json out")
     if adaptation.is_adaptive and scoring.interpolate:
-        raise UserError("--interpolate cannot be used with --cache-size or --dynamic")
+        raise UserError("--interpolate cannot be used with --cache-size or --dynamic: leave one of them out")
     if adaptation.dynamic != "no" and scoring.exclude_unknown:
-        raise UserError("--exclude-unknown cannot be used with --dynamic, which learns from all words")
+        raise UserError("--exclude-unknown cannot be used with --dynamic, which learns from all words: leave one out")
     machine = prepare_machine(sections["machine"])
     from theano_rnn.cli.model_loading import open_language_model, open_mixture
     from theano_rnn.text.advice import guessed_column

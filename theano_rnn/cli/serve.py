@@ -37,7 +37,8 @@ def build(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("checkpoint", nargs="?", default=RunConfig.checkpoint, metavar="CHECKPOINT",
                         help="a trained model (default: %(default)s)")  # fmt: skip
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
-                        help="address to listen on; 0.0.0.0 lets other machines in (default: %(default)s)")  # fmt: skip
+                        help="address to listen on; 0.0.0.0: other machines can use the model, too "
+                        "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="port to listen on; 0 for any free one "
                         "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--open", action="store_true", help="open the page in a browser")

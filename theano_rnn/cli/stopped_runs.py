@@ -54,7 +54,7 @@ def choose_parameters(
 
 
 def describe_stop(progress: Any, epochs: int, path: Any, *, is_out_of_time: bool) -> str:
-    """Returns how far a stopped run has come, and how to go on."""
+    """Returns a line that says how far a stopped run has come, and how to continue it."""
     reason = "stopped by --max-seconds" if is_out_of_time else "stopped"
     where = f"in epoch {progress.epoch + 1}" if progress.batch else f"at the end of epoch {progress.epoch}"
     steps = f"{progress.step} step{'' if progress.step == 1 else 's'}"

@@ -137,7 +137,7 @@ def safe_streams() -> Iterator[set[str]]:
 
 @contextlib.contextmanager
 def watched_output(on_failure: Callable[[Exception], None]) -> Iterator[Output]:
-    """Call `on_failure` once if standard output cannot be written, and go on without it."""
+    """Call `on_failure` once if standard output cannot be written, and continue without printing."""
     old, output = sys.stdout, Output(sys.stdout, on_failure)
     sys.stdout = output
     try:

@@ -15,9 +15,9 @@ from theano_rnn.settings.base import UserError
 def build(prog: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
-        description="Show which words are used alike, as a trained model sees it: those whose rows of the embedding "
-        "point in nearly the same direction. The number beside each word is the cosine of the angle: 1 is the same "
-        "direction, 0 a right angle.",
+        description="Show which words a trained model uses alike: their vectors, the rows of the embedding, point in "
+        "nearly the same direction. The number before each word is the cosine of the angle between the vectors: 1 for "
+        "the same direction, 0 for a right angle.",
         epilog=f"examples:\n  {prog} runs/model.safetensors sister Monday\n"
         f"  {prog} runs/model.safetensors --analogy he she brother    brother is to he as what is to she\n"
         f"  {prog} runs/model.safetensors --vectors austen.vec        all vectors, as gensim and fastText read them",

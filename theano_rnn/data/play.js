@@ -19,7 +19,7 @@ async function postJson(path, body, signal) {
     response = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, signal,
       body: JSON.stringify(body) });
   } catch (error) {
-    throw error.name === "AbortError" ? error : new Error("The server does not answer: has it been stopped?");
+    throw error.name === "AbortError" ? error : new Error("The server does not answer: check that it is still running.");
   }
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) throw new Error(answer.error || `The server answered with status ${response.status}.`);

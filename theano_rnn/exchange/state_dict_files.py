@@ -48,7 +48,7 @@ def export_state_dict(model: LanguageModel) -> bytes:
 
 
 class Imported(NamedTuple):
-    """What is known of a ``state_dict`` beside its tensors: some or all settings, and the words."""
+    """Facts about a ``state_dict`` that its tensors do not contain: some or all settings, and the words."""
 
     model: Mapping[str, Any]
     training: Mapping[str, Any]
@@ -120,7 +120,7 @@ def inferred_sizes(arrays: Mapping[str, Any], cell: str | None) -> dict[str, Any
     Raises
     ------
     UserError
-        There is no recurrent layer with an embedding, or the shapes do not tell which cell it has.
+        There is no recurrent layer with an embedding, or the shapes do not show which cell it has.
     """
     try:
         rows, hidden_size = arrays["rnn.weight_hh_l0"].shape
@@ -132,7 +132,7 @@ def inferred_sizes(arrays: Mapping[str, Any], cell: str | None) -> dict[str, Any
     possible = [name for name, gates in OUR_GATES.items() if len(gates) == num_gates]
     found = possible[0] if len(possible) == 1 else cell
     if found is None:
-        raise UserError("the shapes do not tell whether the cell is tanh or relu: say which with --cell")
+        raise UserError("the shapes do not show whether the cell is tanh or relu: name it with --cell")
     if found not in possible or cell not in (None, found):
         raise UserError(f"rnn.weight_hh_l0 has the shape ({rows}, {hidden_size}), which is not that of --cell {cell}")
     is_tied = (

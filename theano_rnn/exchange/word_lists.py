@@ -68,7 +68,7 @@ def with_our_order(arrays: Mapping[str, Any], words: Sequence[str]) -> tuple[dic
     Raises
     ------
     UserError
-        The words are not as many as the rows, or one is there twice, or none ends a line.
+        The number of words differs from the number of rows, a word occurs twice, or no word ends a line.
     """
     shapes = [arrays[name].shape[:1] for name in (ENCODER, DECODER, BIAS) if name in arrays]
     if not shapes or len(set(shapes)) > 1 or not shapes[0]:
@@ -79,7 +79,7 @@ def with_our_order(arrays: Mapping[str, Any], words: Sequence[str]) -> tuple[dic
                         "it was trained with, in the same order")  # fmt: skip
     numbers = {word: number for number, word in enumerate(words)}
     if len(numbers) < rows:
-        raise UserError(f"words must be unique, but {Counter(words).most_common(1)[0][0]!r} is there twice")
+        raise UserError(f"words must be unique, but {Counter(words).most_common(1)[0][0]!r} occurs twice")
     end, unknown = (next((numbers[name] for name in names if name in numbers), None)
                     for names in (END_NAMES, UNKNOWN_NAMES))  # fmt: skip
     if end is None:

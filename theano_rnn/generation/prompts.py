@@ -24,7 +24,7 @@ class Prompt(NamedTuple):
 
     @property
     def last_paragraph(self) -> list[str]:
-        """The tokens of the paragraph that goes on after the prompt, without ends of sentences."""
+        """The tokens of the paragraph that continues after the prompt, without ends of sentences."""
         breaks = list(PARAGRAPH_END.finditer(self.text))
         start, position, tokens = breaks[-1].end() if breaks else 0, 0, []
         for piece in self.pieces:

@@ -17,7 +17,7 @@ BLOCK = 64  # number of tokens whose weights are summed as one block
 
 
 def truncate(scores: Any, *, top_k: int | None = None, top_p: float = 1.0) -> Any:
-    """Set the scores of all tokens but the likeliest to -inf. The likeliest keep their ratios.
+    """Set the scores of all tokens except the most likely ones to -inf. The most likely ones keep their ratios.
 
     Parameters
     ----------

@@ -123,7 +123,7 @@ class TextGenerator:
         yield from writer.pieces(token for (token,) in turns if token is not None)
 
     def sampling_options(self, prompt: Prompt, writers: Sequence[SampleWriter]) -> dict[str, Any]:
-        """Returns the arguments of `generate` but the step and the state."""
+        """Returns the arguments of `generate`, except the step and the state."""
         options = {
             "prompt": self.read_ids(prompt), "rngs": [np.random.default_rng(writer.seed) for writer in writers],
             "restart_id": self.start if self.restarts else None,
@@ -145,7 +145,7 @@ class TextGenerator:
 
 
 class SampleWriter:
-    """Turns the ids of one sample into text, and decides after each sentence whether the sample goes on.
+    """Turns the ids of one sample into text, and decides after each sentence whether the sample continues.
 
     Where paragraphs end is drawn with the vocabulary's rates, from random numbers other than those of the tokens.
 
@@ -170,7 +170,7 @@ class SampleWriter:
         self.is_within = bool(prompt.pieces and prompt.pieces[-1].text)  # a sentence that has not ended
 
     def goes_on(self, ids: Sequence[int]) -> bool:
-        """Returns whether the sample goes on after the sentence that ends after `ids`."""
+        """Returns whether the sample continues after the sentence that ends with the last of `ids`."""
         for token in ids[self.num_seen :]:
             self.place.read(self.vocabulary.id_to_token(token))
         is_new = len(ids) > self.num_seen  # else it is the prompt's last sentence that ends here, or an empty one

@@ -112,7 +112,7 @@ def lock(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def acquire(name: Path, path: Path) -> int | None:
-    """Lock the file `name` for the sake of `path`. Returns its descriptor, None if the file system has no locks."""
+    """Lock the file `name`, which protects `path`. Returns its descriptor, or None if the file system has no locks."""
     if not has_locks:
         return None
     while True:
@@ -139,7 +139,7 @@ def acquire(name: Path, path: Path) -> int | None:
 
 
 def is_same_file(descriptor: int, name: Path) -> bool:
-    """Returns whether the file `name` still is the open one."""
+    """Returns whether `name` is still the name of the open file."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(name))
     except FileNotFoundError:

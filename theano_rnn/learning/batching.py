@@ -106,9 +106,10 @@ def text_batches(
     epoch: int | None = None,
     start: int | None = None,
 ) -> BatchSequence:
-    """Returns batches with the settings `config`, in the order of the text or, given `epoch`, in its shuffled order.
+    """Returns batches with the settings `config`, in the order of the text, or shuffled for `epoch` if it is given.
 
-    `start` is what the model reads before each sentence of a stream, if not the end of the one before.
+    `start`, if not None, is what the model reads before each sentence of a stream, instead of the end of the
+    previous sentence.
     """
     rng = None if epoch is None else np.random.default_rng([config.seed, epoch])
     common: dict[str, Any] = {

@@ -152,13 +152,13 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
 
 
 def widened(array: Any, dtype: str | None) -> Any:
-    """Returns an array of floats in a wider dtype, or as it is."""
+    """Returns an array of floats converted to the wider `dtype`; any other array unchanged."""
     is_narrower = dtype is not None and array.dtype.kind == "f" and array.itemsize < np.dtype(dtype).itemsize
     return array.astype(dtype) if is_narrower else array
 
 
 def stored_dtype(facts: Mapping[str, Any]) -> str | None:
-    """Returns the dtype that the model's settings name, if they do; parameters may be stored in half of its bytes."""
+    """Returns the dtype in the model's settings, or None. Parameters may be stored in a dtype of half the size."""
     try:
         dtype = facts["settings"]["model"]["dtype"]
     except (KeyError, TypeError, IndexError):
@@ -202,7 +202,7 @@ def parse_facts(path: str | os.PathLike[str], metadata: Mapping[str, str] | None
 
 
 def has_valid_checksum(text: str, facts: Mapping[str, Any]) -> bool:
-    """Returns whether the text of the JSON object has not changed since it was written, or never had a checksum."""
+    """Returns whether the JSON object's text matches its checksum; True if it has none, as in older checkpoints."""
     found = CHECKSUM.match(text)
     if found is None or not isinstance(facts.get("tensors"), dict):
         return found is None and "tensors" not in facts and "checksum" not in facts
@@ -238,7 +238,7 @@ def is_checkpoint(path: str | os.PathLike[str]) -> bool:
 def holds_trained_model(path: str | os.PathLike[str]) -> bool:
     """Returns whether the file at `path` may hold a trained model; False only if a run saved it before its first step.
 
-    True too for all that cannot be read, and for a model that started from another one.
+    Also True for a file that cannot be read, and for a model that started from another one.
     """
     try:
         with safetensors.safe_open(os.fspath(path), "np") as file:

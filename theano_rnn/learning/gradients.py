@@ -39,7 +39,7 @@ class RowGradient(NamedTuple):
         return T.inc_subtensor(zeros[self.ids], self.rows)
 
     def merge_repeated(self) -> TensorVariable:
-        """Returns the rows (n, columns) with those of a repeated id added up: one has the sum, the others are zero.
+        """Add up the rows that have the same id: one of them becomes the sum, the others zero. Returns (n, columns).
 
         Its norm is the norm of the matrix.
         """

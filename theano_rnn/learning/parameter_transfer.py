@@ -62,7 +62,7 @@ def layer_key(name: str) -> tuple[str, ...]:
 
 
 def value_that_fits(name: str, before: Any, fresh: Any, num_new_words: int) -> Any:
-    """Returns `before`, extended if it lacks the new words; None if its shape does not match that of `fresh`."""
+    """Returns `before`, extended if it lacks the new words, or None if its shape does not match that of `fresh`."""
     if before.shape == fresh.shape:
         return before
     axis = 0 if name == "embedding" else before.ndim - 1

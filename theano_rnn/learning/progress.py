@@ -52,7 +52,7 @@ class Progress:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Progress:
-        """Returns the counters stored in a checkpoint, without those of newer versions."""
+        """Returns the counters stored in a checkpoint. Counters that only newer versions know are ignored."""
         known = {item.name for item in dataclasses.fields(cls)}
         renamed = {FORMER_NAMES.get(name, name): value for name, value in values.items()}
         return cls(**{name: value for name, value in renamed.items() if name in known})

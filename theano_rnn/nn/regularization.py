@@ -20,7 +20,7 @@ from theano_rnn.settings.training import RegularizationConfig
 
 
 class Dropout:
-    """Dropout for the parts of a model; without `noise`, as in evaluation, nothing is dropped.
+    """Dropout for the parts of a model. If `noise` is None, as in evaluation, nothing is dropped.
 
     Every call draws a new mask. The remaining values are scaled by 1 / (1 - rate), which preserves their expectation.
     """
@@ -36,7 +36,7 @@ class Dropout:
         return float(self.config.dropout if own is None else own)
 
     def units(self, x: Any, part: str) -> Any:
-        """Returns x (time, batch, units) with units dropped, each at single time steps or (`variational`) at all."""
+        """Returns x (time, batch, units) after dropout, with one mask per time step, or one for all (`variational`)."""
         rate = self.rate(part)
         if not rate or self.noise is None:
             return x
@@ -51,7 +51,7 @@ class Dropout:
         return self.noise.mask_of_matrix(self.config.embedding_dropout, num_words, 1)[:, 0]
 
     def recurrent(self, name: str, param: Any) -> Any:
-        """Returns a recurrent matrix with connections dropped, the same at all time steps; other parameters as is."""
+        """Drop connections of a recurrent matrix, the same at all time steps. Returns other parameters unchanged."""
         if self.noise is None or not self.config.recurrent_dropout or not name.endswith(".W_hh"):
             return param
         return param * self.noise.mask_of_matrix(self.config.recurrent_dropout, *param.shape)

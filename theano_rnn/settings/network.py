@@ -38,8 +38,8 @@ class ModelConfig(Section):
     head: str = setting(
         "auto",
         "output layer. softmax: over the whole vocabulary; adaptive: over frequent words and clusters of rare ones, "
-        "which is faster for large vocabularies; auto: adaptive from 5,000 words up, if a stream is trained on one "
-        "device without label smoothing",
+        "which is faster for large vocabularies; auto: adaptive for 5,000 words or more, but softmax with --batching "
+        "sentences, --label-smoothing or several devices",
         choices=("auto", "softmax", "adaptive"),
     )
     cutoffs: tuple[int, ...] = setting(

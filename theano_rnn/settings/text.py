@@ -19,13 +19,13 @@ class TextConfig(Section):
     unit: str = setting("word", "what one token is: a word or a character", choices=("word", "char"))
     sentences: str = setting(
         "punkt",
-        "where sentences end. punkt: as NLTK's Punkt finds with this package's abbreviations; line: at each line end; "
-        "punkt_tab: as Punkt finds with the punkt_tab resource that you have installed",
+        "how to find the ends of sentences. punkt: with NLTK's Punkt and this package's list of abbreviations; line: "
+        "each line is one sentence; punkt_tab: with Punkt and NLTK's resource punkt_tab, which you must install",
         choices=("punkt", "line", "punkt_tab"),
     )
     tokens: str = setting(
-        "nltk", "how sentences are split into words. nltk: by NLTKWordTokenizer; whitespace: at white space, for text "
-        "that is already tokenized", choices=("nltk", "whitespace"),
+        "nltk", "how sentences are split into words. nltk: by NLTK's word tokenizer; whitespace: at white space, for "
+        "text that is already tokenized", choices=("nltk", "whitespace"),
     )  # fmt: skip
     lowercase: bool = setting(False, "convert tokens to lower case, after sentences are split", kind=bool)
     rules: int = TEXT_RULES  # the version of the rules behind all of the above; older models keep theirs

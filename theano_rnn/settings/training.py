@@ -61,14 +61,14 @@ class RegularizationConfig(Section):
     )
     activation_penalty: float = setting(
         0.0,
-        "weight of the mean square of the outputs, which is added to the loss (activation regularization)",
+        "activation regularization: add this times the mean square of the outputs to the loss",
         kind=float,
         at_least=0,
     )
     temporal_penalty: float = setting(
         0.0,
-        "weight of the mean square of the outputs' change between time steps, which is added to the loss (temporal "
-        "activation regularization)",
+        "temporal activation regularization: add this times the mean square of the difference between outputs at "
+        "successive time steps to the loss",
         kind=float,
         at_least=0,
     )
@@ -104,11 +104,12 @@ class TrainingConfig(RegularizationConfig):
         choices=("stream", "sentences"),
     )  # fmt: skip
     batch_size: int = setting(
-        20, "number of parallel sections of the stream, or of sentences, in a batch", kind=int, at_least=1
+        20, "number of sequences in a batch: parallel sections of the stream, or sentences", kind=int, at_least=1
     )
     bptt_steps: int = setting(
         35,
-        "sequence length of a batch of the stream: truncated backpropagation through time over this many steps",
+        "sequence length of a batch of the stream. Gradients are computed over this many time steps (truncated "
+        "backpropagation through time)",
         kind=int,
         at_least=1,
     )
@@ -124,14 +125,15 @@ class TrainingConfig(RegularizationConfig):
         "1 for sgd and asgd)", kind=float, above=0,
     )  # fmt: skip
     schedule: str = setting(
-        "linear", "learning rate schedule. plateau: halve it when the validation loss rises; others: a function of "
-        "the step", choices=("plateau", "constant", "steps", "linear", "cosine", "one_cycle"),
+        "linear", "learning rate schedule. plateau: halve it when the validation loss rises; others: it depends "
+        "only on the number of the update", choices=("plateau", "constant", "steps", "linear", "cosine", "one_cycle"),
     )  # fmt: skip
     schedule_steps: int | None = setting(
         None, "length of the --schedule in updates (default: all updates of all epochs)", kind=int, at_least=1
     )
     warmup: float | None = setting(
-        None, "fraction of the schedule in which the learning rate rises (default: 0.3 for one_cycle, else 0)",
+        None, "fraction of the schedule, at its beginning, in which the learning rate rises (default: 0.3 for "
+        "one_cycle, else 0)",
         kind=float, at_least=0, below=1,
     )  # fmt: skip
     clip_norm: float = setting(0.25, "clip gradients to this global L2 norm; 0: no clipping", kind=float, at_least=0)
@@ -139,8 +141,9 @@ class TrainingConfig(RegularizationConfig):
         0.0, "clip each element of a gradient to +-this value; 0: no clipping", kind=float, at_least=0
     )
     weight_decay: float | None = setting(
-        None, "add this times the parameter to its gradient; adamw instead subtracts learning rate times this times "
-        "the parameter from it (default: 0.01 for adamw, else 0)", kind=float, at_least=0,
+        None, "factor of the weight decay: factor * parameter is added to the gradient; with adamw, each update "
+        "instead subtracts learning rate * factor * parameter (default: 0.01 for adamw, else 0)",
+        kind=float, at_least=0,
     )  # fmt: skip
     average_decay: float = setting(
         0.0, "decay of an exponential moving average of the parameters, which is then validated and used as the "
@@ -157,7 +160,7 @@ class TrainingConfig(RegularizationConfig):
         None, "early stopping: stop after this many epochs without a better validation loss", kind=int, at_least=1
     )
     validate_every: int | None = setting(
-        None, "validate and show samples also within an epoch, after every N updates, for texts whose epochs take long",
+        None, "also validate and show samples within an epoch, every N updates; useful if an epoch takes long",
         kind=int, at_least=1,
     )  # fmt: skip
     select: str | None = setting(
@@ -165,7 +168,7 @@ class TrainingConfig(RegularizationConfig):
         "the validation measure that decides which epoch's parameters are kept as the best (default: loss)",
         metavar="MEASURE",
     )
-    seed: int = setting(1, "of initial parameters, the order of sentences and samples", kind=int, at_least=0)
+    seed: int = setting(1, "random seed for initialization, shuffling, dropout and samples", kind=int, at_least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -218,8 +221,8 @@ class RunConfig(Section):
         None, "file for the log, in JSON lines (default: the checkpoint's name with .jsonl)", metavar="FILE"
     )
     preset: str = setting(
-        "auto", "settings that you do not name. auto: chosen for the size of the text; none: the defaults in this "
-        "help; or those of a recipe, such as austen", metavar="NAME",
+        "auto", "values for the settings that you do not name. auto: chosen for the size of the text; none: the "
+        "defaults in this help; the name of a recipe, such as austen: those of the recipe", metavar="NAME",
     )  # fmt: skip
     resume: bool = setting(
         False,
@@ -251,5 +254,5 @@ FORMER_DEFAULTS: dict[type[Section], dict[str, Any]] = {
 
 
 def from_checkpoint(section: type[S], values: Mapping[str, Any]) -> S:
-    """Same as `from_mapping`, but a setting that an older checkpoint does not have gets the value of that time."""
+    """Same as `from_mapping`, but a setting that an older checkpoint lacks gets the default of that version."""
     return from_mapping(section, FORMER_DEFAULTS.get(section, {}) | dict(values))

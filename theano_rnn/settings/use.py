@@ -33,7 +33,8 @@ class GenerationConfig(Section):
     )  # fmt: skip
     min_tokens: int = setting(0, "minimum number of tokens in a text", kind=int, at_least=0)
     num_sentences: int | None = setting(
-        None, "end a text after this many sentences, with --sentences line: lines (default: at the end of a paragraph)",
+        None, "end a text after this many sentences, or lines if the model was trained with --sentences line "
+        "(default: at the end of a paragraph)",
         kind=int, at_least=1,
     )  # fmt: skip
     length: int | None = setting(
@@ -51,7 +52,7 @@ class GenerationConfig(Section):
         0, "never repeat a sequence of this many tokens; 0: no such rule", kind=int, at_least=0
     )
     stop: tuple[str, ...] = setting((), "end a text before any of these strings", kind=tuple, metavar="TEXT")
-    allow_unknown: bool = setting(False, "allow <unk> in generated text", kind=bool)
+    allow_unknown: bool = setting(False, "allow <unk>, the token for unknown words, in generated text", kind=bool)
     beam_size: int = setting(
         0, "beam search for the likeliest texts with this many hypotheses; 0: draw samples instead",
         kind=int, at_least=0,
@@ -74,7 +75,7 @@ class GenerationConfig(Section):
         for name, needed in (("temperature", 1.0), ("top_k", None), ("top_p", 1.0), ("stop", ()), ("length", None),
                              ("num_sentences", None)):  # fmt: skip
             if self.beam_size and getattr(self, name) != needed:
-                raise UserError(f"beam_size cannot be used with --{name.replace('_', '-')}")
+                raise UserError(f"beam_size cannot be used with --{name.replace('_', '-')}: leave one of them out")
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,9 @@ class ScoringConfig(MixtureConfig):
     log_base: str = setting("e", "base of logarithms. e: nats; 2: bits", choices=("e", "2"))
     exclude_unknown: bool = setting(False, "exclude words that are not in the vocabulary from all sums", kind=bool)
     columns: int | None = setting(
-        None, "with --stream: number of parts that are scored side by side, each without the text before it (default: "
-        "the --batch-size of the training, or fewer, so that each has 2,000 tokens)", kind=int, at_least=1,
+        None, "with --stream: cut the text into this many parts, which are scored in parallel; each part starts "
+        "without context (default: the --batch-size of the training, or fewer, so that each part has at least "
+        "2,000 tokens)", kind=int, at_least=1,
     )  # fmt: skip
 
 

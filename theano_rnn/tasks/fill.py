@@ -24,7 +24,9 @@ class Fill(TextTask):
 
     def settled(self, sections: Sections, given: Mapping[str, Any]) -> Sections:
         if given.get("batching") == "stream":
-            raise UserError("--batching stream is for --task next: leave it out, --task fill reads single sentences")
+            raise UserError(
+                "--batching stream cannot be used with --task fill, which reads single sentences: leave it out"
+            )
         training = dataclasses.replace(sections["training"], batching="sentences")
         return super().settled({**sections, "training": training}, given)
 
@@ -54,7 +56,7 @@ class Fill(TextTask):
     def examples(
         self, compiled: Compiled, model: Any, data: Data, sections: Sections, *, count: int, seed: Sequence[int]
     ) -> list[str]:
-        """Returns sentences of the validation text with one word left out, that word, and the model's guesses."""
+        """Returns lines with a sentence of the validation text without one word, that word, and the model's guesses."""
         import numpy as np
 
         from theano_rnn.tasks.blanks import examples

@@ -37,7 +37,7 @@ def task_of_checkpoint(checkpoint: Checkpoint) -> Task:
     Raises
     ------
     UserError
-        They do not, or this version has no such task.
+        They do not fit together, or this version has no such task.
     """
     task = task_of_kind(checkpoint.kind)
     task.check_stored(stored_sections(task, checkpoint.settings), checkpoint.facts, checkpoint.best)
@@ -45,5 +45,5 @@ def task_of_checkpoint(checkpoint: Checkpoint) -> Task:
 
 
 def stored_sections(task: Task, settings: Mapping[str, Mapping[str, Any]]) -> Sections:
-    """Returns a task's sections from a checkpoint. A setting that it lacks gets the value that was standard then."""
+    """Returns a task's sections from a checkpoint. Settings that it lacks get the defaults of its version."""
     return {name: from_checkpoint(section, settings.get(name, {})) for name, section in task.sections.items()}

@@ -94,7 +94,7 @@ class Task(ABC):
         return {}
 
     def warnings(self, sections: Sections, data: Data) -> list[str]:
-        """Returns what to tell the user about the data before training, a line each."""
+        """Returns warnings about the data to show before training, one line each."""
         return []
 
     def check_devices(self, sections: Sections, num_devices: int) -> None:  # noqa: B027 - most need no check
@@ -104,7 +104,7 @@ class Task(ABC):
         """
 
     def check_stored(self, sections: Sections, facts: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:  # noqa: B027
-        """Raises `UserError` if what a checkpoint stores cannot be a model. Nothing large may be built for that."""
+        """Raises `UserError` if the values in a checkpoint cannot be a model. Must not build anything large."""
 
     def default_files(self, corpus: Any, root: Path | None) -> Any:
         """Returns `corpus` with default files if the user named none. `root` is the folder of a clone, if known."""
@@ -142,7 +142,7 @@ class Task(ABC):
     def batches(
         self, part: Any, sections: Sections, facts: Mapping[str, Any], *, dtype: str, epoch: int | None = None
     ) -> Sequence[AnyBatch]:
-        """Returns the batches of a part, in the order of the given epoch, or of the data if `epoch` is None."""
+        """Returns the batches of a part, in the order of `epoch`, or in the order of the data if it is None."""
 
     def examples(
         self, compiled: Compiled, model: Any, data: Data, sections: Sections, *, count: int, seed: Sequence[int]

@@ -69,7 +69,7 @@ class TextTask(Task):
         return "--batching sentences"
 
     def default_files(self, corpus: Any, root: Path | None) -> Any:
-        """Returns `corpus`; if it names no files, with the novels of ``data/austen`` in a clone of the repository."""
+        """Returns `corpus`. If it names no files, the result names the novels of a clone's folder ``data/austen``."""
         if corpus.train:
             return corpus
         root = root or Path(__file__).resolve().parents[2]

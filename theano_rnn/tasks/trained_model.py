@@ -54,7 +54,8 @@ class TrainedModel:
         self.checkpoint = load(path)
         self.task, needed = task_of_checkpoint(self.checkpoint), TASKS[task]
         if self.task is not needed:
-            raise UserError(f"{path} is a {self.task.kind}, this needs a {needed.kind}: train one with --task {task}")
+            raise UserError(f"{path} is a {self.task.kind}, but a {needed.kind} is needed: "
+                            f"train one with --task {task}")  # fmt: skip
         self.sections = stored_sections(self.task, self.checkpoint.settings)
         self.training = self.sections["training"]
         self.model = self.task.make_model(self.sections, self.checkpoint.facts, rng=np.random.default_rng(0))

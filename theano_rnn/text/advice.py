@@ -43,7 +43,7 @@ class Advice:
         self.long: list[tuple[str, float]] = []  # ... with long sentences, and the mean number of tokens
 
     def look_at(self, source: Source, tokenized: TokenizedFile) -> None:
-        """Note what is remarkable about a file."""
+        """Look for properties of a file that do not suit the settings."""
         sample = beginning(source, self.text)
         self.formats.extend(guessed_column(source))
         self.note_format(source, sample)
@@ -75,20 +75,20 @@ class Advice:
             )
         elif source.format.table is None and re.match(r'\[\s*[{"\[]', start):
             self.formats.append(
-                f"{source.name}: this looks like JSON, whose marks are read as words: write one object a line into a "
-                f".jsonl file, for example with `jq -c '.[]' {source.name}`"
+                f"{source.name}: this looks like JSON, whose brackets and quotes are read as words: write one object "
+                f"per line into a .jsonl file, for example with `jq -c '.[]' {source.name}`"
             )
         if GUTENBERG.search(sample):
             self.formats.append(
-                f"{source.name}: the notes and the licence of Project Gutenberg are read too: delete what is before "
-                "*** START OF and after *** END OF"
+                f"{source.name}: the notes and the licence of Project Gutenberg are read as part of the text: delete "
+                "everything before *** START OF and after *** END OF"
             )
 
     def notes(self) -> tuple[str, ...]:
         """Returns at most one line for each kind of advice, and one for each table whose text column was found."""
         notes = self.formats[:]
         if self.unspaced:
-            notes.append(f"{listed(self.unspaced)}: the text has no blanks between words, so add --unit char")
+            notes.append(f"{listed(self.unspaced)}: the text has no spaces between words, so add --unit char")
         if self.tokenized:
             flags = "--tokens whitespace" + ("" if self.text.sentences == "line" else " --sentences line")
             notes.append(
@@ -102,11 +102,11 @@ class Advice:
         return tuple(notes)
 
     def remedy(self) -> str:
-        """Returns what to do about a text of too few sentences."""
+        """Returns advice for a text with too few sentences."""
         if self.text.unit == "char":
             return "Give more text."
         if self.unspaced:
-            return "The text has no blanks between words, so add --unit char."
+            return "The text has no spaces between words, so add --unit char."
         if self.tokenized:
             return "The text looks tokenized already, so add --tokens whitespace --sentences line."
         if self.text.sentences == "line":

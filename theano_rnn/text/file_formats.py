@@ -172,7 +172,7 @@ def problem_of_encoding(block: bytes, byte: int, *, follows_utf8: bool, name: st
     if follows_utf8:
         file, new = quoted_names(name)
         return (
-            f"{what}, though it is before: the file is damaged there, or its parts have different encodings; "
+            f"{what}, although the text before is: the file is damaged there, or its parts have different encodings; "
             f"`iconv -c -f UTF-8 -t UTF-8 {file} > {new}` drops what is not UTF-8"
         )
     length = len(block) - sum(map(block.count, b" \r\n\t"))

@@ -79,7 +79,7 @@ def count_ends(ids: Any, types: Sequence[str], sentences: Counter[Any], ends: Co
     for number, token in enumerate(types):
         core = without_marks(token)
         kinds[number] = (core in OPENING) - (core in CLOSING)
-    kinds[1] = -1  # no quotation goes on in the next paragraph
+    kinds[1] = -1  # no quotation continues in the next paragraph
     found = kinds[ids]
     last_mark = np.maximum.accumulate(np.where(found != 0, np.arange(ids.size), 0))
     places = np.flatnonzero(ids < NUM_ENDS)

@@ -190,7 +190,7 @@ class Table:
         if not any(names) or (self.column is not None and self.column not in names):
             raise UserError(
                 f"{self.name} has no column {self.column or DEFAULT_COLUMN} (its columns: {listed(names)}): "
-                "name the column with the text with --column"
+                "name the column that has the text with --column"
             )
 
     def text_column(self, sample: list[Row]) -> str:
@@ -210,7 +210,7 @@ class Table:
                 break
         raise UserError(
             f"{self.name} has no column {DEFAULT_COLUMN} (its columns: {listed(names)}): "
-            "name the column with the text with --column"
+            "name the column that has the text with --column"
         )
 
 

@@ -74,7 +74,7 @@ class Vocabulary:
         if not word_to_id:
             raise UserError("a vocabulary needs at least one word")
         if len(word_to_id) < len(self.words):
-            raise UserError(f"words must be unique, but {Counter(self.words).most_common(1)[0][0]!r} is there twice")
+            raise UserError(f"words must be unique, but {Counter(self.words).most_common(1)[0][0]!r} occurs twice")
         object.__setattr__(self, "word_to_id", word_to_id)
 
     @classmethod

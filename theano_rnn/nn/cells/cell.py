@@ -80,7 +80,7 @@ class Cell(ABC):
     def step(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Compute one time step: ``step(projected_t, *state, *recurrent, *context) -> (output_t, *new_state)``.
 
-        All arrays but the parameters are (batch, units).
+        All arrays except the parameters are (batch, units).
         """
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
