@@ -18,12 +18,12 @@ minute. It uses random numbers only with fixed seeds, so it prints nearly the sa
 # Many things come in an order: the words of a sentence, the letters of a word, the notes of a melody. These two
 # sentences have the same words, but they do not mean the same:
 
-from theano_rnn.preprocessing import Vocabulary  # import theano_rnn before aesara: it prepares Aesara's settings
-
 from collections import Counter
 
 import matplotlib.pyplot as plt
 import numpy as np
+
+plt.rcParams["font.size"] = 13
 
 first = "the dog sees the cat".split()
 second = "the cat sees the dog".split()
@@ -34,8 +34,9 @@ assert Counter(first) == Counter(second)  # the same words, each as often
 assert first != second  # in another order
 
 # %%
-# A network whose input is the *set* of words cannot tell these sentences apart. A usual feed-forward network has another
-# problem: its input has a fixed size, but sentences differ in length.
+# A network that is told only which words occur, and how often, cannot tell these sentences apart. An ordinary
+# *feed-forward* network, which computes its output from its input in one pass, has a second problem: the size of its
+# input is fixed, but sentences differ in length.
 #
 # A recurrent network solves both problems. It reads one word at a time, and it uses the same weights for each word. So
 # a sentence may have any length. Between two words, the network keeps a hidden state. It is the network's memory: the
@@ -65,21 +66,21 @@ assert first != second  # in another order
 #    \mathrm{softmax}(z)_i = \frac{e^{z_i}}{\sum_j e^{z_j}}
 #
 # These letters are from a well-known series of articles on recurrent networks (Denny Britz, *Recurrent Neural Networks
-# Tutorial*, WildML 2015). This project has longer names for the same things, which also say what a matrix connects: ``x`` is the
-# input, ``h`` the hidden state, ``y`` the output. So ``W_xh`` leads from the input to the hidden state.
+# Tutorial*, WildML 2015). This project has longer names for the same things, which also say what a matrix connects:
+# ``x`` is the input, ``h`` the hidden state, ``y`` the output. So ``W_xh`` leads from the input to the hidden state.
 #
-# =============  ===========  =======================================================
-# WildML         this project  what it is
-# =============  ===========  =======================================================
-# :math:`x_t`    ``x_t``      the input at time step t
-# :math:`s_t`    ``h_t``      the hidden state
-# :math:`o_t`    ``o_t``      the output: a probability for each possible answer
-# :math:`U`      ``W_xh``     weights from the input to the hidden state
-# :math:`W`      ``W_hh``     weights from the previous hidden state to the next
-# :math:`V`      ``W_hy``     weights from the hidden state to the output
-# \              ``b_h``      the bias of the hidden state: a constant that is added
-# \              ``b_y``      the bias of the output
-# =============  ===========  =======================================================
+# ===============  ============  ======================================================
+# WildML           this project  what it is
+# ===============  ============  ======================================================
+# :math:`x_t`      ``x_t``       the input at time step t
+# :math:`s_t`      ``h_t``       the hidden state
+# :math:`o_t`      ``o_t``       the output: a probability for each possible answer
+# :math:`U`        ``W_xh``      weights from the input to the hidden state
+# :math:`W`        ``W_hh``      weights from the previous hidden state to the next
+# :math:`V`        ``W_hy``      weights from the hidden state to the output
+# none             ``b_h``       the bias of the hidden state: a constant that is added
+# none             ``b_y``       the bias of the output
+# ===============  ============  ======================================================
 #
 # There is one more difference. Our vectors are *rows*, and a row stands to the left of its matrix. The products are
 # written in the opposite order, and the matrices are transposed; nothing else changes:
@@ -98,37 +99,37 @@ assert first != second  # in another order
 # The network, unrolled in time
 # -----------------------------
 #
-# The hidden state leads back into the network. That is the loop on the left of the next figure. On the right, the
-# loop is *unrolled*: each time step gets its own copy of the network, and arrows lead from left to right only. All
-# copies share the same three matrices. The unrolled network is an ordinary deep network, one layer for each time step.
+# The hidden state leads back into the network. That is the loop on the left of the next figure. On the right, the loop
+# is *unrolled*: each time step gets its own copy of the network, and arrows lead from left to right only. All copies
+# share the same three matrices. The unrolled network is an ordinary deep network, one layer for each time step.
 # Therefore it can be trained like one; part 3 of this tutorial shows how.
 
 
 def draw_step(ax, x, subscript):
     """Draw the input, the hidden state and the output of one time step, one above the other."""
-    boxes = ((0, "x", "white"), (1.5, "h", "0.85"), (3, "o", "white"))
-    for y, letter, color in boxes:
-        style = {"boxstyle": "circle,pad=0.35", "facecolor": color, "edgecolor": "black"}
-        label = f"${letter}_{{{subscript}}}$"
-        ax.text(x, y, label, ha="center", va="center", fontsize=14, bbox=style)
-    for y, weights in ((0, "$W_{xh}$"), (1.5, "$W_{hy}$")):
-        ax.annotate("", (x, y + 1.05), (x, y + 0.45), arrowprops={"arrowstyle": "->"})
-        ax.text(x + 0.08, y + 0.72, weights, ha="left", va="center", fontsize=12)
+    for y, letter, color in ((0, "x", "white"), (1, "h", "0.85"), (2, "o", "white")):
+        circle = {"boxstyle": "circle,pad=0.3", "facecolor": color, "edgecolor": "black"}
+        ax.text(x, y, f"${letter}_{{{subscript}}}$", ha="center", va="center", fontsize=16, bbox=circle)
+    for y, weights in ((0, "$W_{xh}$"), (1, "$W_{hy}$")):
+        ax.annotate("", (x, y + 0.75), (x, y + 0.25), arrowprops={"arrowstyle": "->"})
+        ax.text(x + 0.08, y + 0.5, weights, ha="left", va="center", fontsize=14)
 
 
-fig, ax = plt.subplots(figsize=(7, 4))
+fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 draw_step(ax, 0, "t")
-loop = {"arrowstyle": "->", "connectionstyle": "arc3,rad=-1.6"}
-ax.annotate("", (-0.22, 1.3), (-0.22, 1.7), arrowprops=loop | {"connectionstyle": "arc3,rad=1.9"})
-ax.text(-0.62, 1.5, "$W_{hh}$", ha="right", va="center", fontsize=12)
-ax.text(0.85, 1.5, "=", ha="center", va="center", fontsize=20)
-for position, subscript in ((1.9, "1"), (3.2, "2"), (4.5, "3")):
+loop = {"arrowstyle": "->", "connectionstyle": "arc,angleA=150,angleB=210,armA=35,armB=35,rad=15"}
+ax.annotate("", (-0.22, 0.9), (-0.22, 1.1), arrowprops=loop)
+ax.text(-0.75, 1, "$W_{hh}$", ha="right", va="center", fontsize=14)
+ax.text(0.85, 1, "=", ha="center", va="center", fontsize=22)
+ax.text(1.5, 1, "$h_0$", ha="center", va="center", fontsize=16)
+for position, subscript in ((2.7, "1"), (3.9, "2"), (5.1, "3")):
+    ax.annotate("", (position - 0.28, 1), (position - 0.92, 1), arrowprops={"arrowstyle": "->"})
+    ax.text(position - 0.62, 1.08, "$W_{hh}$", ha="center", va="bottom", fontsize=14)
     draw_step(ax, position, subscript)
-    ax.annotate("", (position + 1.0, 1.5), (position + 0.3, 1.5), arrowprops={"arrowstyle": "->"})
-    ax.text(position + 0.65, 1.68, "$W_{hh}$", ha="center", va="bottom", fontsize=12)
-ax.text(5.75, 1.5, "...", ha="center", va="center", fontsize=20)
-ax.set_xlim(-1.3, 6)
-ax.set_ylim(-0.5, 3.5)
+ax.annotate("", (6.0, 1), (5.38, 1), arrowprops={"arrowstyle": "->"})
+ax.text(6.2, 1, "...", ha="center", va="center", fontsize=22)
+ax.set_xlim(-1.4, 6.4)
+ax.set_ylim(-0.3, 2.3)
 ax.axis("off")
 plt.show()
 
@@ -149,7 +150,9 @@ plt.show()
 #
 # The right-hand side has the form of our recurrence, with two hidden units, :math:`f = \mathrm{relu}`, and no biases.
 # The first unit is 1 if the parity changes from 0 to 1. The second unit is 1 if the parity is 1 and stays so. Their
-# sum is the parity. We can therefore write down the weights, and no training is needed:
+# sum is the parity. Only this sum counts for the next step, so the two rows of ``W_hh`` are equal. The output has a
+# score for *even* and one for *odd*: 5 and -5 if the parity is 0, -5 and 5 if it is 1. So we can write the weights
+# down, and no training is needed:
 
 W_xh = np.array([[1.0, -1.0]])  # (input, hidden)
 W_hh = np.array([[-1.0, 1.0], [-1.0, 1.0]])  # (hidden, hidden)
@@ -186,10 +189,11 @@ for t, (symbol, h_t, o_t) in enumerate(zip(symbols, states, outputs), start=1):
 
 is_odd = outputs[:, 1] > 0.5
 assert is_odd.tolist() == [np.sum(symbols[:t]) % 2 == 1 for t in range(1, 8)]
-assert is_odd[0] and not is_odd[2]  # the same input, 1, and two different answers
+assert symbols[0] == symbols[2]  # the same input,
+assert is_odd[0] != is_odd[2]  # and two different answers
 
 # %%
-# The weights were chosen while looking at short sequences, but they work for a sequence of any length:
+# Nothing in these weights depends on the length of the sequence. So the network works for a sequence of any length:
 
 bits = np.random.default_rng(1).integers(0, 2, size=10_000)
 _, outputs = parity_network(bits)
@@ -215,24 +219,25 @@ print(f"{len(bits):,} symbols, {np.sum(answers != (np.cumsum(bits) % 2 == 1))} w
 # description of an image   one image                 many: a sentence about it                not yet
 # ========================  ========================  =======================================  ================
 #
-# *One output at the end* means that only the last hidden state is used, because it depends on the whole sequence. *Many
-# outputs* means that the network goes on after its input has ended: it writes a word, reads this word as its next
-# input, and so on until it writes a mark for the end. *Today the package has the first two tasks: a language model,
-# which scores and writes text, and a model that fills in missing words.* This tutorial is about the language model; you
-# will see both at work below.
+# *One output at the end* means that only the last hidden state is used, because it depends on the whole sequence.
+# *Many outputs* means that the network writes a text of its own: it writes a word, reads this word as its next input,
+# and so on until it writes a mark for the end. Today the package has the first two tasks: a language model, which
+# scores and writes text, and a model that fills in missing words. This tutorial is about the language model; you will
+# see both at work below.
 #
 # Ten sentences
 # -------------
 #
-# A *language model* gives a probability to each sentence. It does so word by word. A sentence :math:`w_1 w_2 \ldots w_n`
-# gets the probability of its first word, times the probability of the second word after the first, and so on:
+# A *language model* gives a probability to each sentence. It does so word by word. A sentence
+# :math:`w_1 w_2 \ldots w_n` gets the probability of its first word, times the probability of the second word after the
+# first, and so on:
 #
 # .. math::
 #
 #    P(w_1 \ldots w_n) = \prod_{t=1}^{n} P(w_t \mid w_1 \ldots w_{t-1})
 #
-# What makes a language model good? It gives a high probability to the sentences that people write. Let us measure this.
-# Here is a language with ten sentences, and three more that we keep for later:
+# What makes a language model good? It gives a high probability to the sentences that people write. Let us measure
+# this. Here is a language with ten sentences, and three more that we keep for later:
 
 training_text = """
 the cat in the garden is asleep
@@ -258,18 +263,20 @@ print(len(words), "words:", " ".join(words))
 assert len(words) == 14
 
 # %%
-# Two special tokens are added to these 14 words. (A *token* is an element of the sequence that a model reads or
-# predicts: a word or a special mark.) ``</s>`` ends each sentence, and ``<unk>`` stands for each word that is not in the
-# list. So the *vocabulary* has 16 tokens.
+# Two special tokens are added to these 14 words. (A *token* is one element of the sequence that a model reads and
+# predicts: a word or a special mark.) ``</s>`` ends each sentence, and ``<unk>`` stands for each word that is not in
+# the list. So the *vocabulary* has 16 tokens.
 #
 # Why does ``</s>`` count as a token? A model must also predict where a sentence ends. Without ``</s>`` it would give
-# the probabilities of *beginnings* of sentences: "the dog" and "the dog sees the cats" would not exclude each other, and
-# the probabilities of all sentences would sum to more than 1. With ``</s>`` they sum to 1, so two models can be compared.
+# the probabilities of *beginnings* of sentences: "the dog" and "the dog sees the cats" would not exclude each other,
+# and the probabilities of all sentences would sum to more than 1. With ``</s>`` they sum to 1, so two models can be
+# compared.
 #
 # Bigrams: a model by counting
 # ----------------------------
 #
-# The simplest model that knows something of order looks back by one token only. It counts *bigrams*, pairs of neighbours:
+# The simplest model that knows something of order looks back by one token only. It counts *bigrams*, pairs of
+# neighbours:
 #
 # .. math::
 #
@@ -298,15 +305,16 @@ assert left_counts["the"] == 20
 assert pair_counts["the", "cats"] == 4
 
 # %%
-# Now take the sentence "the cats see the dog". Look the six fractions up in the ten sentences, with a pencil if you like:
+# Now take the sentence "the cats see the dog". Look the six fractions up in the ten sentences, with a pencil if you
+# like:
 #
 # .. math::
 #
 #    P = \frac{10}{10} \cdot \frac{4}{20} \cdot \frac{1}{4} \cdot \frac{2}{2} \cdot \frac{4}{20} \cdot \frac{2}{4}
 #      = \frac{1}{200}
 #
-# They are the probabilities of *the* after the start, *cats* after *the*, *see* after *cats*, *the* after *see*,
-# *dog* after *the*, and of the end after *dog*.
+# They are the probabilities of *the* after the start, *cats* after *the*, *see* after *cats*, *the* after *see*, *dog*
+# after *the*, and of the end after *dog*.
 #
 # Products of many probabilities soon become too small for a computer, and they are hard to read. So one takes the
 # logarithm, which turns the product into a sum, and changes the sign. The mean over the tokens is the *loss*:
@@ -338,10 +346,9 @@ assert np.isclose(np.exp(loss), 200 ** (1 / 6))
 # A perplexity of :math:`N` means: on average the model is as uncertain as somebody who must choose fairly among
 # :math:`N` tokens. Here :math:`N = 2.42`: a little worse than the throw of a coin for each token.
 #
-# The worst honest model is the one that knows nothing. It gives each of the 16 tokens the same probability, 1/16. Its
-# loss is :math:`\ln 16 = 2.77` nats, or 4 bits, and its perplexity is 16. In general, the loss of knowing nothing is
-# the logarithm of the size of the vocabulary. An untrained network should start there. You will see this number, here
-# as in every part of this tutorial, in the first line that a training run prints.
+# A model that knows nothing gives each of the 16 tokens the same probability, 1/16. Its loss is :math:`\ln 16 = 2.77`
+# nats, or 4 bits, and its perplexity is 16. In general, the loss of knowing nothing is the logarithm of the size of
+# the vocabulary. This is where an untrained network should start; you will meet this number again.
 #
 # Over all ten sentences, the bigram model is much better than that:
 
@@ -368,8 +375,8 @@ assert abs(np.exp(bigram_loss) - 2.159) < 0.001
 # Never judge a model by the text that it was made from
 # -----------------------------------------------------
 #
-# The perplexity 2.16 is too good to be true. The model has seen these ten sentences, with all their answers. What we want to
-# know is how well it predicts *other* sentences of the same language. For this we kept three sentences that
+# The perplexity 2.16 is too good to be true. The model has seen these ten sentences, with all their answers. What we
+# want to know is how well it predicts *other* sentences of the same language. For this we kept three sentences that
 # the model has not seen. The kept text is called the *validation* text, the other one the *training* text:
 
 print("training text:  ", f"perplexity {np.exp(bigram_loss):.2f}")
@@ -382,15 +389,16 @@ assert loss_of(bigram_probability, validation_sentences) == np.inf
 # %%
 # The perplexity is infinite. In the ten sentences *cat* is never the last word. So the model gives the probability 0
 # to "the dog sees the cat", and :math:`-\ln 0` is infinite: a single pair was enough. The same happens with each new
-# word. To avoid this, some probability must be kept for what has not been seen. This is called *smoothing*. The simplest
-# way is to count each possible pair as if it had been seen :math:`k` times more, with a small :math:`k` such as 0.1:
+# word. To avoid this, some probability must be kept for what has not been seen. This is called *smoothing*. The
+# simplest way is to count each possible pair as if it had been seen :math:`k` times more, with a small :math:`k` such
+# as 0.1:
 #
 # .. math::
 #
 #    P(b \mid a) = \frac{\mathrm{count}(a\, b) + k}{\mathrm{count}(a) + 16 k}
 #
-# The 16 probabilities after each token still sum to 1. Words outside of the vocabulary count as ``<unk>``. It does not occur
-# in the ten sentences, and it also gets a small probability.
+# The 16 probabilities after each token still sum to 1. Words outside of the vocabulary count as ``<unk>``. It does not
+# occur in the ten sentences, and it also gets a small probability.
 
 
 def smoothed_probability(left, right, k=0.1):
@@ -408,12 +416,12 @@ assert smoothed_training_loss < smoothed_validation_loss < uniform_loss
 assert np.isfinite(loss_of(smoothed_probability, [["the", "bird", "sees", "the", "cat"]]))
 
 # %%
-# The validation perplexity, 3.52, is the honest number. It is worse than that of the training text, as always, and far
-# better than 16.
+# The validation perplexity, 3.52, is the honest number. It is worse than that of the training text, as it nearly
+# always is, and far better than 16.
 #
 # But a bigram model forgets all but one token. Which word comes after "the cats in the house"? Whoever looks only at
-# *house* has to guess: in the ten sentences, it is followed once by *is* and once by *are*. The answer depends on *cats*,
-# three words earlier. This calls for memory.
+# *house* has to guess: in the ten sentences, it is followed once by *is* and once by *are*. The answer depends on
+# *cats*, three words earlier. This calls for memory.
 
 assert bigram_probability("house", "is") == bigram_probability("house", "are") == 0.5
 
@@ -426,6 +434,7 @@ assert bigram_probability("house", "is") == bigram_probability("house", "are") =
 # predicted: padding, and the start of a sentence.
 
 from theano_rnn.learning.batching import Sentences, sentence_lengths
+from theano_rnn.preprocessing import Vocabulary
 from theano_rnn.settings.text import TextConfig
 
 text_config = TextConfig(sentences="line", tokens="whitespace")  # one sentence per line; blanks between words
@@ -473,10 +482,12 @@ assert np.array_equal(batch.tokens[1:6, 0], batch.targets[:5, 0])
 # A recurrent network for the ten sentences
 # -----------------------------------------
 #
-# ``RNNLM`` is the package's recurrent language model, with the formulas from above. An *embedding* is a matrix with one
-# row for each token; :math:`x_t` is the row of the token at time :math:`t`. All weights begin as small random numbers.
-# ``train`` reads a batch, computes the loss, and then changes all weights a little, so that the loss falls. Part 2
-# builds such a network step by step, and part 3 explains where the changes come from. Here we only use it.
+# ``RNNLM`` is the package's recurrent language model, with the formulas from above. An *embedding* is a matrix with
+# one row for each token; :math:`x_t` is the row of the token at time :math:`t`. All weights begin as small random
+# numbers. ``train`` reads a batch, computes the loss, and then changes all weights a little, so that the loss falls;
+# the rule by which it does so is called *Adam*. ``compile`` turns these formulas into fast code; with
+# ``engine="jax"``, the compiler of the library JAX does this. Part 2 builds such a network step by step, and part 3
+# explains where the changes of the weights come from. Here we only use it.
 
 from theano_rnn.model import RNNLM
 from theano_rnn.settings.network import ModelConfig
@@ -512,12 +523,12 @@ assert abs(training_losses[0] - np.log(16)) < 0.1
 assert np.exp(training_losses[-1]) < 1.5
 
 # %%
-# At the start, the network knows nothing: its loss is :math:`\ln 16`. At the end, its perplexity on the ten sentences is
-# 1.38. The bigram model has 2.16. Is the network that good? No. It has learned the ten sentences by heart. This is
-# almost the best possible result: if you know that one of ten sentences comes, you still do not know which one, and this
-# costs :math:`\ln 10` nats per sentence (exercise 3). The three validation sentences show what it is worth:
+# At the start, the network knows nothing: its loss is :math:`\ln 16`. At the end, its perplexity on the ten sentences
+# is 1.38. The bigram model has 2.16. Is the network that good? No. It has learned the ten sentences by heart. This is
+# almost the best possible result: if you know that one of ten sentences comes, you still do not know which one, and
+# this costs :math:`\ln 10` nats per sentence (exercise 3). The three validation sentences show what it is worth:
 
-fig, ax = plt.subplots(figsize=(7, 4))
+fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 ax.plot(updates, np.exp(training_losses), color="black", label="network, training text")
 ax.plot(updates, np.exp(validation_losses), "--", color="tab:red", label="network, validation text")
 ax.axhline(np.exp(smoothed_validation_loss), linestyle=":", color="tab:blue", label="bigrams, validation text")
@@ -532,13 +543,15 @@ best = validation_losses.argmin()
 print(f"lowest validation perplexity: {np.exp(validation_losses[best]):.2f}, after {int(updates[best])} updates")
 print(f"validation perplexity after {int(updates[-1])} updates: {np.exp(validation_losses[-1]):.2f}")
 assert 0 < best < len(updates) - 1
+assert validation_losses[best] < smoothed_validation_loss - 0.1
 assert validation_losses[-1] > validation_losses[best] + 0.3
 
 # %%
-# On the validation text, the perplexity first falls and then rises again, while it goes on falling on the training text.
-# From there on, the network learns the ten sentences instead of the language. This is called *overfitting*. It is
-# seen only if validation text is set apart, and it suggests a remedy: keep the weights with the lowest validation loss.
-# The package does this for you. The other remedy is more text; with ten sentences there is not much to learn.
+# On the validation text, the perplexity first falls and then rises again, while it goes on falling on the training
+# text. From there on, the network learns the ten sentences instead of the language. This is called *overfitting*. You
+# see it only if you have set validation text apart. And you see the remedy: keep the weights that had the lowest
+# validation loss. Here they are much better than the bigrams. (The package's command ``train`` keeps these weights for
+# you.) The other remedy is more text; ten sentences cannot teach much.
 #
 # Still, the memory works. "The cats in the house" is not the beginning of any of the ten sentences:
 
@@ -605,7 +618,7 @@ for sentence in written:
 assert sum(sentence in training_sentences for sentence in written) >= 3
 
 # %%
-# Most of what it writes are the ten sentences, for it has learned them by heart. Part 2 uses a whole novel in their place.
+# It writes the ten sentences, because it has learned them by heart. Part 2 uses a whole novel in their place.
 #
 # The second system of the package *fills in* a missing word. It has two recurrent networks. One reads the words before
 # the gap from the left; the other reads the words behind the gap, starting from the end.
@@ -628,40 +641,41 @@ for line in ("the ___ in the garden are asleep", "the cats ___ the dog"):
     assert guesses[0][1] > 0.8
 
 # %%
-# In the first sentence the word before the gap, *the*, says almost nothing. What is needed comes later: *are* asks for a
-# plural. A language model, which reads from left to right, could not know this.
+# In the first sentence the word before the gap, *the*, says almost nothing. What is needed comes later: *are* asks for
+# a plural. A language model, which reads from left to right, could not know this.
 #
 # What you have seen
 # ------------------
 #
-# - A recurrent network reads a sequence step by step, with the same weights at each step. Its hidden state is its memory.
-# - A language model predicts each token from those before it. Its loss is the mean of :math:`-\ln P`, in nats per token;
-#   the perplexity is :math:`e^{\mathrm{loss}}`.
+# - A recurrent network reads a sequence step by step, with the same weights at each step. Its hidden state is its
+#   memory.
+# - A language model predicts each token from those before it. Its loss is the mean of :math:`-\ln P`, in nats per
+#   token; the perplexity is :math:`e^{\mathrm{loss}}`.
 # - A model that knows nothing has the loss :math:`\ln` (size of the vocabulary).
 # - The honest number is that of text that the model has not seen.
 #
-# Part 2, ``part_2_a_language_model.py``, builds a recurrent language model of a novel: first in NumPy, then as a symbolic
-# graph in Aesara, which finds the derivatives for us.
+# Part 2, ``part_2_a_language_model.py``, builds a recurrent language model of a novel: first in NumPy, then as a
+# symbolic graph in Aesara, which finds the derivatives for us.
 #
 # Exercises
 # ---------
 #
 # Try them before you read on; the solutions follow.
 #
-# 1. *A unit that remembers.* Choose weights for a network with one hidden unit and :math:`f = \tanh` that tells at each
-#    time step whether a 1 has occurred up to now.
+# 1. *A unit that remembers.* Choose weights for a network with one hidden unit and :math:`f = \tanh` that tells at
+#    each time step whether a 1 has occurred up to now.
 # 2. *By hand.* What is the bigram probability of "the cat in the house is hungry", and its perplexity?
-# 3. *The lowest loss.* Why can no model have a mean loss below :math:`10 \ln 10 / 72 = 0.320` nats per token on the ten
-#    sentences? How close did the network come?
-# 4. *How much smoothing?* Which of :math:`k` = 1, 0.3, 0.1, 0.03, 0.01, 0.001 gives the lowest perplexity on the validation
-#    text? Which one on the training text? Which one would you use?
-# 5. *A network without memory.* Hold ``W_hh`` at zero while the network learns. What perplexity on the training text do you
-#    expect, and why?
+# 3. *The lowest loss.* Why can no model have a mean loss below :math:`10 \ln 10 / 72 = 0.320` nats per token on the
+#    ten sentences? How close did the network come?
+# 4. *How much smoothing?* Which of :math:`k` = 1, 0.3, 0.1, 0.03, 0.01, 0.001 gives the lowest perplexity on the
+#    validation text? Which one on the training text? Which one would you use?
+# 5. *A network without memory.* Hold ``W_hh`` at zero while the network learns. What perplexity on the training text
+#    do you expect, and why?
 
 # %%
-# **Solution 1.** The unit must be near 0 until the first 1 comes, and near 1 from then on. With ``W_xh`` = 5 and ``W_hh`` = 5 a
-# single 1 brings it to :math:`\tanh 5 = 0.9999`. Without a further 1, it stays at :math:`\tanh(5 \cdot 0.9999)`, which is again
-# 0.9999.
+# **Solution 1.** The unit must be near 0 until the first 1 comes, and near 1 from then on. With ``W_xh`` = 5 and
+# ``W_hh`` = 5 a single 1 brings it to :math:`\tanh 5 = 0.9999`. Without a further 1, it stays at
+# :math:`\tanh(5 \cdot 0.9999)`, which is again 0.9999.
 
 h_t, memory = 0.0, []
 for symbol in [0, 0, 1, 0, 0, 1, 0] + [0] * 100:
@@ -671,9 +685,12 @@ assert memory == [False, False] + [True] * 105
 print("after 104 more steps the unit is still", round(h_t, 4))
 
 # %%
-# **Solution 2.** The fractions are :math:`1 \cdot \frac{3}{20} \cdot \frac{2}{3} \cdot 1 \cdot \frac{2}{20} \cdot \frac{1}{2}
-# \cdot \frac{2}{3} \cdot 1 = \frac{1}{300}`. The sentence has eight tokens with its end, so the perplexity is the eighth
-# root of 300.
+# **Solution 2.** The sentence has eight tokens with its end, so its perplexity is the eighth root of 300:
+#
+# .. math::
+#
+#    P = 1 \cdot \frac{3}{20} \cdot \frac{2}{3} \cdot 1 \cdot \frac{2}{20} \cdot \frac{1}{2} \cdot \frac{2}{3} \cdot 1
+#      = \frac{1}{300}
 
 probabilities = [bigram_probability(*pair) for pair in pairs_of("the cat in the house is hungry".split())]
 assert np.isclose(np.prod(probabilities), 1 / 300)
@@ -681,19 +698,20 @@ assert len(probabilities) == 8
 print(f"probability 1/{1 / np.prod(probabilities):.0f}, perplexity {300 ** (1 / 8):.2f}")
 
 # %%
-# **Solution 3.** The ten sentences are different, so their probabilities sum to at most 1. Their mean is at most 1/10. The sum of
-# their logarithms is largest if all are equal, because the logarithm is a concave function: then each is 1/10, and each
-# sentence costs at least :math:`\ln 10` nats. There are 72 tokens.
+# **Solution 3.** The ten sentences are different, so their probabilities sum to at most 1. Their mean is at most 1/10.
+# The sum of their logarithms is largest if all are equal, because the logarithm is a concave function: then each is
+# 1/10, and each sentence costs at least :math:`\ln 10` nats. There are 72 tokens.
 
 lowest = 10 * np.log(10) / num_tokens
 print(f"lowest possible: {lowest:.4f} nats, the network: {training_losses[-1]:.4f} nats")
 assert lowest - 1e-4 < training_losses[-1] < lowest + 0.05
 
 # %%
-# **Solution 4.** On the training text, less smoothing is always better there, as each pair has been seen. On the validation
-# text, too little smoothing costs much at the pair that was not seen, and too much smoothing forgets what was counted. One
-# uses the :math:`k` that is best on the validation text. Strictly speaking, validation text with which something was chosen is no
-# longer unseen. For the final result one keeps a third part, the *test* text, and uses it once.
+# **Solution 4.** On the training text, less smoothing is always better there, as each pair has been seen. On the
+# validation text, too little smoothing costs much at the pair that was not seen, and too much smoothing forgets what
+# was counted. One uses the :math:`k` that is best on the validation text. Strictly speaking, validation text with
+# which something was chosen is no longer unseen. For the final result one keeps a third part, the *test* text, and
+# uses it once.
 
 strengths = (1, 0.3, 0.1, 0.03, 0.01, 0.001)
 perplexities = []
@@ -709,8 +727,9 @@ assert strengths[best_training] == 0.001
 assert 0 < best_validation < len(strengths) - 1
 
 # %%
-# **Solution 5.** Without ``W_hh``, the state depends on the current token only. The network is then a bigram model, learned in
-# place of counted. On the training text, no bigram model can be better than the counted one, which has perplexity 2.16.
+# **Solution 5.** Without ``W_hh``, the state depends on the current token only. The network is then a bigram model,
+# learned in place of counted. On the training text, no bigram model can be better than the counted one, which has
+# perplexity 2.16.
 
 _, _, records_without_memory = train_network(seed=1, has_memory=False)
 last_loss = records_without_memory[-1, 1]

@@ -4,23 +4,24 @@ Part 2: A language model in Aesara
 
 This part builds a recurrent language model and trains it on a novel. First you see how a text becomes arrays of
 numbers. Then you write the network twice: as a loop in NumPy, and as a *symbolic graph* in Aesara, which finds all
-derivatives and compiles itself. You check that both give the same numbers, and that a derivative is right. You train the
-network, look at its learning curves and read what it writes. At the end, you build the same network from the parts of
-this package.
+derivatives and compiles itself. You check that both give the same numbers, and that a derivative is right. You train
+the network, look at its learning curves, and read what it writes. At the end, you build the same network from the parts
+of this package.
 
-You need to have read part 1, ``part_1_recurrent_networks.py``. If you knew Theano: Aesara is its successor, and most names are
+Read part 1, ``part_1_recurrent_networks.py``, first. If you knew Theano: Aesara is its successor, and most names are
 the same. ``theano.scan`` is now ``aesara.scan``, and ``theano.tensor`` is ``aesara.tensor``.
 
-The script takes about a minute on one core. All random numbers have the seed 1.
+The script takes about a minute on one core. Its random numbers have fixed seeds.
 """
 
 # %%
 # Text becomes ids
 # ----------------
 #
-# The text is *Emma* by Jane Austen, one of the six novels in the folder ``data/austen`` of this repository. Any other English text in a
-# plain text file will do: change ``path`` below. First, NLTK splits the text into sentences, and the sentences into
-# tokens. The package prepares NLTK for this: it adds a list of abbreviations such as *Mr.*, and it needs no download.
+# The text is *Emma* by Jane Austen, one of the six novels in the folder ``data/austen`` of this repository. Any other
+# English text in a plain text file will do: change ``path`` below. First, NLTK splits the text into sentences, and the
+# sentences into tokens. The package prepares NLTK for this: it adds a list of abbreviations such as *Mr.*, and it
+# needs no download.
 
 from pathlib import Path
 
@@ -37,11 +38,13 @@ for sentence in split_sentences("Mr. Knightley smiled. Emma, you can't be seriou
     print(split_words(sentence))
 
 # %%
-# "Mr." does not end a sentence, and "can't" becomes two tokens, *ca* and *n't*. So the network can learn *n't* once for all verbs.
+# "Mr." does not end a sentence, and "can't" becomes two tokens, *ca* and *n't*. So the network can learn *n't* once
+# for all verbs.
 #
 # ``load_corpus`` does this for a whole file. It keeps the end of the file for validation, here one tenth of the
-# sentences. It builds the vocabulary from the training part only, for the validation part stands for text that nobody has seen.
-# We keep 1,000 tokens: the 998 most frequent words, ``<unk>`` for all other words, and ``</s>`` for the end of a sentence.
+# sentences. It builds the vocabulary from the training part only, for the validation part stands for text that nobody
+# has seen. We keep 1,000 tokens: the 998 most frequent words, ``<unk>`` for all other words, and ``</s>`` for the end
+# of a sentence.
 
 from theano_rnn.preprocessing import load_corpus
 
@@ -58,11 +61,12 @@ assert vocab_size == 1000
 # Sentences become batches
 # ------------------------
 #
-# To stay quick, this tutorial keeps only sentences of 4 to 20 tokens. Sentences differ in length, but an array has a fixed shape. So
-# each sentence is *padded* to 20 steps, and a *mask* says which steps are real. Three arrays describe a batch, each of
-# the shape (time, batch):
+# To stay quick, this tutorial keeps only sentences of 4 to 20 tokens. Sentences differ in length, but an array has a
+# fixed shape. So each sentence is *padded* to 20 steps, and a *mask* says which steps are real. Three arrays describe
+# a batch, each of the shape (time, batch):
 #
-# - ``tokens`` is what the network reads: ``<s>``, the start of a sentence, and then the sentence without its last token.
+# - ``tokens`` is what the network reads: ``<s>``, the start of a sentence, and then the sentence without its last
+#   token.
 # - ``targets`` is what the network should predict: at each step the token that comes next.
 # - ``mask`` is 1 where there is a target, and 0 for padding.
 
@@ -94,7 +98,10 @@ def make_batch(sentences):
 
 training_sentences, validation_sentences = short_sentences(corpus.train), short_sentences(corpus.valid)
 validation_batch = make_batch(validation_sentences)
+all_ids = np.concatenate(training_sentences)
 print(f"{len(training_sentences):,} training sentences, {len(validation_sentences):,} validation sentences")
+print(f"{len(all_ids):,} training tokens, {100 * np.mean(all_ids == vocabulary.unk_id):.0f} % of them unknown words")
+assert 35_000 < len(all_ids) < 45_000
 
 example = next(sentence for sentence in training_sentences if vocabulary.unk_id not in sentence)
 tokens, targets, mask = make_batch([example])
@@ -106,8 +113,8 @@ assert mask.sum() == len(example)
 # The network in NumPy
 # --------------------
 #
-# The network has six parameters. Each of the 1,000 tokens, and also ``<pad>`` and ``<s>``, has a row of the matrix ``embedding``;
-# this row is the input :math:`x_t`. With a hidden state of 100 units, the network is
+# The network has six parameters. Each of the 1,000 tokens, and also ``<pad>`` and ``<s>``, has a row of the matrix
+# ``embedding``; this row is the input :math:`x_t`. With a hidden state of 100 units, the network is
 #
 # .. math::
 #
@@ -121,13 +128,14 @@ assert mask.sum() == len(example)
 #
 #    P(\mathrm{token}_{t+1}) = \mathrm{softmax}(h_t W_{hy} + b_y)
 #
-# In the letters of the WildML series, :math:`U` is the product of ``embedding`` and ``W_xh``, transposed; :math:`W` is ``W_hh``, and :math:`V` is
-# ``W_hy``, also transposed.
+# In the letters of the WildML series, :math:`U` is the product of ``embedding`` and ``W_xh``, transposed; :math:`W` is
+# ``W_hh``, and :math:`V` is ``W_hy``, also transposed.
 #
-# The weights start as small random numbers: uniform between :math:`-1/\sqrt{n}` and :math:`1/\sqrt{n}` for a matrix of :math:`n` rows. A sum of
-# :math:`n` such products is then neither very large nor very small. There are three exceptions. The embedding starts small, so that what
-# a row learns soon outweighs its random start; ``W_xh`` starts ten times larger to make up for it. The output matrix starts ten times
-# smaller, so that at first all tokens are almost equally likely.
+# The weights start as small random numbers: uniform between :math:`-1/\sqrt{n}` and :math:`1/\sqrt{n}` for a matrix of
+# :math:`n` rows. A sum of :math:`n` such products is then neither very large nor very small. There are three
+# exceptions. The embedding starts small, so that what a row learns soon outweighs its random start; ``W_xh`` starts
+# ten times larger to make up for it. The output matrix starts ten times smaller, so that at first all tokens are
+# almost equally likely.
 
 EMBEDDING_SIZE, HIDDEN_SIZE = 64, 100
 
@@ -177,26 +185,27 @@ print(f"loss in NumPy, before training: {loss_in_numpy:.4f} nats; ln {vocab_size
 assert abs(loss_in_numpy - np.log(vocab_size)) < 0.1
 
 # %%
-# Before training, the network knows nothing, and its loss is near :math:`\ln 1000 = 6.91`. Look for this number whenever you start to train a network. If
-# the first loss is far from it, there is a mistake.
+# Before training, the network knows nothing, and its loss is near :math:`\ln 1000 = 6.91`. Look for this number
+# whenever you start to train a network. If the first loss is far from it, there is a mistake.
 #
 # Two details of this code are worth a second look:
 #
-# - The product ``x @ W_xh`` does not depend on the state. So it is computed for all steps at once, before the loop. One
-#   large product is faster than 20 small ones. The same is true for the product with ``W_hy`` and for the softmax, after the loop. Only what
-#   must wait for the previous state is in the loop.
+# - The product ``x @ W_xh`` does not depend on the state. So it is computed for all steps at once, before the loop:
+#   one large product instead of 20 small ones. In the same way, the product with ``W_hy`` and the softmax come after
+#   the loop. Only what must wait for the previous state is in the loop.
 # - The recurrence needs no mask. Padding comes after the end of a sentence, so it cannot influence the real steps
 #   before it. The loss needs the mask, and divides by the number of real targets.
 #
-# To train this network, we need the derivative of the loss with respect to each of its parameters. Writing that by hand
-# is possible, and part 3 does it. But each change of the network would need new derivatives. Aesara derives them for us.
+# To train this network, we need the derivative of the loss with respect to each of its parameters. Writing that by
+# hand is possible, and part 3 does it. But each change of the network would need new derivatives. Aesara derives them
+# for us.
 #
 # A symbolic graph
 # ----------------
 #
 # In NumPy, ``a * b`` is a number, computed at once. In Aesara it is a *symbol*: an object that knows it is the product
-# of ``a`` and ``b``. Symbols of symbols form a graph. From the graph, Aesara can do two things that are impossible with
-# a mere number: ``T.grad`` builds the graph of the derivative, and a compiler turns graphs into fast functions.
+# of ``a`` and ``b``. Symbols of symbols form a graph. From the graph, Aesara can do two things that are impossible
+# with a mere number: ``T.grad`` builds the graph of the derivative, and a compiler turns graphs into fast functions.
 
 import aesara
 import aesara.tensor as T
@@ -215,11 +224,12 @@ assert float(y_value) == 10
 assert float(slope_value) == 7
 
 # %%
-# Theano's users will ask where ``aesara.function`` is. It is still there, and ``compile_function`` takes its first three
-# arguments: a list of inputs, a list of outputs, and updates. They differ in what they do with the graph:
+# Users of Theano will ask where ``aesara.function`` is. It is still there, and ``compile_function`` takes its first
+# three arguments: a list of inputs, a list of outputs, and updates. The two differ in what they do with the graph:
 #
-# - ``compile_function(..., engine="jax")`` is this package's. It translates the graph for JAX, whose compiler, XLA, makes machine
-#   code for the processor, or for a GPU. It compiles a network like ours in one to three seconds and needs no C++ compiler.
+# - ``compile_function(..., engine="jax")`` is this package's. It translates the graph for JAX, whose compiler, XLA,
+#   makes machine code for the processor, or for a GPU. It compiles a network like ours in one to three seconds and
+#   needs no C++ compiler.
 # - ``aesara.function`` is Aesara's own. It writes C++ and calls ``g++``, which takes a minute or more for a recurrent
 #   network the first time, or it runs the graph step by step in Python, which is slow. Use it where JAX is not
 #   installed, and if you want to use Aesara's own tools, such as its debugging modes.
@@ -227,8 +237,8 @@ assert float(slope_value) == 7
 # The same network as a graph
 # ---------------------------
 #
-# Here is the whole network again. Compare it with the NumPy code, line by line. The parameters are *shared variables*: they
-# keep their values between calls, and a function can update them.
+# Here is the whole network again. Compare it with the NumPy code, line by line. The parameters are *shared variables*:
+# they keep their values between calls, and a function can update them.
 
 
 def share(values):
@@ -264,20 +274,21 @@ def mean_loss(log_p, targets, mask):
 
 
 # %%
-# ``aesara.scan`` is the loop. It calls ``step`` only once, with symbols, to learn what one time step computes. The arguments
-# of ``step`` always come in the same order:
+# ``aesara.scan`` is the loop. It calls ``step`` only once, with symbols, to learn what one time step computes. The
+# arguments of ``step`` always come in the same order:
 #
 # 1. one element of each of the ``sequences``: here ``projected[t]``;
-# 2. the previous result for each of the ``outputs_info``, which gives the values before the first step: here :math:`h_{t-1}`;
-# 3. the ``non_sequences``, which are the same at each step: here ``W_hh``. With ``strict=True`` each variable that ``step``
-#    uses must be listed, so nothing is forgotten.
+# 2. the previous result for each of the ``outputs_info``, which gives the values before the first step: here
+#    :math:`h_{t-1}`;
+# 3. the ``non_sequences``, which are the same at each step: here ``W_hh``. With ``strict=True`` each variable that
+#    ``step`` uses must be listed, so nothing is forgotten.
 #
-# The second result of ``scan`` holds updates of random generators; there are none here. In many old examples ``scan`` has an
-# argument ``truncate_gradient``. We do not use it; part 3 explains what is wrong with it.
+# The second result of ``scan`` holds updates of random generators; there are none here. In many old examples ``scan``
+# has an argument ``truncate_gradient``. We do not use it; part 3 explains what is wrong with it.
 #
-# The derivatives take one line: ``T.grad`` returns a symbol for each parameter. For a loop it builds a second loop, which
-# runs from the last step to the first. This is *backpropagation through time*. Training moves each parameter a little against its
-# derivative, which is called *stochastic gradient descent*:
+# The derivatives take one line: ``T.grad`` returns a symbol for each parameter. For a loop it builds a second loop,
+# which runs from the last step to the first. This is *backpropagation through time*. Training moves each parameter a
+# little against its derivative, which is called *stochastic gradient descent*:
 #
 # .. math::
 #
@@ -305,15 +316,15 @@ params = share(values)
 train, predict, loss = compile_network(params)
 
 # %%
-# ``train(tokens, targets, mask, learning_rate)`` returns the loss of a batch and then changes the parameters. ``predict(tokens)``
-# returns the log-probabilities, and ``loss(tokens, targets, mask)`` the loss without any change. Each returns a list, as
-# the outputs were given in a list.
+# ``train(tokens, targets, mask, learning_rate)`` returns the loss of a batch and then changes the parameters.
+# ``predict(tokens)`` returns the log-probabilities, and ``loss(tokens, targets, mask)`` the loss without any change.
+# Each returns a list of results, because its outputs were a list.
 #
 # Does it compute the right thing?
 # --------------------------------
 #
-# Never trust a network because it learns. Many wrong networks learn, only not as well. We have a second implementation,
-# so we compare:
+# That a network learns is no proof that it is right. Many wrong networks learn, only not as well. We have a second
+# implementation, so we compare:
 
 (loss_in_graph,) = loss(*validation_batch)
 (log_p_in_graph,) = predict(validation_batch[0])
@@ -325,8 +336,8 @@ assert difference < 1e-4
 
 # %%
 # ``aesara.function`` gives the same number. To save the time of ``g++``, it here runs the graph in Python: ``cxx=""``
-# switches the C++ compiler off, and the mode ``FAST_COMPILE`` leaves out most optimizations. It gets its own copy of the
-# parameters, because those above are kept where JAX wants them, for example in the memory of a GPU.
+# switches the C++ compiler off, and the mode ``FAST_COMPILE`` leaves out most optimizations. It gets its own copy of
+# the parameters, because those above are kept where JAX wants them, for example in the memory of a GPU.
 
 tokens, targets, mask = T.imatrix("tokens"), T.imatrix("targets"), T.fmatrix("mask")
 symbolic_loss = mean_loss(log_probabilities(share(values), tokens), targets, mask)
@@ -337,17 +348,17 @@ print(f"loss: {float(loss_by_aesara):.6f} by aesara.function")
 assert abs(loss_by_aesara - loss_in_graph) < 1e-5
 
 # %%
-# The derivatives can be checked without knowing how they are made. Move one parameter by a small amount up and down, and see how the loss
-# changes. This is the *central difference*:
+# The derivatives can be checked without knowing how they are made. Move one parameter by a small amount up and down,
+# and see how the loss changes. This is the *central difference*:
 #
 # .. math::
 #
 #    \frac{\partial\, \mathrm{loss}}{\partial p} \approx
 #    \frac{\mathrm{loss}(p + \varepsilon) - \mathrm{loss}(p - \varepsilon)}{2 \varepsilon}
 #
-# We test the recurrent weight with the largest derivative. The NumPy network computes the difference with 64-bit numbers, because in 32 bits
-# too many digits would cancel. Its other side, the symbolic derivative, comes from one call of ``train``: the change of the parameter, divided by the
-# learning rate.
+# We test the recurrent weight with the largest derivative. The NumPy network computes the difference with 64-bit
+# numbers, because in 32 bits too many digits would cancel. Its other side, the symbolic derivative, comes from one
+# call of ``train``: the change of the parameter, divided by the learning rate.
 
 batch = make_batch(training_sentences[:16])
 train(*batch, np.float32(1))
@@ -368,10 +379,12 @@ assert abs(gradient[row, column] - central_difference) < 0.01 * abs(central_diff
 # Training
 # --------
 #
-# An *epoch* is one pass over all training sentences, in a new random order. After each epoch we compute the loss on the
-# validation sentences.
+# An *epoch* is one pass over all training sentences, in a new random order. After each epoch we compute the loss on
+# the validation sentences.
 
 import matplotlib.pyplot as plt
+
+plt.rcParams["font.size"] = 13
 
 
 def train_epochs(train, loss, sentences, num_epochs, learning_rate, batch_size=16, seed=1):
@@ -396,7 +409,7 @@ for name, value in values.items():
 records = train_epochs(train, loss, training_sentences, num_epochs=8, learning_rate=0.5)
 training_losses, validation_losses = records.T
 
-fig, ax = plt.subplots(figsize=(7, 4))
+fig, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 epochs = np.arange(1, len(records) + 1)
 ax.plot(epochs, training_losses, "o-", color="black", label="training (mean over the epoch)")
 ax.plot(epochs, validation_losses, "s--", color="tab:red", label="validation (after the epoch)")
@@ -406,15 +419,19 @@ ax.legend()
 plt.show()
 
 perplexity = np.exp(validation_losses[-1])
-print(f"after {len(records)} epochs: training {training_losses[-1]:.2f} nats, validation {validation_losses[-1]:.2f} nats")
+print(f"after {len(records)} epochs: training {training_losses[-1]:.2f}, validation {validation_losses[-1]:.2f} nats")
 print(f"validation perplexity {perplexity:.0f}")
 assert training_losses[-1] < training_losses[0] - 0.8
 assert 30 < perplexity < 48
 
 # %%
-# A perplexity below 40 means that the network is as uncertain as a fair choice among fewer than 40 tokens, where it could choose among
-# 1,000 before. Is this much? Compare it with the model of part 1 that only counts pairs of neighbours. It is smoothed with the best of
-# several :math:`k`, chosen on the validation text itself, so this comparison even favours it:
+# In the first epochs the validation loss is the lower one, because the training loss is a mean over the whole epoch,
+# from its bad beginning to its better end. Later the network knows the training text better than other text.
+#
+# A perplexity of 37 means that the network is as uncertain as a fair choice among 37 tokens; before training it was a
+# choice among 1,000. Is this good? Compare it with the model of part 1 that only counts pairs of neighbours. It is
+# smoothed with the best of several :math:`k`, chosen on the validation text itself, so this comparison even favours
+# it:
 
 counts = np.zeros((vocab_size + 2, vocab_size))
 for tokens, targets, mask in map(make_batch, ([sentence] for sentence in training_sentences)):
@@ -432,15 +449,16 @@ print(f"perplexity of the bigrams: {lowest_bigram_perplexity:.0f}, of the networ
 assert perplexity < 0.8 * lowest_bigram_perplexity
 
 # %%
-# These perplexities are low for another reason too: the vocabulary is small, and each rare word counts as the same token ``<unk>``, which
-# is easy to guess. *Perplexities can be compared only if text and vocabulary are the same.*
+# These perplexities are low for another reason too: the vocabulary is small, and each rare word counts as the same
+# token ``<unk>``, which is easy to guess. *Perplexities can be compared only if text and vocabulary are the same.*
 #
 # The network writes
 # ------------------
 #
-# We let it write ten sentences at once, one token after another. ``predict`` gives the probabilities of the next token at each
-# step; we use those of the last token that has been written. The network may not write ``<unk>``. The *temperature* divides the
-# log-probabilities: below 1, likely tokens become still more likely.
+# We let it write ten sentences at once, one token after another. ``predict`` gives the probabilities of the next token
+# at each step; we use those of the last step that has been written. The steps behind it are padding, and they have no
+# influence on it. The network may not write ``<unk>``. The *temperature* divides the log-probabilities: below 1,
+# likely tokens become still more likely.
 
 
 def write_sentences(predict, num_sentences=10, temperature=0.7, seed=1):
@@ -449,7 +467,7 @@ def write_sentences(predict, num_sentences=10, temperature=0.7, seed=1):
     tokens = np.full((MAX_LENGTH + 1, num_sentences), vocabulary.pad_id, "int32")
     tokens[0] = vocabulary.bos_id
     for t in range(MAX_LENGTH):
-        (log_p,) = predict(tokens[:MAX_LENGTH])  # (time, batch, vocab)
+        (log_p,) = predict(tokens[:MAX_LENGTH])  # (time, batch, vocab), a JAX array, which cannot be changed
         scores = np.array(log_p[t], "float64") / temperature  # (batch, vocab)
         scores[:, vocabulary.unk_id] = -np.inf
         p = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -468,8 +486,8 @@ print(*sentences, sep="\n")
 assert len(set(sentences)) > 5
 
 # %%
-# The network has read about 40,000 tokens, eight times. It has learned how sentences begin and end, which words go together,
-# and some grammar. It knows nothing of what the sentences mean.
+# The network has read about 41,000 tokens, eight times. It has learned how sentences begin and end, which words go
+# together, and some grammar. It knows nothing of what the sentences mean.
 #
 # The same network from the package's parts
 # -----------------------------------------
@@ -477,8 +495,8 @@ assert len(set(sentences)) > 5
 # The package has each part of our network, tested, and more general:
 #
 # - A *cell* is one time step, like our function ``step``: ``RNNCell`` here; an LSTM or GRU instead is one word.
-# - ``unroll`` repeats a cell over time. It contains the only ``aesara.scan`` of the package. It also takes a mask, so that
-#   states can be carried over from one batch to the next.
+# - ``unroll`` repeats a cell over time. It contains the only ``aesara.scan`` of the package. It also takes a mask, so
+#   that states can be carried over from one batch to the next.
 # - ``Layers`` is a stack of cells: each layer reads what the layer below has computed.
 # - ``RNNLM`` adds the embedding, the output layer and the compiled functions.
 #
@@ -509,8 +527,8 @@ for h in (h_of_unroll, h_of_layers):
 losses_of_parts = compile_function([tokens, targets, mask], losses, engine="jax")(*validation_batch)
 
 # %%
-# ``RNNLM`` gets its sizes from a ``ModelConfig``. Its compiled ``loss`` returns the loss at each step, (time, batch), and the
-# final state, which could be carried on to the next batch.
+# ``RNNLM`` gets its sizes from a ``ModelConfig``. Its compiled ``loss`` returns the loss at each step, (time, batch),
+# and the final state, which could be carried on to the next batch.
 
 config = ModelConfig(
     cell="tanh",
@@ -535,57 +553,59 @@ for other in (*losses_of_parts, loss_of_model):
 
 # %%
 # All of them agree. What the package adds to our hundred lines: the embedding can also serve as output matrix (*tied
-# weights*), *dropout* against overfitting, an *adaptive softmax* for large vocabularies, better optimizers than plain gradient
-# descent, text as one long stream whose state is carried on, and *checkpoints*, from which training goes on after an interruption. Part
-# 4, ``part_4_lstm_and_gru.py``, shows them.
+# weights*), *dropout* against overfitting, an *adaptive softmax* for large vocabularies, better optimizers than plain
+# gradient descent, text as one long stream whose state is carried on, and *checkpoints*, from which training goes on
+# after an interruption. Part 4, ``part_4_lstm_and_gru.py``, shows them.
 #
 # In a single line
 # ----------------
 #
-# To train a model on a text of yours, you need none of the above::
+# To train a model on your own text, you need none of the code above. In Python::
 #
 #     from theano_rnn import LanguageModel
 #
 #     model = LanguageModel.train("mybook.txt", checkpoint="runs/mybook.safetensors")
 #     print(model.generate("She was", num_samples=3))
 #
-# or, on the command line::
+# On the command line::
 #
 #     python scripts/train.py --train mybook.txt --checkpoint runs/mybook.safetensors
 #     python scripts/generate.py runs/mybook.safetensors --prompt "She was"
 #
-# Training a novel takes a minute or two. The network then is an LSTM, which remembers longer than our cell. Part 3,
-# ``part_3_backpropagation_through_time.py``, shows why our cell forgets, and part 4 what an LSTM does about it.
+# For one novel, this takes a minute or two. The package then chooses an LSTM, which remembers longer than our cell.
+# Part 3, ``part_3_backpropagation_through_time.py``, shows why our cell forgets, and part 4 what an LSTM does about
+# it.
 #
 # Exercises
 # ---------
 #
-# 1. *Another activation.* Replace :math:`\tanh` by :math:`\mathrm{relu}(z) = \max(z, 0)`. Does the first loss change? Compare the
-#    validation losses after two epochs.
+# 1. *Another activation.* Replace :math:`\tanh` by :math:`\mathrm{relu}(z) = \max(z, 0)`. Does the first loss change?
+#    Train for two epochs. Which learning rate works?
 # 2. *Temperature.* Write sentences with the temperatures 0.1 and 1.5. What changes, and why?
-# 3. *A longer window.* Let the network read two sentences in a row, 40 steps, instead of each sentence by itself. Which
-#    lines have to change? What should happen to the loss of an untrained network?
-# 4. *Why is the softmax outside of the loop?* Compute it inside ``step``, and check that the loss is the same. Then say
-#    what it costs.
+# 3. *A longer window.* Let the network read two sentences in a row, 40 steps, instead of each sentence by itself.
+#    Which lines have to change? What should happen to the loss of an untrained network?
+# 4. *Why is the softmax outside of the loop?* Compute it inside ``step``, and check that the loss is the same. Then
+#    say what it costs.
 # 5. *Padding must not matter.* Show that the loss does not change if the padding is filled with any other ids.
 
 # %%
-# **Solution 1.** The same parameters, another function. At the beginning the output matrix is small, so the first loss is near
-# :math:`\ln 1000` with any activation. ReLU is not bounded, so its states, and with them the gradients, can become large; a smaller learning
-# rate is safer.
+# **Solution 1.** The same parameters, another function. At the beginning the output matrix is small, so the first loss
+# is near :math:`\ln 1000` with any activation. But ReLU has no upper bound: states can grow from step to step, and the
+# gradients with them. With the rate 0.5 that we used for :math:`\tanh`, the loss became *nan* (not a number) when we
+# tried. The rate 0.2 works. Part 3 says more about gradients that explode.
 
 relu_params = share(initial_values())
 relu_train, _, relu_loss = compile_network(relu_params, activation=lambda z: T.maximum(z, 0))
 (first_loss,) = relu_loss(*validation_batch)
 relu_records = train_epochs(relu_train, relu_loss, training_sentences, num_epochs=2, learning_rate=0.2)
 print(f"relu: first loss {float(first_loss):.2f}, after two epochs {relu_records[-1, 1]:.2f} nats")
-print(f"tanh, learning rate 0.5: after two epochs {validation_losses[1]:.2f} nats")
+print(f"tanh, with the rate 0.5: after two epochs {validation_losses[1]:.2f} nats")
 assert abs(first_loss - np.log(vocab_size)) < 0.1
 assert relu_records[-1, 1] < 4.6
 
 # %%
-# **Solution 2.** Near 0, the network nearly always writes the most likely token, so its sentences resemble one another. Above 1,
-# unlikely tokens come more often, and sentences fall apart.
+# **Solution 2.** Near 0, the network nearly always writes the most likely token, so its sentences resemble one
+# another. Above 1, unlikely tokens come more often, and sentences fall apart.
 
 cold, hot = write_sentences(predict, temperature=0.1), write_sentences(predict, temperature=1.5)
 print("0.1:", *cold[:3], sep="\n   ")
@@ -595,10 +615,10 @@ print("different words in ten sentences:", *num_words)
 assert num_words[0] < num_words[1]
 
 # %%
-# **Solution 3.** Only the sentences change: two neighbours are joined, and ``MAX_LENGTH`` is doubled. The network and the compiled
-# functions take any number of steps, because the graph says nothing about it. XLA compiles once more for the new
-# shape. The loss of an untrained network is still :math:`\ln 1000`: it is a mean per token. (The network that is trained on single sentences was
-# never shown a second sentence, and so is worse there.)
+# **Solution 3.** Only the sentences change: two neighbours are joined, and ``MAX_LENGTH`` is doubled. The network and
+# the compiled functions take any number of steps, because the graph says nothing about it. XLA compiles once more for
+# the new shape. The loss of an untrained network is still :math:`\ln 1000`: it is a mean per token. (The network that
+# is trained on single sentences was never shown a second sentence, and so is worse there.)
 
 MAX_LENGTH = 40
 pairs = [np.concatenate(two) for two in zip(validation_sentences[::2], validation_sentences[1::2])]
@@ -611,10 +631,13 @@ assert loss_of_pairs > validation_losses[-1]
 MAX_LENGTH = 20
 
 # %%
-# **Solution 4.** The result is the same. But inside of the loop, the product with ``W_hy`` and the softmax are computed in 20 small
-# pieces, once per time step, and again in the loop of the derivative. Outside, they are one large product, which a
-# processor computes much faster. There is a second reason: ``log_softmax`` of the scores is exact where ``log`` of a
-# ``softmax`` is not. If a probability is too small for 32 bits, its logarithm becomes minus infinity.
+# **Solution 4.** The result is the same. But inside of the loop, the product with ``W_hy`` and the softmax are
+# computed in 20 small pieces, one for each time step, and the loop of the derivative repeats them. When we measured
+# it, a call of ``train`` with the softmax inside took at least a third more time. The larger the vocabulary, the more
+# such details matter.
+#
+# There is a related question: why ``log_softmax``, and not the logarithm of a softmax? If a probability is too small
+# for 32 bits, it becomes 0, and its logarithm is minus infinity. The last two lines show this.
 
 tokens, targets, mask = T.imatrix("tokens"), T.imatrix("targets"), T.fmatrix("mask")
 projected = T.dot(params["embedding"][tokens], params["W_xh"]) + params["b_h"]
@@ -643,8 +666,8 @@ with np.errstate(divide="ignore"):
 print("log-softmax:   ", scores - 200 - np.log(np.exp(scores - 200).sum()))
 
 # %%
-# **Solution 5.** The state at a step depends only on earlier steps, and padding comes last. At the padded steps themselves the
-# mask multiplies the loss by 0.
+# **Solution 5.** The state at a step depends only on earlier steps, and padding comes last. At the padded steps
+# themselves the mask multiplies the loss by 0.
 
 tokens, targets, mask = validation_batch
 random_ids = np.random.default_rng(2).integers(0, vocab_size, tokens.shape, dtype="int32")
