@@ -7,8 +7,8 @@ keeps in a vector of numbers, its *hidden state*. This part explains the idea wi
 calculate by hand. Then it measures how well a model predicts text: with pencil and paper, on ten short sentences, and
 with a recurrent network that learns the same sentences.
 
-You need to know Python and NumPy, what a matrix product is, and what a probability is. The script takes about half a
-minute. It uses random numbers only with fixed seeds, so it prints nearly the same numbers wherever it runs.
+You need to know Python and NumPy, what a matrix product is, and what a probability is. The script takes less than a
+minute. All random numbers have fixed seeds, so it prints nearly the same numbers wherever it runs.
 """
 
 # %%
@@ -486,8 +486,8 @@ assert np.array_equal(batch.tokens[1:6, 0], batch.targets[:5, 0])
 # one row for each token; :math:`x_t` is the row of the token at time :math:`t`. All weights begin as small random
 # numbers. ``train`` reads a batch, computes the loss, and then changes all weights a little, so that the loss falls;
 # the rule by which it does so is called *Adam*. ``compile`` turns these formulas into fast code; with
-# ``engine="jax"``, the compiler of the library JAX does this. Part 2 builds such a network step by step, and part 3
-# explains where the changes of the weights come from. Here we only use it.
+# ``engine="jax"``, the compiler of the library JAX does this, here for the processor of your computer. Part 2 builds
+# such a network step by step, and part 3 explains where the changes of the weights come from. Here we only use it.
 
 from theano_rnn.model import RNNLM
 from theano_rnn.settings.network import ModelConfig
@@ -499,7 +499,7 @@ config = ModelConfig(cell="tanh", embedding_size=16, hidden_size=32, tie_weights
 def train_network(seed, num_updates=300, has_memory=True):
     """Returns a trained network, its functions, and the training and validation losses after each tenth update."""
     model = RNNLM(config, rng=np.random.default_rng(seed))
-    functions = model.compile("train", "loss", "step", engine="jax", optimizer="adam")
+    functions = model.compile("train", "loss", "step", engine="jax", device="cpu", optimizer="adam")
 
     def mean_loss(batch):
         losses, *_ = functions.loss(*batch.arrays, *model.initial_state(batch.num_columns))  # (time, batch)
@@ -628,21 +628,22 @@ from theano_rnn.tasks.blanks import fill, read_blanks
 from theano_rnn.tasks.cloze import Cloze
 
 fill_model = Cloze(config, rng=np.random.default_rng(1))
-fill_functions = fill_model.compile("train", "predict", engine="jax", optimizer="adam")
+fill_functions = fill_model.compile("train", "predict", engine="jax", device="cpu", optimizer="adam")
 fill_batch = fill_batches(ids_of(training_sentences), vocabulary, batch_size=10)[0]
 for _ in range(150):
     fill_functions.train(*fill_batch.arrays, *fill_model.initial_state(10), np.float32(0.01))
 
-for line in ("the ___ in the garden are asleep", "the cats ___ the dog"):
+for line, word in (("the ___ in the garden are asleep", "cats"), ("the cats ___ the dog", "see")):
     ((tokens, places),) = read_blanks(line, text_config)
     (guesses,) = fill(fill_functions.predict, fill_model.initial_state, vocabulary, tokens, places, num_words=2)
-    print(f"{line:34}", *(f"{word} {probability:.2f}" for word, probability in guesses), sep="  ")
-    assert guesses[0][0] in ("cats", "see")
+    print(f"{line:34}", *(f"{guess} {probability:.2f}" for guess, probability in guesses), sep="  ")
+    assert guesses[0][0] == word
     assert guesses[0][1] > 0.8
 
 # %%
 # In the first sentence the word before the gap, *the*, says almost nothing. What is needed comes later: *are* asks for
-# a plural. A language model, which reads from left to right, could not know this.
+# a plural. A language model, which reads from left to right, could not know this. (Both sentences are among the ten,
+# so these guesses are remembered as well. For a novel, see "The missing word" in the README of the repository.)
 #
 # What you have seen
 # ------------------
@@ -652,7 +653,7 @@ for line in ("the ___ in the garden are asleep", "the cats ___ the dog"):
 # - A language model predicts each token from those before it. Its loss is the mean of :math:`-\ln P`, in nats per
 #   token; the perplexity is :math:`e^{\mathrm{loss}}`.
 # - A model that knows nothing has the loss :math:`\ln` (size of the vocabulary).
-# - The honest number is that of text that the model has not seen.
+# - Only text that the model has not seen tells how good it is.
 #
 # Part 2, ``part_2_a_language_model.py``, builds a recurrent language model of a novel: first in NumPy, then as a
 # symbolic graph in Aesara, which finds the derivatives for us.
@@ -698,18 +699,18 @@ assert len(probabilities) == 8
 print(f"probability 1/{1 / np.prod(probabilities):.0f}, perplexity {300 ** (1 / 8):.2f}")
 
 # %%
-# **Solution 3.** The ten sentences are different, so their probabilities sum to at most 1. Their mean is at most 1/10.
-# The sum of their logarithms is largest if all are equal, because the logarithm is a concave function: then each is
-# 1/10, and each sentence costs at least :math:`\ln 10` nats. There are 72 tokens.
+# **Solution 3.** The ten sentences are different, so their probabilities sum to at most 1. The logarithm is a concave
+# function; so, for a given sum, the logarithms have the largest mean if all ten probabilities are equal. Then each of
+# them is at most 1/10, and a sentence costs at least :math:`\ln 10` nats. The ten sentences have 72 tokens.
 
 lowest = 10 * np.log(10) / num_tokens
 print(f"lowest possible: {lowest:.4f} nats, the network: {training_losses[-1]:.4f} nats")
 assert lowest - 1e-4 < training_losses[-1] < lowest + 0.05
 
 # %%
-# **Solution 4.** On the training text, less smoothing is always better there, as each pair has been seen. On the
-# validation text, too little smoothing costs much at the pair that was not seen, and too much smoothing forgets what
-# was counted. One uses the :math:`k` that is best on the validation text. Strictly speaking, validation text with
+# **Solution 4.** On the training text, less smoothing is always better, because each of its pairs has been seen. On
+# the validation text, too little smoothing costs much at the pair that was not seen, and too much smoothing forgets
+# what was counted. One uses the :math:`k` that is best on the validation text. Strictly speaking, validation text with
 # which something was chosen is no longer unseen. For the final result one keeps a third part, the *test* text, and
 # uses it once.
 
