@@ -323,8 +323,9 @@ assert pair_counts["the", "cats"] == 4
 #
 #    \mathrm{loss} = -\frac{1}{n} \sum_{t=1}^{n} \ln P(w_t \mid w_1 \ldots w_{t-1})
 #
-# With the natural logarithm, the unit of the loss is the *nat*. Divided by :math:`\ln 2 = 0.693`, it is in *bits*: the
-# number of yes-or-no questions that the token is worth. And :math:`e^{\mathrm{loss}}` is the *perplexity*.
+# With the natural logarithm, the unit of the loss is the *nat*. Divided by :math:`\ln 2 = 0.693`, it is in *bits*:
+# roughly the number of yes-or-no questions that it takes to find the token. And :math:`e^{\mathrm{loss}}` is the
+# *perplexity*.
 
 
 def bigram_probability(left, right):
@@ -416,7 +417,7 @@ assert smoothed_training_loss < smoothed_validation_loss < uniform_loss
 assert np.isfinite(loss_of(smoothed_probability, [["the", "bird", "sees", "the", "cat"]]))
 
 # %%
-# The validation perplexity, 3.52, is the honest number. It is worse than that of the training text, as it nearly
+# The validation perplexity, 3.52, is the number to report. It is worse than that of the training text, as it nearly
 # always is, and far better than 16.
 #
 # But a bigram model forgets all but one token. Which word comes after "the cats in the house"? Whoever looks only at
