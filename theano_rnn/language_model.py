@@ -31,7 +31,7 @@ class LanguageModel(TrainedModel):
     Parameters
     ----------
     path
-        The checkpoint.
+        The checkpoint: a file, or the name of a model that comes with the package, such as "austen".
     sentences : optional
         How to split scored texts into sentences, as in the setting ``sentences``. Default: as in training.
     engine, device, compiler

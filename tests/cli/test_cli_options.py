@@ -169,7 +169,7 @@ def test_several_training_files_make_one_list():
         ("train", ["--epochs"]),
         ("generate", ["--temp", "1"]),
         ("generate", ["a", "b"]),
-        ("score", []),
+        ("words", []),
         ("score", ["m", "--per-tok"]),
         ("score", ["m", "--summary", "--per-token"]),
         ("info", ["--nonsense"]),

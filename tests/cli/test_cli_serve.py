@@ -158,7 +158,7 @@ def test_an_invalid_address_is_reported(refused, arguments, part):
 
 def test_a_checkpoint_that_is_none_is_said_before_anything_is_compiled(refused, tmp_path):
     status, line = refused(tmp_path / "nothing", "--port", "0")
-    assert (status, line) == (2, f"serve: cannot find the model {tmp_path}/nothing: train one, or name another\n")
+    assert status == 2 and line.startswith(f"serve: cannot find the model {tmp_path}/nothing: train one, ")
     (tmp_path / "text").write_text("no checkpoint")
     status, line = refused(tmp_path / "text", "--port", "0")
     assert status == 2 and "damaged or not a checkpoint" in line

@@ -111,6 +111,7 @@ def test_a_run_out_of_time_says_where_it_is_and_how_to_go_on(commands):
 def test_a_model_that_is_not_there_is_told_with_those_that_are(commands):
     commands.train("--max-seconds", "1e-9")
     assert commands("info", "nothing").err == (
-        f"theano-rnn info: cannot find the model nothing: train one, or name another (. has {MODEL})\n"
+        f"theano-rnn info: cannot find the model nothing: train one, name another (. has {MODEL}), or name austen, "
+        "which comes with the package\n"
     )
     assert f"is a folder: name a model in it (. has {MODEL})" in commands("score", ".", "text.txt").err

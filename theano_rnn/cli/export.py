@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from theano_rnn.cli.files import check_output, sibling_path
+from theano_rnn.cli.files import DEFAULT_CHECKPOINT_HELP, check_output, choose_checkpoint, sibling_path
 from theano_rnn.cli.options import Parser
 from theano_rnn.engine.aesara_flags import disable_c_compiler
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
-from theano_rnn.settings.training import RunConfig
 
 ENDINGS = {"pytorch": ".pytorch.safetensors", "onnx": ".onnx", "model": ".model.safetensors"}
 
@@ -31,8 +30,7 @@ def build(prog: str) -> argparse.ArgumentParser:
         "The default model has an adaptive softmax. examples/adaptive_decoder.py computes it in PyTorch. For "
         "models trained with --head softmax, an nn.Linear is enough.",
     )
-    parser.add_argument("checkpoint", nargs="?", default=RunConfig.checkpoint, metavar="CHECKPOINT",
-                        help="a trained model (default: %(default)s)")  # fmt: skip
+    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help=DEFAULT_CHECKPOINT_HELP)
     parser.add_argument("--format", choices=list(ENDINGS), default="pytorch", help="format to write "
                         "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--output", metavar="FILE", help="file to write (default: next to the checkpoint, "
@@ -46,6 +44,7 @@ def build(prog: str) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace, root: Path | None) -> int:
     if args.dtype and args.format != "model":
         raise UserError(f"--dtype cannot be used with --format {args.format}: add --format model")
+    args.checkpoint = choose_checkpoint(args.checkpoint)
     output = Path(args.output) if args.output else sibling_path(args.checkpoint, ENDINGS[args.format])
     check_output(output, [args.checkpoint], is_forced=args.force)
     disable_c_compiler()
@@ -79,13 +78,14 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
 def export_model(args: argparse.Namespace, output: Path) -> int:
     """Write a checkpoint with the best parameters alone, for models of every task."""
     from theano_rnn.learning.checkpoint import load, save
+    from theano_rnn.learning.pretrained import find_checkpoint
     from theano_rnn.learning.sharing import without_training_state
     from theano_rnn.tasks.registry import task_of_checkpoint
 
     checkpoint = load(args.checkpoint)
     task_of_checkpoint(checkpoint)  # or an error, if its values do not fit
     save(output, without_training_state(checkpoint, args.dtype))
-    before, after = Path(args.checkpoint).stat().st_size, output.stat().st_size
+    before, after = Path(find_checkpoint(args.checkpoint)).stat().st_size, output.stat().st_size
     print(f"wrote {output}: {checkpoint.kind}, {after / 1e6:.1f} MB instead of {before / 1e6:.1f}; "
           f"next: theano-rnn info {output}")  # fmt: skip
     return 0

@@ -10,7 +10,9 @@ from typing import Any
 
 from theano_rnn.cli.console import advise
 from theano_rnn.learning.atomic_files import temporary_path
+from theano_rnn.learning.pretrained import DEFAULT_MODEL
 from theano_rnn.settings.base import UserError
+from theano_rnn.settings.training import RunConfig
 
 CHECKPOINT_ENDING = ".safetensors"
 
@@ -29,6 +31,22 @@ def sibling_path(checkpoint: str, ending: str) -> Path:
     check_file_name(checkpoint, "checkpoint")
     path = Path(checkpoint)
     return path.with_name(base_name(path) + ending)
+
+
+CHECKPOINT_HELP = f"a trained model: a file, or {DEFAULT_MODEL}, the model that comes with the package"
+DEFAULT_CHECKPOINT_HELP = f"{CHECKPOINT_HELP} (default: {RunConfig.checkpoint}, or {DEFAULT_MODEL} without such a file)"
+
+
+def choose_checkpoint(name: str | None) -> str:
+    """Returns the checkpoint that a command uses; None stands for none that was named.
+
+    Prints a line to standard error if it falls back to the model that comes with the package.
+    """
+    if name is not None or os.path.lexists(RunConfig.checkpoint):
+        return name or RunConfig.checkpoint
+    advise([f"there is no {RunConfig.checkpoint} yet, so this is {DEFAULT_MODEL}, the model that comes with the "
+            "package, trained on six novels by Jane Austen"])  # fmt: skip
+    return DEFAULT_MODEL
 
 
 def check_file_name(name: str, kind: str) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from theano_rnn.cli.console import advise
+from theano_rnn.cli.files import DEFAULT_CHECKPOINT_HELP, choose_checkpoint
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.learning.atomic_files import write_atomically
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig
-from theano_rnn.settings.training import RunConfig
 from theano_rnn.settings.use import GenerationConfig
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ def build(prog: str) -> argparse.ArgumentParser:
         f'  {prog} --beam-size 8 --prompt "It is a truth" --num-samples 5\n'
         f"                                              the likeliest texts, each after its score",
     )
-    parser.add_argument("checkpoint", nargs="?", default=RunConfig.checkpoint, metavar="CHECKPOINT",
-                        help="a trained model (default: %(default)s)")  # fmt: skip
+    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help=DEFAULT_CHECKPOINT_HELP)
     parser.add_argument("--num-samples", type=int, default=None, metavar="N",
                         help="number of samples (default: 10; 1 with --live or --interactive)")  # fmt: skip
     prompts = parser.add_mutually_exclusive_group()
@@ -69,6 +68,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
                 f"{flag} cannot be used with --interactive, which reads prompts from standard input: "
                 "leave one of them out"
             )
+    args.checkpoint = choose_checkpoint(args.checkpoint)
     if args.output is not None:
         if args.live or args.interactive:
             raise UserError(

@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from theano_rnn.cli.files import DEFAULT_CHECKPOINT_HELP, choose_checkpoint
 from theano_rnn.cli.options import Parser
 from theano_rnn.settings.strict_json import to_json
-from theano_rnn.settings.training import RunConfig
 
 
 def build(prog: str) -> argparse.ArgumentParser:
     parser = Parser(prog=prog, description="Show the contents of a checkpoint: settings, progress, losses, tensors.")
-    parser.add_argument("checkpoint", nargs="?", default=RunConfig.checkpoint, metavar="CHECKPOINT",
-                        help="a trained model (default: %(default)s)")  # fmt: skip
+    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help=DEFAULT_CHECKPOINT_HELP)
     return parser
 
 
@@ -21,6 +20,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     from theano_rnn.learning.checkpoint import load
     from theano_rnn.text.vocabulary import Vocabulary
 
+    args.checkpoint = choose_checkpoint(args.checkpoint)
     checkpoint = load(args.checkpoint)
     progress = checkpoint.progress
     state = "finished" if progress["is_finished"] else "can be resumed"

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from theano_rnn.cli.console import Bar, compiling_progress
-from theano_rnn.cli.files import check_output, sibling_path
+from theano_rnn.cli.files import DEFAULT_CHECKPOINT_HELP, check_output, choose_checkpoint, sibling_path
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig
 from theano_rnn.settings.text import COLUMN_HELP
-from theano_rnn.settings.training import RunConfig
 
 if TYPE_CHECKING:
     from theano_rnn.language_model import LanguageModel
@@ -37,8 +36,7 @@ def build(prog: str) -> argparse.ArgumentParser:
         f"  {prog} runs/lstm.safetensors data/austen/emma.txt --gradients --compare runs/tanh.safetensors\n"
         "                                    how far back gradients reach, before and after training (PNG)",
     )
-    parser.add_argument("checkpoint", nargs="?", default=RunConfig.checkpoint, metavar="CHECKPOINT",
-                        help="a trained model (default: %(default)s)")  # fmt: skip
+    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help=DEFAULT_CHECKPOINT_HELP)
     parser.add_argument("text", nargs="?", metavar="TEXT",
                         help="a text file, - for standard input (default: text that the model generates)")  # fmt: skip
     parser.add_argument("--column", metavar="NAME", help=COLUMN_HELP)
@@ -74,6 +72,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     if args.gradients and window_length(args) > args.max_tokens:
         raise UserError(f"--lags {args.lags} needs windows of {window_length(args)} tokens, more than --max-tokens "
                         f"{args.max_tokens}: increase --max-tokens, or use fewer --lags")  # fmt: skip
+    args.checkpoint = choose_checkpoint(args.checkpoint)
     output = output_path(args)
     machine = prepare_machine(sections_from(vars(args), {"machine": MachineConfig})["machine"])
     data = plot_gradients(args, machine) if args.gradients else build_html(args, machine)

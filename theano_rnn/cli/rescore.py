@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from theano_rnn.cli.console import advise
+from theano_rnn.cli.files import CHECKPOINT_HELP
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.settings.base import UserError
@@ -31,7 +32,7 @@ def build(prog: str) -> argparse.ArgumentParser:
         epilog=f"examples:\n  {prog} runs/model.safetensors lists.txt --weight 0.5 --word-bonus 1 > ranked.txt\n"
         f"  {prog} runs/model.safetensors lists.txt --tune dev-lists.txt --references dev.txt > ranked.txt",
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a trained model")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
     parser.add_argument("file", nargs="?", default="-", metavar="NBEST", help="n-best lists (default: standard input)")
     add_flags(parser, "ranking", RescoringConfig, exclude=MixtureConfig)
     add_flags(parser, "mixtures of models", RescoringConfig, only=MixtureConfig)

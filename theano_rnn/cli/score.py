@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from theano_rnn.cli.console import advise
+from theano_rnn.cli.files import DEFAULT_CHECKPOINT_HELP, choose_checkpoint
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.settings.base import UserError
@@ -38,7 +39,7 @@ def build(prog: str) -> argparse.ArgumentParser:
         f"  {prog} a.safetensors book.txt --stream --interpolate b.safetensors --fit-weights held-out.txt\n"
         f"  {prog} runs/model.safetensors book.txt --stream --cache-size 1000",
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a trained model")
+    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help=DEFAULT_CHECKPOINT_HELP)
     parser.add_argument("file", nargs="?", default="-", metavar="FILE",
                         help="a text file or a table (.csv, .tsv, .jsonl, see --column), also compressed (.gz, .bz2, "
                         ".xz; default: standard input)")  # fmt: skip
@@ -82,6 +83,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         raise UserError("--interpolate cannot be used with --cache-size or --dynamic: leave one of them out")
     if adaptation.dynamic != "no" and scoring.exclude_unknown:
         raise UserError("--exclude-unknown cannot be used with --dynamic, which learns from all words: leave one out")
+    args.checkpoint = choose_checkpoint(args.checkpoint)
     machine = prepare_machine(sections["machine"])
     from theano_rnn.cli.model_loading import open_language_model, open_mixture
     from theano_rnn.text.advice import guessed_column

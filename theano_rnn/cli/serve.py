@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from theano_rnn.cli.console import compiling_progress, is_terminal
+from theano_rnn.cli.files import DEFAULT_CHECKPOINT_HELP, choose_checkpoint
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig
-from theano_rnn.settings.training import RunConfig
 
 NEEDED = ("fastapi", "uvicorn")
 MAX_CONNECTIONS = 500  # at the same time; further ones get status 503
@@ -34,8 +34,7 @@ def build(prog: str) -> argparse.ArgumentParser:
         "/api/score, /api/complete; /openapi.json describes it.",
         epilog=f"examples:\n  {prog}\n  {prog} runs/model.safetensors --open\n  {prog} --port 0      any free port",
     )
-    parser.add_argument("checkpoint", nargs="?", default=RunConfig.checkpoint, metavar="CHECKPOINT",
-                        help="a trained model (default: %(default)s)")  # fmt: skip
+    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help=DEFAULT_CHECKPOINT_HELP)
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
                         help="address to listen on; 0.0.0.0: other machines can use the model, too "
                         "(default: %(default)s)")  # fmt: skip
@@ -51,6 +50,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         raise UserError("serve needs FastAPI and uvicorn, which are not installed: run pip install 'theano_rnn[serve]'")
     if not 0 <= args.port <= 65535:
         raise UserError(f"--port must be from 0 to 65535, got {args.port}")
+    args.checkpoint = choose_checkpoint(args.checkpoint)
     sections = sections_from(vars(args), {"machine": MachineConfig})
     with bind_socket(args.host, args.port) as listener:
         machine = prepare_machine(sections["machine"])

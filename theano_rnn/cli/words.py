@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from theano_rnn.cli.files import check_output
+from theano_rnn.cli.files import CHECKPOINT_HELP, check_output
 from theano_rnn.cli.options import Parser
 from theano_rnn.cli.streams import visible
 from theano_rnn.engine.aesara_flags import disable_c_compiler
@@ -22,7 +22,7 @@ def build(prog: str) -> argparse.ArgumentParser:
         f"  {prog} runs/model.safetensors --analogy he she brother    brother is to he as what is to she\n"
         f"  {prog} runs/model.safetensors --vectors austen.vec        all vectors, as gensim and fastText read them",
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a trained model")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=CHECKPOINT_HELP)
     parser.add_argument("words", nargs="*", metavar="WORD", help="list the words that are nearest to each of these")
     parser.add_argument("--analogy", nargs=3, metavar=("A", "B", "C"), help="list the words that are to C as B is to A")
     parser.add_argument("--num", type=int, default=10, metavar="N", help="number of words in each list "

@@ -26,6 +26,7 @@ import safetensors
 import safetensors.numpy
 
 from theano_rnn.learning.atomic_files import write_atomically
+from theano_rnn.learning.pretrained import DEFAULT_MODEL, find_checkpoint
 from theano_rnn.learning.stored_values import check_stored_values
 from theano_rnn.settings.base import UserError
 from theano_rnn.text.vocabulary import Vocabulary
@@ -102,6 +103,8 @@ def tensor_checksum(name: str, array: Any) -> int:
 def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
     """Read a checkpoint: only the best parameters, or everything if `resume` is true.
 
+    `path` is a file, or the name of a model that comes with the package, such as "austen".
+
     Raises
     ------
     UserError
@@ -109,11 +112,13 @@ def load(path: str | os.PathLike[str], *, resume: bool = False) -> Checkpoint:
         or was imported and cannot resume.
     FileNotFoundError, IsADirectoryError, PermissionError
     """
+    path = find_checkpoint(path)
     try:
         with open(path, "rb"):  # raises a clear OSError before safetensors opens the file
             pass
     except FileNotFoundError:
-        raise FileNotFoundError(f"cannot find the model {path}: train one, or name another{others(path)}") from None
+        raise FileNotFoundError(f"cannot find the model {path}: train one, name another{others(path)}, or name "
+                                f"{DEFAULT_MODEL}, which comes with the package") from None  # fmt: skip
     except IsADirectoryError:
         raise IsADirectoryError(f"{path} is a folder: name a model in it{others(Path(path, 'model'))}") from None
     try:
