@@ -1,0 +1,87 @@
+"""What the documentation site adds to Sphinx: formulas as MathML, equations in docstrings, links out of ``docs/``."""
+
+import posixpath
+import re
+from pathlib import Path
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
+ROOT = Path(__file__).parents[1]
+# Pages of the repository that the site has too, in ``docs/project/``
+PROJECT_PAGES = ("BENCHMARKS.md", "CHANGELOG.md", "CONTRIBUTING.md", "RESULTS.md", "SECURITY.md", "data/README.md")
+LINK = re.compile(r"(\]\()([^()#\s]+)(#[^()\s]*)?(\))")
+
+
+def setup(app):
+    app.add_html_math_renderer("mathml", inline_renderers=(inline_math, None), block_renderers=(block_math, None))
+    app.connect("builder-inited", write_project_pages)
+    app.connect("source-read", lead_to_site)
+    app.connect("autodoc-process-docstring", mark_equations, priority=100)  # before numpydoc
+    app.connect("autodoc-skip-member", skip_tuple_fields)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def inline_math(translator, node):
+    """Write a formula in a line of text as MathML."""
+    translator.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def block_math(translator, node):
+    """Write a formula on a line of its own as MathML."""
+    translator.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    raise nodes.SkipNode
+
+
+def mark_equations(app, kind, name, obj, options, lines):
+    """Mark indented blocks as preformatted. In the docstrings of this package they are equations and examples."""
+    for i in range(len(lines) - 1, 1, -1):
+        follows_text = lines[i - 2].strip() and not lines[i - 2].startswith((" ", ">>>")) and not lines[i - 1].strip()
+        if lines[i].startswith("  ") and follows_text and not lines[i - 2].endswith("::"):
+            lines[i - 1 : i - 1] = ["", "::"]
+
+
+def skip_tuple_fields(app, kind, name, obj, skip, options):
+    """Leave out the fields of a named tuple, which Python documents as "Alias for field number 0"."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
+def write_project_pages(app):
+    """Copy the pages of the repository into ``docs/project/``."""
+    for page in PROJECT_PAGES:
+        target = Path(app.srcdir, site_path(page)[len("docs/") :])
+        text = relinked((ROOT / page).read_text(encoding="utf-8"), page, site_path(page))
+        if not target.exists() or target.read_text(encoding="utf-8") != text:
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+
+
+def lead_to_site(app, docname, source):
+    """Let the links of a page lead to the site's copies of the project's pages."""
+    path = f"docs/{docname}.md"
+    if (ROOT / path).exists() and not docname.startswith("project/"):
+        source[0] = relinked(source[0], path, path)
+
+
+def site_path(page):
+    """Returns the path of the site's copy of a page of the repository; other paths as they are."""
+    return f"docs/project/{page.replace('/', '-')}" if page in PROJECT_PAGES else page
+
+
+def relinked(text, page, new_page):
+    """Returns the text of a page with links as they must be if it is moved to another folder of the repository."""
+
+    def changed(match):
+        start, target, anchor, end = match.groups(default="")
+        if ":" in target:
+            return match.group()
+        path = site_path(posixpath.normpath(posixpath.join(posixpath.dirname(page), target)))
+        return f"{start}{posixpath.relpath(path, posixpath.dirname(new_page))}{anchor}{end}"
+
+    return LINK.sub(changed, text)
+
+
+def no_arguments(gallery_conf, script_vars):
+    """Returns the command-line arguments of a part of the tutorial: none."""
+    return []
