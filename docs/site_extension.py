@@ -11,6 +11,8 @@ ROOT = Path(__file__).parents[1]
 # Pages of the repository that the site has too, in ``docs/project/``
 PROJECT_PAGES = ("BENCHMARKS.md", "CHANGELOG.md", "CONTRIBUTING.md", "RESULTS.md", "SECURITY.md", "data/README.md")
 LINK = re.compile(r"(\]\()([^()#\s]+)(#[^()\s]*)?(\))")
+TERM_LINK = re.compile(r"\[([^\[\]]+)\]\((?:glossary\.md)?#([^()\s]+)\)")
+TERM = re.compile(r"^\*\*(.+)\*\*$", re.MULTILINE)
 
 
 def setup(app):
@@ -58,10 +60,23 @@ def write_project_pages(app):
 
 
 def lead_to_site(app, docname, source):
-    """Let the links of a page lead to the site's copies of the project's pages."""
+    """Let the links of a page lead to the site's copies of the project's pages, and to the terms of the glossary."""
     path = f"docs/{docname}.md"
+    glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    terms = {slug(term): term.strip("`") for term in TERM.findall(glossary)}
+
+    def term_link(match):
+        text, anchor = match.groups()
+        is_term = anchor in terms and (docname == "glossary" or "glossary.md" in match.group())
+        return f"{{term}}`{text.strip('`')} <{terms[anchor]}>`" if is_term else match.group()
+
     if (ROOT / path).exists() and not docname.startswith("project/"):
-        source[0] = relinked(source[0], path, path)
+        source[0] = TERM_LINK.sub(term_link, relinked(source[0], path, path))
+
+
+def slug(heading):
+    """Returns the anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def site_path(page):
