@@ -41,6 +41,7 @@ autodoc_inherit_docstrings = False
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
+add_module_names = False
 numpydoc_show_class_members = False  # autodoc shows them
 
 # the tutorial: every part is run, and an error in one of them stops the build
@@ -55,6 +56,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "remove_config_comments": True,
+    "capture_repr": (),  # representations have addresses, which differ from build to build
     "reset_argv": "site_extension.no_arguments",
 }
 

@@ -41,7 +41,7 @@ def mark_equations(app, kind, name, obj, options, lines):
     for i in range(len(lines) - 1, 1, -1):
         follows_text = lines[i - 2].strip() and not lines[i - 2].startswith((" ", ">>>")) and not lines[i - 1].strip()
         if lines[i].startswith("  ") and follows_text and not lines[i - 2].endswith("::"):
-            lines[i - 1 : i - 1] = ["", "::"]
+            lines[i - 1 : i - 1] = ["", ".. code-block:: text"]
 
 
 def skip_tuple_fields(app, kind, name, obj, skip, options):
