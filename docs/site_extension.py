@@ -10,7 +10,7 @@ from docutils.utils.math.latex2mathml import tex2mathml
 ROOT = Path(__file__).parents[1]
 # Pages of the repository that the site has too, in ``docs/project/``
 PROJECT_PAGES = ("BENCHMARKS.md", "CHANGELOG.md", "CONTRIBUTING.md", "RESULTS.md", "SECURITY.md", "data/README.md")
-LINK = re.compile(r"(\]\()([^()#\s]+)(#[^()\s]*)?(\))")
+LINK = re.compile(r"`[^`\n]+`|(\]\()([^()#\s]+)(#[^()\s]*)?(\))")  # or code, which has no links
 TERM_LINK = re.compile(r"\[([^\[\]]+)\]\((?:glossary\.md)?#([^()\s]+)\)")
 TERM = re.compile(r"^\*\*(.+)\*\*$", re.MULTILINE)
 
@@ -89,7 +89,7 @@ def relinked(text, page, new_page):
 
     def changed(match):
         start, target, anchor, end = match.groups(default="")
-        if ":" in target:
+        if not target or ":" in target:
             return match.group()
         path = site_path(posixpath.normpath(posixpath.join(posixpath.dirname(page), target)))
         return f"{start}{posixpath.relpath(path, posixpath.dirname(new_page))}{anchor}{end}"
