@@ -4,8 +4,11 @@ The pages are Markdown files that can also be read on GitHub. The site adds the 
 built, and the reference, which is made from docstrings. Its pages load nothing from other hosts.
 """
 
+import os
 import sys
 from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the tutorial's numbers are the same on machines with a GPU
 
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS), str(DOCS.parent)]  # for site_extension, and for theano_rnn

@@ -41,7 +41,7 @@ def mark_equations(app, kind, name, obj, options, lines):
     for i in range(len(lines) - 1, 1, -1):
         follows_text = lines[i - 2].strip() and not lines[i - 2].startswith((" ", ">>>")) and not lines[i - 1].strip()
         if lines[i].startswith("  ") and follows_text and not lines[i - 2].endswith("::"):
-            lines[i - 1 : i - 1] = ["", ".. code-block:: text"]
+            lines[i - 1 : i - 1] = ["", ".. code-block:: none"]
 
 
 def skip_tuple_fields(app, kind, name, obj, skip, options):
@@ -80,7 +80,11 @@ def slug(heading):
 
 
 def site_path(page):
-    """Returns the path of the site's copy of a page of the repository; other paths as they are."""
+    """Returns the path of the site's page for a file of the repository; other paths as they are."""
+    if page == "tutorial/GALLERY_HEADER.rst":
+        return "docs/tutorial/index.rst"
+    if page.startswith("tutorial/part_"):
+        return f"docs/{page.removesuffix('.py')}.rst"
     return f"docs/project/{page.replace('/', '-')}" if page in PROJECT_PAGES else page
 
 
