@@ -36,6 +36,8 @@ templates_path = ["_templates"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 4  # a heading's anchor is the one that GitHub gives it
 
+smartquotes_action = "qe"  # quotation marks and dots, but --flags keep their hyphens
+
 # docstrings
 default_role = "py:obj"
 autosummary_generate = True

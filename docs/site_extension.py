@@ -1,5 +1,6 @@
 """What the documentation site adds to Sphinx: formulas as MathML, equations in docstrings, links out of ``docs/``."""
 
+import dataclasses
 import posixpath
 import re
 from pathlib import Path
@@ -20,6 +21,7 @@ def setup(app):
     app.connect("builder-inited", write_project_pages)
     app.connect("source-read", lead_to_site)
     app.connect("autodoc-process-docstring", mark_equations, priority=100)  # before numpydoc
+    app.connect("autodoc-process-docstring", add_settings, priority=110)
     app.connect("autodoc-skip-member", skip_tuple_fields)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -42,6 +44,21 @@ def mark_equations(app, kind, name, obj, options, lines):
         follows_text = lines[i - 2].strip() and not lines[i - 2].startswith((" ", ">>>")) and not lines[i - 1].strip()
         if lines[i].startswith("  ") and follows_text and not lines[i - 2].endswith("::"):
             lines[i - 1 : i - 1] = ["", ".. code-block:: none"]
+
+
+def add_settings(app, kind, name, obj, options, lines):
+    """Add the help texts of a class of settings to its docstring, as its parameters."""
+    settings = [item for item in dataclasses.fields(obj) if "help" in item.metadata] if is_dataclass(kind, obj) else []
+    if settings:
+        lines += ["", "Parameters", "----------"]
+    for item in settings:
+        text = re.sub(r"(?<![\w`])(--[\w-]+|<[^<>]+>)", r"``\1``", item.metadata["help"])
+        lines += [f"{item.name} : {item.type}", f"    {text}"]
+
+
+def is_dataclass(kind, obj):
+    """Returns whether a documented object is a dataclass."""
+    return kind == "class" and dataclasses.is_dataclass(obj)
 
 
 def skip_tuple_fields(app, kind, name, obj, skip, options):
