@@ -58,6 +58,8 @@ class AnyBatch(Protocol):
 class Batch(NamedTuple):
     """A batch of a text in which every token is a target; see `AnyBatch`.
 
+    Parameters
+    ----------
     tokens, targets : int32 (time, batch)
     mask : float (time, batch)
         1 for a real target and 0 for padding.

@@ -22,6 +22,8 @@ def perplexity(loss: float) -> float:
 class Measure(NamedTuple):
     """A measure of a model's quality, and how to display it.
 
+    Parameters
+    ----------
     name : str
         Its name in logs: ``loss``, ``perplexity``, ``accuracy``.
     unit : str

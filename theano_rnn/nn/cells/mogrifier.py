@@ -22,7 +22,7 @@ class MogrifierLSTMCell(Cell):
         h_i = 2 sigmoid(x_i-1 R_i) * h_i-2       for even i
         h_t, c_t = the step of `LSTMCell` from the last x_i, the last h_i and c_tm1
 
-    where x_-1 is x_t and h_0 is h_tm1. With 0 rounds it is the LSTM.
+    where ``x_-1`` is x_t and h_0 is h_tm1. With 0 rounds it is the LSTM.
 
     Parameters
     ----------
