@@ -10,7 +10,8 @@ from docutils.utils.math.latex2mathml import tex2mathml
 
 ROOT = Path(__file__).parents[1]
 # Pages of the repository that the site has too, in ``docs/project/``
-PROJECT_PAGES = ("BENCHMARKS.md", "CHANGELOG.md", "CONTRIBUTING.md", "RESULTS.md", "SECURITY.md", "data/README.md")
+PROJECT_PAGES = ("BENCHMARKS.md", "CHANGELOG.md", "CONTRIBUTING.md", "RESULTS.md", "SECURITY.md", "data/README.md",
+                 "theano_rnn/pretrained/austen.md")  # fmt: skip
 LINK = re.compile(r"`[^`\n]+`|(\]\()([^()#\s]+)(#[^()\s]*)?(\))")  # or code, which has no links
 TERM_LINK = re.compile(r"\[([^\[\]]+)\]\((?:glossary\.md)?#([^()\s]+)\)")
 TERM = re.compile(r"^\*\*(.+)\*\*$", re.MULTILINE)

@@ -1,7 +1,7 @@
 """The documentation: its commands and its Python code run, and its links lead somewhere.
 
-A fenced block ``console`` (lines that begin with ``$ ``) or ``python`` in README.md or docs/*.md is run, all blocks of
-a page in one folder and one namespace. A block that cannot be run here has a comment in the line before it,
+A fenced block ``sh`` or ``python`` in README.md or docs/*.md is run, all blocks of a page in one folder and one
+namespace. A block ``sh`` has commands alone, without a prompt and without output, so that it can be pasted. A block that cannot be run here has a comment in the line before it,
 ``<!-- not run: REASON -->``.
 """
 
@@ -57,9 +57,9 @@ def blocks_of(text: str) -> list[Block]:
 
 
 def commands_in(block: Block) -> list[str]:
-    """The commands of a block ``console``; other lines are what they print."""
+    """The commands of a block ``sh``."""
     lines = re.sub(r"\\\n *", "", block.text).splitlines()
-    return [part for line in lines if line.startswith("$ ") for part in line[2:].split(" && ")]
+    return [part for line in lines for part in line.split(" && ")]
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +90,7 @@ class Runner:
         if block.language == "python":
             with contextlib.redirect_stdout(io.StringIO()):
                 exec(compile(block.text, "documentation", "exec"), self.namespace)
-        for command in commands_in(block) if block.language == "console" else ():
+        for command in commands_in(block) if block.language == "sh" else ():
             output = ""
             for part in command.split(" | "):
                 output = self.output_of(part, output)
@@ -121,7 +121,7 @@ class Runner:
 def test_commands_and_code_run(page, prepared, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "work"
     blocks = [block for block in blocks_of((ROOT / page).read_text(encoding="utf-8")) if not block.reason]
-    if not any(block.language in ("console", "python") for block in blocks):
+    if not any(block.language in ("sh", "python") for block in blocks):
         return
     shutil.copytree(prepared, folder)
     runner = Runner(Commands(folder, monkeypatch, capsys), monkeypatch)
@@ -133,11 +133,12 @@ def test_commands_and_code_run(page, prepared, tmp_path, monkeypatch, capsys):
 def test_every_block_is_run_or_says_why_not(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     blocks = blocks_of(text)
-    counted = [block for block in blocks if block.language in ("console", "python")]
-    assert len(counted) == len(re.findall(r"^ *```(?:console|python)$", text, re.MULTILINE))
+    counted = [block for block in blocks if block.language in ("sh", "python")]
+    assert len(counted) == len(re.findall(r"^ *```(?:sh|python)$", text, re.MULTILINE))
     assert sum(block.reason is not None for block in blocks) == len(NOT_RUN.findall(text))  # none is misplaced
     for block in counted:
-        assert block.reason or block.language == "python" or commands_in(block), f"no command:\n{block.text}"
+        assert block.text.strip()
+        assert block.language == "python" or "$ " not in block.text and " # " not in block.text, "cannot be pasted"
 
 
 def anchors_of(path: Path) -> set[str]:
