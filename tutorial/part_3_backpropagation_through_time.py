@@ -38,8 +38,9 @@ come from stated seeds. Every claim that can be checked is followed by an ``asse
 # We give every size a different number. Then a product of the wrong matrices fails at once, because their shapes do not
 # fit. All numbers are float64, so that we can compare gradients to many digits. ``theano_rnn`` is imported before
 # ``aesara``, because it sets what Aesara needs.
-from theano_rnn.engine.compiling import compile_function  # isort: split  (theano_rnn comes before aesara)
+from theano_rnn.engine.compiling import compile_function
 
+# isort: split
 import aesara
 import aesara.tensor as T
 import matplotlib.pyplot as plt
