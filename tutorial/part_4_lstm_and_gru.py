@@ -551,9 +551,9 @@ assert moved[3, 1] > 0.5  # "his" or "her" decides between "king" and "queen"
 # - A gate is a factor between 0 and 1 that is learned. Three gates write, keep and read a memory.
 # - Along the cell state, the gradient is multiplied by the forget gates and by nothing else. Where they stay at 1, it
 #   does not vanish. A forget bias of 1 or more gives it a good start.
-# - LSTM and GRU learn to remember something for 50 steps; a tanh network of the same size does not. - A model of a
-# missing word keeps what it reads from the left and from the right apart until the end. Otherwise the word
-#   leaks into its own prediction.
+# - LSTM and GRU learn to remember something for 50 steps; a tanh network of the same size does not.
+# - A model of a missing word keeps what it reads from the left and from the right apart until the end. Otherwise the
+#   word leaks into its own prediction.
 # - Measure what each part of a recipe is worth before you believe in it.
 #
 # From here: the four chapters of the package (``preprocessing.py``, ``model.py``, ``training.py``,
