@@ -34,10 +34,11 @@ ROWS = {
     "SGD, rate 20": "--optimizer sgd --learning-rate 20",
     "GRU": "--cell gru",
     "tanh": "--cell tanh",
-    "full softmax": "--head softmax",
+    "24 epochs": "--epochs 24",
+    "24 epochs, no dropout": "--epochs 24 --dropout 0",
     "batch of 20": "--batch-size 20",
+    "batch of 20, full softmax": "--batch-size 20 --head softmax",
     "batch of 20, constant rate": "--batch-size 20 --schedule constant",
-    "windows of 5 steps": "--bptt-steps 5 --batch-size 70",
 }
 
 
