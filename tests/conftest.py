@@ -43,10 +43,15 @@ XLA = {"test_adaptive_head", "test_cli_engines", "test_fill", "test_engine_xla",
 
 SLOW = {"test_cli_engines", "test_cli_fill", "test_cli_resume", "test_resume_with_everything"}  # minutes in all
 
+# Modules of one or several minutes. They start first, so that no worker has one of them left when the others have none.
+LONG = ("test_resume_with_everything", "test_cli_engines", "test_recipes", "test_long_lags", "test_model",
+        "test_cells_unrolled", "test_cli_resume", "test_adaptive_head", "test_parallel", "test_lowered_scan",
+        "test_documentation", "test_engine_c", "test_cli_fill", "test_cli_curves", "test_optimizers")  # fmt: skip
+
 # Modules whose tests of engine c are quick: they show that g++ compiles a loss and a scan to the right numbers.
 QUICK_ON_C = {"test_losses"}
 
-assert {path.stem for path in Path(__file__).parent.rglob("test_*.py")} >= SMOKE | XLA | SLOW | QUICK_ON_C
+assert {path.stem for path in Path(__file__).parent.rglob("test_*.py")} >= SMOKE | XLA | SLOW | QUICK_ON_C | set(LONG)
 
 
 def is_slow_on_c(item: pytest.Item) -> bool:
@@ -72,8 +77,18 @@ def is_another_dtype(item: pytest.Item) -> bool:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Have pytest-xdist run modules in the order of `pytest_collection_modifyitems`, not those of many tests first."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests for the other Pythons and the stack of NumPy 2, those of engine c alone, and the slow ones."""
+    """Mark the tests for the other Pythons and the stack of NumPy 2, those of engine c alone, and the slow ones.
+
+    Puts the tests of long modules first.
+    """
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
     for item in items:
         for marker, modules in (("smoke", SMOKE), ("xla", XLA), ("slow", SLOW)):
             if item.path.stem in modules:

@@ -21,7 +21,7 @@ from tiny_runs import Commands, sentences, train_in
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/*.md"))]
-SLOW = {"docs/using-models.md"}  # trains four models of other sizes, half a minute
+QUICK = {"README.md", "docs/index.md"}  # others take a second to half a minute each
 LINKING = [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md"]
 FENCE = re.compile(r"^(?P<indent> *)(?P<fence>```+|~~~+)(?P<language>[\w{}-]*)")
 NOT_RUN = re.compile(r"<!-- not run: (.+) -->")
@@ -117,7 +117,9 @@ class Runner:
 
 
 @pytest.mark.skipif(not HAS_EXTRAS, reason="needs jax and matplotlib")
-@pytest.mark.parametrize("page", [pytest.param(page, marks=pytest.mark.slow if page in SLOW else ()) for page in PAGES])
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=() if page in QUICK else pytest.mark.slow) for page in PAGES]
+)
 def test_commands_and_code_run(page, prepared, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "work"
     blocks = [block for block in blocks_of((ROOT / page).read_text(encoding="utf-8")) if not block.reason]
