@@ -170,6 +170,22 @@ def test_a_scan_in_a_scan():
         np.testing.assert_allclose(trace[t], h, rtol=1e-12)
 
 
+@pytest.mark.parametrize("steps", [1, 2, TIME - 1, TIME, TIME + 2])
+@pytest.mark.parametrize("taps", [[-1], pytest.param([-1, -3], marks=pytest.mark.slow)])
+def test_a_truncated_gradient_is_zero_before_the_last_steps(steps, taps):
+    """With respect to a sequence, and to weights that the sequence was computed with, which lie outside of the scan."""
+
+    def expression(x, h, w):
+        trace, _ = aesara.scan(lambda x_t, *rest: T.tanh(x_t + T.dot(sum(rest[:-1]), rest[-1])), [T.dot(x, w)],
+                               [{"initial": h, "taps": taps}], [w], truncate_gradient=steps)  # fmt: skip
+        return trace
+
+    _, slope, _, slope_of_w = check_with_gradients(expression, X, H0 if taps == [-1] else np.stack([H0] * 3), W)
+    is_reached = np.abs(slope).max(axis=(1, 2)) > 0
+    np.testing.assert_array_equal(is_reached, np.arange(TIME) >= TIME - steps)
+    assert np.abs(slope_of_w).max() > 0
+
+
 def test_a_shared_variable_updated_in_every_step():
     from theano_rnn.engine.xla import compile_function
 

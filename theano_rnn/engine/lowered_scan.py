@@ -191,11 +191,16 @@ def is_constant_in_time(sequence: Any) -> bool:
 
 
 def last_rows(before: Any, trace: Any, size: int) -> Any:
-    """Returns the last `size` rows of the initial values `before`, followed by the rows of all steps."""
-    rows = trace.shape[0]
-    if size <= rows or before is None:
-        return getitem(trace, (slice(rows - size, None),))
-    return jnp.concatenate([before, trace])[-size:]
+    """Returns the last `size` rows of the initial values `before`, followed by the rows of all steps.
+
+    If there are fewer, zeros follow, as in Aesara: a truncated gradient has more rows than steps.
+    """
+    if before is not None and size > trace.shape[0]:
+        trace = jnp.concatenate([before, trace])
+    missing = size - trace.shape[0]
+    if missing > 0:
+        return jnp.concatenate([materialize(trace), jnp.zeros((missing, *trace.shape[1:]), trace.dtype)])
+    return getitem(trace, (slice(-missing, None),))
 
 
 def rewrite_inner_graph(op: Any) -> FunctionGraph:
