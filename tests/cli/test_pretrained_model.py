@@ -45,7 +45,8 @@ def test_a_model_of_ones_own_comes_first(commands):
     (commands.folder / "runs").mkdir()
     write(commands.folder / "runs/model.safetensors", config_of("tanh", 1))
     result = commands("info")
-    assert (result.status, result.err) == (0, "") and result.out.startswith("runs/model.safetensors: language model")
+    assert result.status == 0 and result.out.startswith("runs/model.safetensors: language model")
+    assert result.err == "the model is runs/model.safetensors; austen is the one that comes with the package\n"
 
 
 def test_output_files_are_in_the_current_folder(commands):

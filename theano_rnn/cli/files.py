@@ -38,12 +38,12 @@ DEFAULT_CHECKPOINT_HELP = f"{CHECKPOINT_HELP} (default: {RunConfig.checkpoint}, 
 
 
 def choose_checkpoint(name: str | None) -> str:
-    """Returns the checkpoint that a command uses; None stands for none that was named.
-
-    Prints a line to standard error if it falls back to the model that comes with the package.
-    """
-    if name is not None or os.path.lexists(RunConfig.checkpoint):
-        return name or RunConfig.checkpoint
+    """Returns the checkpoint that a command uses. If none was named, prints which one it is to standard error."""
+    if name is not None:
+        return name
+    if os.path.lexists(RunConfig.checkpoint):
+        advise([f"the model is {RunConfig.checkpoint}; {DEFAULT_MODEL} is the one that comes with the package"])
+        return RunConfig.checkpoint
     advise([f"there is no {RunConfig.checkpoint} yet, so this is {DEFAULT_MODEL}, the model that comes with the "
             "package, trained on six novels by Jane Austen"])  # fmt: skip
     return DEFAULT_MODEL

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 import threading
@@ -36,6 +38,9 @@ class Interruption:
         if not self.is_deferred or self.signal is not None:
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
         self.signal = number
+        if number == signal.SIGINT and os.isatty(2):  # not by print, which cannot be called while it is running
+            with contextlib.suppress(OSError):
+                os.write(2, b"\nstopping: the model is saved in some seconds; press Ctrl-C again to stop at once\n")
 
     def receive_failure(self, error: Exception) -> None:
         """Stop, because standard output cannot be written. For `watched_output`."""
