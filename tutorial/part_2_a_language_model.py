@@ -19,9 +19,9 @@ The script takes about a minute on one core. Its random numbers have fixed seeds
 # ----------------
 #
 # The text is *Emma* by Jane Austen, one of the six novels in the folder ``data/austen`` of this repository. Any other
-# English text in a plain text file will do: change ``path`` below. First, NLTK splits the text into sentences, and the
-# sentences into tokens. The package prepares NLTK for this: it adds a list of abbreviations such as *Mr.*, and it
-# needs no download.
+# English text in a plain text file will do: change ``path`` below. First, NLTK, a well-known library for natural
+# language, splits the text into sentences, and the sentences into tokens. The package prepares NLTK for this: it adds a
+# list of abbreviations such as *Mr.*, and it needs no download.
 
 from pathlib import Path
 
@@ -53,7 +53,8 @@ vocabulary = corpus.vocabulary
 vocab_size = vocabulary.vocab_size
 print(f"{len(corpus.train):,} training tokens, {len(corpus.valid):,} validation tokens")
 print("the most frequent words:", *vocabulary.words[:10])
-print("the first ids of the novel:", corpus.train[:10].tolist())
+print("ids in the novel:", corpus.train[60:70].tolist())
+print("their tokens:    ", *vocabulary.decode(corpus.train[60:70]))
 assert vocab_size == 1000
 
 # %%
@@ -112,8 +113,8 @@ assert mask.sum() == len(example)
 # The network in NumPy
 # --------------------
 #
-# The network has six parameters. Each of the 1,000 tokens, and also ``<pad>`` and ``<s>``, has a row of the matrix
-# ``embedding``; this row is the input :math:`x_t`. With a hidden state of 100 units, the network is
+# The network has six arrays of parameters. Each of the 1,000 tokens, and also ``<pad>`` and ``<s>``, has a row of the
+# matrix ``embedding``; this row is the input :math:`x_t`. With a hidden state of 100 units, the network is
 #
 # .. math::
 #
@@ -129,13 +130,15 @@ assert mask.sum() == len(example)
 #
 # In the WildML series, :math:`x_t` is a vector of zeros with a single 1 at the position of the token, and the product
 # :math:`U x_t` picks one column of :math:`U`. Here we look up one row of a matrix instead, which is the same and takes
-# less time. So :math:`U` is the transposed product of ``embedding`` and ``W_xh``, :math:`W` is the transposed
-# ``W_hh``, and :math:`V` the transposed ``W_hy``.
+# less time. So our product ``embedding @ W_xh`` plays the part of :math:`U`, ``W_hh`` that of :math:`W`, and ``W_hy``
+# that of :math:`V`; they are transposed, because our vectors are rows.
 #
 # The weights start as small random numbers: uniform between :math:`-1/\sqrt{n}` and :math:`1/\sqrt{n}` for a matrix of
-# :math:`n` rows. Then a sum over :math:`n` units is neither very large nor very small. There are three exceptions. The
-# embedding starts small, so that what a row learns soon outweighs its random start; ``W_xh`` starts ten times larger
-# to make up for it. The output matrix starts ten times smaller, so that at first all tokens are almost equally likely.
+# :math:`n` rows. A product with it adds up :math:`n` terms of random signs, which grows like :math:`\sqrt{n}`; the
+# factor :math:`1/\sqrt{n}` makes up for that. There are three exceptions. The embedding starts with normally
+# distributed numbers that are small, so that what a row learns soon outweighs its random start; ``W_xh`` starts ten
+# times larger to make up for it. The output matrix starts ten times smaller, so that at first all tokens are almost
+# equally likely.
 
 EMBEDDING_SIZE, HIDDEN_SIZE = 64, 100
 
@@ -175,7 +178,8 @@ def numpy_log_probabilities(values, tokens):
 def numpy_loss(values, tokens, targets, mask):
     """Returns the mean of -ln P(target) over all real targets, in nats per token."""
     log_p = numpy_log_probabilities(values, tokens)
-    losses = -np.take_along_axis(log_p, targets[:, :, None], axis=-1)[:, :, 0]  # (time, batch)
+    time, batch = np.indices(targets.shape)  # the place of each target
+    losses = -log_p[time, batch, targets]  # of the target at each place: (time, batch)
     return (losses * mask).sum() / mask.sum()
 
 
@@ -219,23 +223,24 @@ slope = T.grad(y, x)  # the symbol of 2 x + 3
 print("y is the symbol", aesara.pprint(y))
 
 evaluate = compile_function([x], [y, slope], engine="jax", device="cpu")
-y_value, slope_value = evaluate(np.float32(2))
+y_value, slope_value = evaluate(np.float32(2))  # of the same type as x
 print("at x = 2: y =", float(y_value), "and the slope is", float(slope_value))
 assert float(y_value) == 10
 assert float(slope_value) == 7
 
 # %%
-# Users of Theano will ask where ``aesara.function`` is. It is still there, and ``compile_function`` takes the same
-# first three arguments: a list of inputs, a list of outputs, and a list of updates. The two differ in what they do
-# with the graph:
+# Users of Theano will ask where ``aesara.function`` is. It is still there. ``compile_function`` also takes a list of
+# inputs, a list of outputs and, as its third argument, a list of updates, which ``aesara.function`` calls ``updates=``.
+# The two differ in what they do with the graph:
 #
 # - ``compile_function(..., engine="jax")`` is this package's. It translates the graph for JAX, whose compiler, XLA,
 #   makes machine code for the processor or for a GPU. It compiles a network like ours in one to three seconds and
 #   needs no C++ compiler. We add ``device="cpu"``, because a GPU computes products of 32-bit matrices with fewer
 #   digits, and we want to compare digits.
 # - ``aesara.function`` is Aesara's own. It writes C++ and calls ``g++``, which takes about a minute for a recurrent
-#   network the first time; or it runs the graph in Python, one operation at a time, which is slow. Use it where JAX is
-#   not installed, or if you want Aesara's own tools, such as its debugging modes.
+#   network the first time; or it runs the graph in Python, one operation at a time, which is slow. Use it if you want
+#   Aesara's own tools, such as its debugging modes. (Its mode ``JAX`` cannot run the derivative of a loop.) Where JAX
+#   is not installed, ``compile_function(..., engine="c")`` calls ``g++`` too, with fewer and faster modules.
 #
 # The same network as a graph
 # ---------------------------
@@ -283,15 +288,17 @@ def mean_loss(log_p, targets, mask):
 # 1. one element of each of the ``sequences``: here ``projected[t]``;
 # 2. the previous result for each of the ``outputs_info``, which gives the values before the first step: here
 #    :math:`h_{t-1}`;
-# 3. the ``non_sequences``, which are the same at each step: here ``W_hh``. With ``strict=True`` each variable that
-#    ``step`` uses must be listed, so nothing is forgotten.
+# 3. the ``non_sequences``, which are the same at each step: here ``W_hh``. With ``strict=True``, ``scan`` refuses a
+#    step that uses a shared variable which is not listed, so none is forgotten.
 #
-# The second result of ``scan`` holds updates of random generators; there are none here. In many old examples ``scan``
-# has an argument ``truncate_gradient``. We do not use it; part 3 explains what is wrong with it.
+# The second result of ``scan`` is the updates of shared variables that ``step`` itself returned, such as the state of a
+# random generator. They would have to be handed to the compiler; there are none here. In many old examples ``scan`` has
+# an argument ``truncate_gradient``. We do not use it; part 3 explains what is wrong with it.
 #
 # The derivatives take one line: ``T.grad`` returns a symbol for each parameter. For a loop it builds a second loop,
 # which runs from the last step to the first. This is *backpropagation through time*. Training moves each parameter a
-# little against its derivative, which is called *stochastic gradient descent*:
+# little against its derivative, which is called *stochastic gradient descent*. In Aesara, an update is a pair: a shared
+# variable and the symbol of its new value. A call computes all new values from the old ones, and then stores them:
 #
 # .. math::
 #
@@ -305,7 +312,7 @@ def compile_network(params, activation=T.tanh):
 
     log_p = log_probabilities(params, tokens, activation)
     loss = mean_loss(log_p, targets, mask)
-    with aesara.config.change_flags(floatX="float32"):  # the type that T.grad takes inside of a scan
+    with aesara.config.change_flags(floatX="float32"):  # the type of zeros that T.grad may have to add
         gradients = T.grad(loss, list(params.values()))
     updates = [(p, p - learning_rate * gradient) for p, gradient in zip(params.values(), gradients)]
 
@@ -342,7 +349,8 @@ assert difference < 1e-5
 # %%
 # ``aesara.function`` gives the same number. To save the time of ``g++``, we let it run the graph in Python: ``cxx=""``
 # switches the C++ compiler off, and the mode ``FAST_COMPILE`` leaves out most optimizations. It gets its own copy of
-# the parameters, because those above are kept where JAX wants them, for example in the memory of a GPU.
+# the parameters: a shared variable that a function for JAX updates must not be used by ``aesara.function``, because its
+# value is then an array of JAX, perhaps in the memory of a GPU.
 
 tokens, targets, mask = T.imatrix("tokens"), T.imatrix("targets"), T.fmatrix("mask")
 symbolic_loss = mean_loss(log_probabilities(share(values), tokens), targets, mask)
@@ -361,9 +369,10 @@ assert abs(loss_by_aesara - loss_in_graph) < 1e-5
 #    \frac{\partial\, \mathrm{loss}}{\partial p} \approx
 #    \frac{\mathrm{loss}(p + \varepsilon) - \mathrm{loss}(p - \varepsilon)}{2 \varepsilon}
 #
-# We test the recurrent weight with the largest derivative. The NumPy network computes the difference with 64-bit
-# numbers, because in 32 bits too many digits would cancel. The symbolic derivative comes from one call of ``train``
-# with the learning rate 1: it is the value of the parameter before, minus its value after.
+# We test the recurrent weight with the largest derivative. The NumPy network computes the two losses with 64-bit
+# numbers: they are almost equal, and 32-bit numbers have too few digits for their difference. The symbolic derivative
+# comes from one call of ``train``. With the learning rate 1, the parameter becomes its old value minus the derivative,
+# so the old value minus the new one is the derivative.
 
 batch = make_batch(training_sentences[:16])
 train(*batch, np.float32(1))
@@ -375,7 +384,7 @@ epsilon, sides = 1e-5, []
 for change in (epsilon, -epsilon):
     moved = exact_values["W_hh"].copy()
     moved[row, column] += change
-    sides.append(numpy_loss(exact_values | {"W_hh": moved}, *batch))
+    sides.append(numpy_loss({**exact_values, "W_hh": moved}, *batch))
 central_difference = (sides[0] - sides[1]) / (2 * epsilon)
 print(f"derivative by W_hh[{row}, {column}]: {gradient[row, column]:.6f}, central difference: {central_difference:.6f}")
 assert abs(gradient[row, column] - central_difference) < 0.01 * abs(central_difference)
@@ -437,11 +446,12 @@ assert 33 < perplexity < 42
 #
 # The perplexity is about 37: the network is as uncertain as a fair choice among 37 tokens. Before training it was a
 # choice among 1,000. Is this good? Compare it with the model of part 1 that only counts pairs of neighbours. We try
-# several strengths of smoothing :math:`k` and take the one that is best on the validation text, which even favours
-# this model:
+# several strengths of smoothing :math:`k` and take the one that is best on the validation text. This choice favours the
+# counting model, because the network had no such choice:
 
 counts = np.zeros((vocab_size + 2, vocab_size))
-for tokens, targets, mask in map(make_batch, ([sentence] for sentence in training_sentences)):
+for sentence in training_sentences:
+    tokens, targets, mask = make_batch([sentence])
     np.add.at(counts, (tokens[mask > 0], targets[mask > 0]), 1)
 
 
@@ -464,8 +474,9 @@ assert perplexity < 0.8 * lowest_bigram_perplexity
 #
 # We let it write ten sentences at once, one token after another. ``predict`` gives the probabilities of the next token
 # at each step; we use those of the last token that has been written. What comes behind it is padding, which has no
-# influence on earlier steps. The network may not write ``<unk>``. The *temperature* divides the log-probabilities:
-# below 1, likely tokens become still more likely.
+# influence on earlier steps. (To compute all steps again for each new token is simple, but wasteful. The package keeps
+# the state instead, and computes one step.) The network may not write ``<unk>``. The *temperature* divides the
+# log-probabilities: below 1, likely tokens become still more likely.
 
 
 def write_sentences(predict, num_sentences=10, temperature=0.7, seed=1):
@@ -502,8 +513,9 @@ assert len(set(sentences)) > 5
 # The package has each part of our network, tested, and more general:
 #
 # - A *cell* is one time step, like our function ``step``: here ``RNNCell``. To use an LSTM or a GRU, change one word.
-# - ``unroll`` repeats a cell over time. It contains the only ``aesara.scan`` of the package. It also takes a mask, so
-#   that states can be carried over from one batch to the next.
+# - ``unroll`` repeats a cell over time. It contains the only ``aesara.scan`` of the package. It also takes a mask: at
+#   padding, a state stays as it is. So the final state is that of the last real step, and the next batch can start from
+#   it.
 # - ``Layers`` is a stack of cells: each layer reads what the layer below has computed.
 # - ``RNNLM`` adds the embedding, the output layer and the compiled functions.
 #
@@ -590,7 +602,8 @@ for other in (*losses_of_parts, loss_of_model):
 #    Train for two epochs. Which learning rate works?
 # 2. *Temperature.* Write sentences with the temperatures 0.1 and 1.5. What changes, and why?
 # 3. *A longer window.* Let the network read two sentences in a row, 40 steps, instead of each sentence by itself.
-#    Which lines have to change? What should happen to the loss of an untrained network?
+#    Which lines have to change? What should happen to the loss of an untrained network, and to that of the trained one?
+#    (You need not train again.)
 # 4. *Why is the softmax outside of the loop?* Compute it inside ``step``, and check that the loss is the same. Then
 #    say what it costs.
 # 5. *Padding must not matter.* Show that the loss does not change if the padding is filled with any other ids.
@@ -622,10 +635,12 @@ print("different words in ten sentences:", *num_words)
 assert num_words[0] < num_words[1]
 
 # %%
-# **Solution 3.** Only the sentences change: two neighbours are joined, and ``MAX_LENGTH`` is doubled. The network and
-# the compiled functions take any number of steps, because the graph says nothing about it. XLA compiles once more for
-# the new shape. The loss of an untrained network is still :math:`\ln 1000`: it is a mean per token. (The network that
-# is trained on single sentences was never shown a second sentence, and so is worse there.)
+# **Solution 3.** Only the data change: of the short sentences, each is joined with the next one, and ``MAX_LENGTH`` is
+# 40 when ``make_batch`` is called. (It must still be 20 when the sentences are chosen.) The network and the compiled
+# functions take any number of steps, because the graph says nothing about it. XLA compiles once more for the new shape.
+# The loss of an untrained network is still :math:`\ln 1000`: it is a mean per token. The network that was trained on
+# single sentences does worse, because it has never read ``</s>``, only predicted it: the first word of the second
+# sentence surprises it.
 
 MAX_LENGTH = 40
 pairs = [np.concatenate(two) for two in zip(validation_sentences[::2], validation_sentences[1::2])]
@@ -640,8 +655,8 @@ MAX_LENGTH = 20
 # %%
 # **Solution 4.** The result is the same. But inside of the loop, the product with ``W_hy`` and the softmax are
 # computed in 20 small pieces, one for each time step, and the loop of the derivative repeats them. When we measured
-# it, a call of ``train`` with the softmax inside took at least a third more time. The larger the vocabulary, the more
-# such details matter.
+# it several times on a busy machine, a call of ``train`` with the softmax inside took between a fifth and a half more
+# time. The larger the vocabulary, the more such details matter.
 #
 # There is a related question: why ``log_softmax``, and not the logarithm of a softmax? If a probability is too small
 # for 32 bits, it becomes 0, and its logarithm is minus infinity. The last two lines show this.
