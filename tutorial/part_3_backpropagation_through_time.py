@@ -324,7 +324,8 @@ assert distance(by_scan, textbook(example, k)) > 0.1
 # The well-known tutorial on recurrent networks that this one replaces (Britz, 2015) passed ``bptt_truncate=4`` to
 # Theano's scan, with the output layer inside the step. So it trained each sentence on its last four words. In a
 # sentence of twenty words, sixteen taught the network nothing. Its check of the gradient could not see it, because the
-# check ran without truncation. A gradient check tests the settings that it runs with, and no others.
+# check ran on a sequence of four words, which truncation to four steps leaves whole. A gradient check tests the
+# settings and the data that it runs with, and no others.
 #
 # **(c) Windows that carry the state.** This package cuts the *text*, not the backward loop. A window is a number of
 # steps, ``--bptt-steps``, 35 by default. Each window is an ordinary sequence with full backpropagation, and every loss
@@ -382,9 +383,10 @@ for k in (2, 4, 6):
     assert np.mean(cosines[textbook, k]) > np.mean(cosines[windows, k])
 
 # %%
-# Windows are almost as good as the textbook's truncation and cost *k* times less. With scan's truncation, most of the
-# data is not used. This is why the package has windows, why ``truncate_gradient`` appears nowhere in it, and why its
-# training text is one long stream (part 2).
+# Windows are almost as good as the textbook's truncation and cost *k* times less. (These networks are small and not
+# trained, so their gradients fade within a few steps.) With scan's truncation, most of the data is not used. This is
+# why the package has windows, and why ``truncate_gradient`` appears nowhere in it. For windows, the training text is
+# one long stream: the sentences follow one another, and the state is carried from each to the next.
 #
 # Vanishing and exploding gradients
 # ---------------------------------
@@ -413,12 +415,12 @@ assert np.allclose(d_h_0, d_h_n @ product.T, atol=1e-15)
 
 # %%
 # A matrix can make a vector at most as many times longer as its *largest singular value* says, :math:`\sigma`. Since
-# :math:`1 - h^2` is never more than 1, *k* steps back change the norm at most by the factor :math:`\sigma^k`:
+# :math:`1 - h^2` is never more than 1, *k* steps back multiply the norm by at most :math:`\sigma^k`:
 #
 # .. math:: \left\| \frac{\partial\, \mathrm{loss}_t}{\partial h_{t-k}} \right\| \le
 #           \sigma^k \left\| \frac{\partial\, \mathrm{loss}_t}{\partial h_t} \right\|
 #
-# If :math:`\sigma` is less than 1, the gradient *must* vanish: it shrinks by a constant factor with each step. If
+# If :math:`\sigma` is less than 1, the gradient *must* vanish: each step multiplies it by at most :math:`\sigma`. If
 # :math:`\sigma` is greater than 1, it *may* explode (Hochreiter 1991; Bengio, Simard & Frasconi 1994; Pascanu, Mikolov
 # & Bengio 2013).
 #
@@ -476,8 +478,9 @@ for name, curve in curves.items():
 #   beginning.
 # * **GRU and LSTM** vanish too before training, but more slowly. Their gates can learn to let the gradient pass. This
 #   is the subject of part 4.
-# * **Large recurrent weights** make the gradient grow, here more than a hundredfold in 50 steps. Per step it does not
-#   grow five times as fast as before: larger states are nearer to -1 or 1, where the derivative of tanh is small.
+# * **Large recurrent weights** make the gradient grow, here about a hundred thousand times in 50 steps. Per step it
+#   does not grow five times as fast as before: larger states are nearer to -1 or 1, where the derivative of tanh is
+#   small.
 #
 # Why does tanh shrink the gradient although its :math:`\sigma` is greater than 1? The largest singular value is the
 # worst case: it holds for one direction. A typical direction is scaled by the root mean square of *all* singular
@@ -489,7 +492,7 @@ assert curves["tanh"][50] / curves["tanh"][0] < 1e-10
 assert curves["relu"][50] / curves["relu"][0] < 1e-10
 for cell in ("gru", "lstm"):
     assert curves[cell][50] > 1000 * curves["tanh"][50]
-assert curves["tanh, W_hh times 5"][50] > 100 * curves["tanh, W_hh times 5"][0]
+assert curves["tanh, W_hh times 5"][50] > 1e4 * curves["tanh, W_hh times 5"][0]
 assert abs((curves["relu"][50] / curves["relu"][10]) ** (1 / 40) - np.sqrt(1 / 6)) < 0.04
 
 # %%
