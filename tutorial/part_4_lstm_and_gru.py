@@ -249,7 +249,7 @@ for name, norms in kept.items():
 
 # %%
 # The dashed lines are :math:`\mathrm{sigmoid}(b)^k`: the first way alone, with forget gates that are exactly at their
-# bias. The full gradient is larger, because the second way adds to it. With bias 0 or 1 it falls as steadily as in a
+# bias. The full gradient is larger here: the second way adds to it. With bias 0 or 1 it falls as steadily as in a
 # tanh network; with bias 4 it stays. So an LSTM is not free of vanishing gradients by nature. It keeps what its
 # forget gates keep, and it can *learn* to hold them near 1. A tanh network has nothing of the kind to learn.
 assert kept["LSTM, forget bias 4"][49] > 0.01
@@ -333,9 +333,9 @@ assert median["tanh"] < 0.6
 assert min(median["GRU"], median["LSTM, forget bias 1"], median["LSTM, forget bias 4"]) > 0.9
 
 # %%
-# The gated networks learn it. The tanh networks do little better than guess. (The test ``tests/test_long_lags.py``
-# repeats this with more seeds and a larger budget.) What did the LSTM learn? We look at its forget gates while it
-# reads fifty blanks.
+# The gated networks learn it. Of the three tanh networks, at least two only guess. (The test
+# ``tests/test_long_lags.py`` repeats this with more seeds and a larger budget.) What did the LSTM learn? We look at its
+# forget gates while it reads fifty blanks.
 params = runs["LSTM, forget bias 1"][1]
 weights = [np.asarray(params[name], "float64") for name in ("layer0.W_xh", "layer0.W_hh", "layer0.b_h")]
 tokens, _ = recall_batch(np.random.default_rng(5), is_test=True)
@@ -475,9 +475,9 @@ assert moved[1, 3] > 0.5  # and the other way round
 #
 # - *Tied weights* (``--tie-weights``, on): the output layer uses the matrix of the word vectors, too. Words that are
 #   read alike are then also predicted alike, and there are far fewer parameters.
-# - *Dropout* (``--dropout``, 0.4): in training, a random 40 % of the numbers in the word vectors and in the last
-#   layer's outputs are set to zero. So the network cannot rely on any single number, and learns less of its text by
-#   heart.
+# - *Dropout* (``--dropout``, 0.4 for a novel): in training, a random 40 % of the numbers in the word vectors, between
+#   layers, and in the last layer's outputs are set to zero, and the others are scaled up. So the network cannot rely on
+#   any single number, and learns less of its text by heart.
 # - *Adaptive soft-max* (``--head``, from 5,000 words on): rare words are in clusters. Most predictions need only the
 #   scores of the frequent words and of the clusters, so a step takes less time.
 # - *Adam* (``--optimizer``): each parameter has a step size of its own, from the mean square of its recent gradients.
