@@ -26,5 +26,6 @@ state, nats = None, 0.0
 with torch.no_grad():
     for tokens, wanted in zip(inputs.split(100), targets.split(100)):  # 100 steps at a time, the state carried on
         h, state = model.rnn(model.encoder(tokens), state)
-        nats += nn.functional.cross_entropy(model.decoder(h).mT, wanted, reduction="none").double().sum().item()
+        log_p = nn.functional.log_softmax(model.decoder(h), -1) if linear else model.decoder(h)
+        nats += nn.functional.nll_loss(log_p.flatten(0, 1), wanted.flatten(), reduction="none").double().sum().item()
 print(math.exp(nats / len(ids)))

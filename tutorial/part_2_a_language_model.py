@@ -209,8 +209,9 @@ assert abs(loss_in_numpy - np.log(vocab_size)) < 0.1
 # ----------------
 #
 # In NumPy, ``a * b`` is a number, computed at once. In Aesara it is a *symbol*: an object that knows it is the product
-# of ``a`` and ``b``. Symbols of symbols form a graph. From the graph, Aesara can do two things that are impossible
-# with a mere number: ``T.grad`` builds the graph of the derivative, and a compiler turns graphs into fast functions.
+# of ``a`` and ``b``. Symbols of symbols form a graph. From the graph, Aesara can do two things that are impossible with
+# a mere number: ``T.grad`` builds the graph of the derivative, and a compiler turns graphs into fast functions. (In
+# PyTorch, numbers are computed at once too, and a record of the computation serves for the derivative.)
 
 import aesara
 import aesara.tensor as T
@@ -591,9 +592,9 @@ for other in (*losses_of_parts, loss_of_model):
 #     python scripts/train.py --train mybook.txt --checkpoint runs/mybook.safetensors
 #     python scripts/generate.py runs/mybook.safetensors --prompt "She was"
 #
-# For one novel, this takes a minute or two. The package then chooses an LSTM, which remembers longer than our cell.
-# Part 3, ``part_3_backpropagation_through_time.py``, shows why our cell forgets, and part 4 what an LSTM does about
-# it.
+# For one novel, this takes three to five minutes. The package then chooses an LSTM, which remembers longer than our
+# cell. Part 3, ``part_3_backpropagation_through_time.py``, shows why our cell forgets, and part 4 what an LSTM does
+# about it.
 #
 # Exercises
 # ---------
