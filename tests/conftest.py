@@ -202,7 +202,12 @@ def optimized_for_learning(request: pytest.FixtureRequest, monkeypatch: pytest.M
 
         options = Placement.jit_options
         full = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
-        monkeypatch.setattr(Placement, "jit_options", lambda self: options(self) | {"compiler_options": full})
+
+        def fully_optimized(self: Placement) -> dict[str, Any]:
+            given = options(self)
+            return given | {"compiler_options": (given["compiler_options"] or {}) | full}
+
+        monkeypatch.setattr(Placement, "jit_options", fully_optimized)
 
 
 @pytest.fixture

@@ -72,6 +72,21 @@ def test_xla_compiles_once_for_arrays_of_numpy_and_for_its_own(caplog):
     assert counts == [1, 0, 0]
 
 
+@pytest.mark.parametrize("shape", [(350, 100, 560), (200, 300, 1200), (20, 200, 800)])
+def test_a_product_reads_the_value_of_a_matrix_after_each_update_in_place(shape):
+    """Fails with JAX 0.7.1 for the first two shapes if XLA uses XNNPACK."""
+    num_rows, num_inputs, num_outputs = shape
+    rng = np.random.default_rng(0)
+    value = rng.normal(size=(num_inputs, num_outputs)).astype("float32")
+    x_value = rng.normal(size=(num_rows, num_inputs)).astype("float32")
+    matrix, x = aesara.shared(value, name="matrix"), T.fmatrix("x")
+    product = compile_function([x], [T.dot(x, matrix)], engine="jax", device="cpu")
+    halve = compile_function([], [matrix[0, 0]], [(matrix, matrix * np.float32(0.5))], engine="jax", device="cpu")
+    for power in range(4):
+        np.testing.assert_allclose(product(x_value)[0], x_value @ value * 0.5**power, atol=1e-3)
+        halve()
+
+
 def test_a_kind_of_device_that_jax_does_not_see_is_refused_in_one_line():
     seen = {device.platform for device in jax.devices()}
     missing = "gpu" if "gpu" not in seen else "rocm"

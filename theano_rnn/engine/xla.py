@@ -11,6 +11,7 @@ through NumPy. The engine neither uses nor changes Aesara's global JAX linker an
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -54,6 +55,24 @@ class DeviceContainer(Container):  # type: ignore[misc]
     data = value = property(__get__, Container.__set__)
 
 
+@functools.cache
+def compiler_options(platform: str) -> dict[str, Any] | None:
+    """Returns options for XLA: on a CPU, products of matrices without the library XNNPACK, if this XLA has that option.
+
+    In JAX 0.7.1 to 0.8.0, products by XNNPACK keep a copy of a matrix for the next call, as long as its address is the
+    same. An update in place changes the matrix but not the address, so products of some shapes then read old values.
+    XNNPACK saves no time in our networks.
+    """
+    options = {"xla_cpu_use_xnnpack": False}
+    try:
+        if platform == "cpu":
+            jax.jit(lambda: 0, compiler_options=options).lower().compile()
+            return options
+    except RuntimeError:  # no such option
+        pass
+    return None
+
+
 class Placement:
     """The devices on which a function runs: one, or several that each compute a part of the batch.
 
@@ -79,7 +98,8 @@ class Placement:
 
     def jit_options(self) -> dict[str, Any]:
         """Returns options for ``jax.jit``: without a device, XLA would compile twice, for NumPy's and JAX's arrays."""
-        return {} if self.mesh is not None else {"in_shardings": SingleDeviceSharding(self.device)}
+        options = {"compiler_options": compiler_options(self.device.platform)}
+        return options if self.mesh is not None else options | {"in_shardings": SingleDeviceSharding(self.device)}
 
     def to_local(self, value: Any) -> Any:
         """Returns this process's copy of an array that other processes hold too; other values as they are."""
