@@ -91,7 +91,7 @@ print(f"loss of the sequence: {losses.sum():.2f}, and {num_steps * np.log(vocab_
 # each number in :math:`\bar{v}` says how much the loss changes if this number in *v* changes a little. We start at the
 # loss and go backwards.
 #
-# **The output layer.** Let :math:`s_t = h_t W_{hy} + b_y` be the scores before the soft-max, shape (vocab,). The
+# **The output layer.** Let :math:`s_t = h_t W_{hy} + b_y` be the scores before the softmax, shape (vocab,). The
 # derivative of :math:`-\ln \mathrm{softmax}(s_t)[y_t]` is the probability, minus 1 for the right word:
 #
 # .. math:: \bar{s}_t = p_t - \mathrm{onehot}(y_t)

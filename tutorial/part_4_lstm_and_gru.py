@@ -478,7 +478,7 @@ assert moved[1, 3] > 0.5  # and the other way round
 # - *Dropout* (``--dropout``, 0.4 for a novel): in training, a random 40 % of the numbers in the word vectors, between
 #   layers, and in the last layer's outputs are set to zero, and the others are scaled up. So the network cannot rely on
 #   any single number, and learns less of its text by heart.
-# - *Adaptive soft-max* (``--head``, from 5,000 words on): rare words are in clusters. Most predictions need only the
+# - *Adaptive softmax* (``--head``, from 5,000 words on): rare words are in clusters. Most predictions need only the
 #   scores of the frequent words and of the clusters, so a step takes less time.
 # - *Adam* (``--optimizer``): each parameter has a step size of its own, from the mean square of its recent gradients.
 # - *Schedule* (``--schedule``, linear): the learning rate falls in a straight line to zero. Large steps find a good
@@ -516,8 +516,8 @@ assert moved[1, 3] > 0.5  # and the other way round
 # Two seeds of the default differ by 4 %, so look at both columns before you believe a difference. What we read from
 # this:
 #
-# - Tied weights help: with the full soft-max, perplexity is 2 and 5 % lower than without them.
-# - The adaptive soft-max costs 1 to 3 % in perplexity and saves 40 % of the time: 74 seconds of CPU time in place of
+# - Tied weights help: with the full softmax, perplexity is 2 and 5 % lower than without them.
+# - The adaptive softmax costs 1 to 3 % in perplexity and saves 40 % of the time: 74 seconds of CPU time in place of
 #   127.
 # - Dropout, clipping, averages and the falling rate bring nothing on *this* text. Without them, perplexity is the same
 #   or up to 4 % lower. The network without dropout is at its best after 4 epochs, and then learns its text by heart.
