@@ -14,6 +14,10 @@ PROJECT_PAGES = ("BENCHMARKS.md", "CHANGELOG.md", "CONTRIBUTING.md", "RESULTS.md
                  "theano_rnn/pretrained/austen.md")  # fmt: skip
 LINK = re.compile(r"`[^`\n]+`|(\]\()([^()#\s]+)(#[^()\s]*)?(\))")  # or code, which has no links
 TERM_LINK = re.compile(r"\[([^\[\]]+)\]\((?:glossary\.md)?#([^()\s]+)\)")
+INDEX_BELOW_BAR = re.compile(
+    r"<munderover>\s*(<mi>[^<]*</mi>)\s*(<mi>[^<]*</mi>|<mrow>.*?</mrow>)\s*(<mo[^<>]*>ˉ</mo>)\s*</munderover>",
+    re.DOTALL,
+)
 TERM = re.compile(r"^\*\*(.+)\*\*$", re.MULTILINE)
 
 
@@ -29,14 +33,19 @@ def setup(app):
 
 def inline_math(translator, node):
     """Write a formula in a line of text as MathML."""
-    translator.body.append(tex2mathml(node.astext()))
+    translator.body.append(as_mathml(node.astext()))
     raise nodes.SkipNode
 
 
 def block_math(translator, node):
     """Write a formula on a line of its own as MathML."""
-    translator.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    translator.body.append(f'<div class="math">{as_mathml(node.astext(), as_block=True)}</div>')
     raise nodes.SkipNode
+
+
+def as_mathml(formula, **options):
+    """Returns a LaTeX formula as MathML. The index of a letter with a bar stands behind it; docutils puts it below."""
+    return INDEX_BELOW_BAR.sub(r"<msub><mover>\1\3</mover>\2</msub>", tex2mathml(formula, **options))
 
 
 def mark_equations(app, kind, name, obj, options, lines):
