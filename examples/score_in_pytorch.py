@@ -1,5 +1,4 @@
 """Perplexity of a text by PyTorch: python score_in_pytorch.py MODEL.pytorch.safetensors TEXT
-
 MODEL: of `theano-rnn export`. TEXT: a sentence on each line, tokens between blanks, unknown words as <unk>, like PTB's.
 The same as `theano-rnn score --stream` where training had such text (--sentences line --tokens whitespace)."""
 import functools, json, math, pathlib, sys, safetensors, torch  # noqa: E401, I001
@@ -13,8 +12,8 @@ kind = {"lstm": nn.LSTM, "gru": nn.GRU}.get(size["cell"]) or functools.partial(n
 model = nn.Module()
 model.encoder = nn.Embedding(*weights["encoder.weight"].shape)
 model.rnn = kind(size["embedding_size"], size["hidden_size"], size["num_layers"])
-linear = "decoder.weight" in weights  # else an adaptive softmax, as the default model has
-model.decoder = nn.Linear(*weights["decoder.weight"].mT.shape) if linear else AdaptiveDecoder(weights)
+decoder = weights.get("decoder.weight")  # missing in the default model, which has an adaptive softmax
+model.decoder = AdaptiveDecoder(weights) if decoder is None else nn.Linear(*decoder.mT.shape)
 model.load_state_dict(weights, strict=True)
 lines = filter(None, map(str.split, pathlib.Path(sys.argv[2]).read_text("utf-8-sig").split("\n")))
 ids = torch.tensor([number for line in lines for number in [*(words.get(word, 0) for word in line), 1]])
@@ -26,6 +25,6 @@ state, nats = None, 0.0
 with torch.no_grad():
     for tokens, wanted in zip(inputs.split(100), targets.split(100)):  # 100 steps at a time, the state carried on
         h, state = model.rnn(model.encoder(tokens), state)
-        log_p = nn.functional.log_softmax(model.decoder(h), -1) if linear else model.decoder(h)
+        log_p = model.decoder(h) if decoder is None else model.decoder(h).log_softmax(-1)
         nats += nn.functional.nll_loss(log_p.flatten(0, 1), wanted.flatten(), reduction="none").double().sum().item()
 print(math.exp(nats / len(ids)))

@@ -109,7 +109,8 @@ class Runner:
             arguments = arguments[: arguments.index(">")]
         if name == "train":
             is_free = not {"--resume", "--init-from"} & set(arguments)
-            arguments = [*(SMALL if is_free else []), *arguments, "--max-seconds", "0.3"]
+            text = [] if {"--train", "--config", "--resume"} & set(arguments) else ["--train", "mybook.txt"]
+            arguments = [*(SMALL if is_free else []), *text, *arguments, "--max-seconds", "0.3"]
         self.monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(standard_input.encode())))
         result = self.commands(name, *arguments)
         assert result.status == 0, f"{command}\n{result.err}"
