@@ -128,17 +128,17 @@ assert mask.sum() == len(example)
 #
 #    P(\mathrm{token}_{t+1}) = \mathrm{softmax}(h_t W_{hy} + b_y)
 #
-# In the WildML series, :math:`x_t` is a vector of zeros with a single 1 at the position of the token, and the product
-# :math:`U x_t` picks one column of :math:`U`. Here we look up one row of a matrix instead, which is the same and takes
-# less time. So our product ``embedding @ W_xh`` plays the part of :math:`U`, ``W_hh`` that of :math:`W`, and ``W_hy``
-# that of :math:`V`; they are transposed, because our vectors are rows.
+# In the WildML series (see part 1), :math:`x_t` is a vector of zeros with a single 1 at the position of the token, and
+# the product :math:`U x_t` picks one column of :math:`U`. Here we look up one row of a matrix instead, which is the
+# same and takes less time. So our product ``embedding @ W_xh`` plays the part of :math:`U`, ``W_hh`` that of :math:`W`,
+# and ``W_hy`` that of :math:`V`; they are transposed, because our vectors are rows.
 #
 # The weights start as small random numbers: uniform between :math:`-1/\sqrt{n}` and :math:`1/\sqrt{n}` for a matrix of
-# :math:`n` rows. A product with it adds up :math:`n` terms of random signs, which grows like :math:`\sqrt{n}`; the
-# factor :math:`1/\sqrt{n}` makes up for that. There are three exceptions. The embedding starts with normally
-# distributed numbers that are small, so that what a row learns soon outweighs its random start; ``W_xh`` starts ten
-# times larger to make up for it. The output matrix starts ten times smaller, so that at first all tokens are almost
-# equally likely.
+# :math:`n` rows. A product with such a matrix adds up :math:`n` terms of random signs, and a sum of this kind grows
+# like :math:`\sqrt{n}`; the factor :math:`1/\sqrt{n}` makes up for that. There are three exceptions. The embedding
+# starts with normally distributed numbers that are small, so that what a row learns soon outweighs its random start;
+# ``W_xh`` starts ten times larger to make up for the small embedding. The output matrix starts ten times smaller, so
+# that at first all tokens are almost equally likely.
 
 EMBEDDING_SIZE, HIDDEN_SIZE = 64, 100
 
@@ -230,9 +230,9 @@ assert float(y_value) == 10
 assert float(slope_value) == 7
 
 # %%
-# Users of Theano will ask where ``aesara.function`` is. It is still there. ``compile_function`` also takes a list of
-# inputs, a list of outputs and, as its third argument, a list of updates, which ``aesara.function`` calls ``updates=``.
-# The two differ in what they do with the graph:
+# If you have never used Theano, go on to the next heading. Users of Theano will ask where ``aesara.function`` is. It
+# is still there. ``compile_function`` also takes a list of inputs, a list of outputs and, as its third argument, a list
+# of updates, which ``aesara.function`` calls ``updates=``. The two differ in what they do with the graph:
 #
 # - ``compile_function(..., engine="jax")`` is this package's. It translates the graph for JAX, whose compiler, XLA,
 #   makes machine code for the processor or for a GPU. It compiles a network like ours in one to three seconds and
@@ -287,8 +287,8 @@ def mean_loss(log_p, targets, mask):
 # arguments of ``step`` always come in the same order:
 #
 # 1. one element of each of the ``sequences``: here ``projected[t]``;
-# 2. the previous result for each of the ``outputs_info``, which gives the values before the first step: here
-#    :math:`h_{t-1}`;
+# 2. the previous result for each of the ``outputs_info``: here :math:`h_{t-1}`. At the first step, this is the value
+#    given in ``outputs_info``, here ``h_0``;
 # 3. the ``non_sequences``, which are the same at each step: here ``W_hh``. With ``strict=True``, ``scan`` refuses a
 #    step that uses a shared variable which is not listed, so none is forgotten.
 #
@@ -313,7 +313,7 @@ def compile_network(params, activation=T.tanh):
 
     log_p = log_probabilities(params, tokens, activation)
     loss = mean_loss(log_p, targets, mask)
-    with aesara.config.change_flags(floatX="float32"):  # the type of zeros that T.grad may have to add
+    with aesara.config.change_flags(floatX="float32"):  # if T.grad must add zeros, they have this type
         gradients = T.grad(loss, list(params.values()))
     updates = [(p, p - learning_rate * gradient) for p, gradient in zip(params.values(), gradients)]
 
@@ -515,8 +515,8 @@ assert len(set(sentences)) > 5
 #
 # - A *cell* is one time step, like our function ``step``: here ``RNNCell``. To use an LSTM or a GRU, change one word.
 # - ``unroll`` repeats a cell over time. It contains the only ``aesara.scan`` of the package. It also takes a mask: at
-#   padding, a state stays as it is. So the final state is that of the last real step, and the next batch can start from
-#   it.
+#   padding, a state stays as it is. Our network did without, because it only used the states at real steps. With the
+#   mask, the final state is that of the last real step too, and the next batch can start from it.
 # - ``Layers`` is a stack of cells: each layer reads what the layer below has computed.
 # - ``RNNLM`` adds the embedding, the output layer and the compiled functions.
 #
