@@ -196,6 +196,7 @@ def validate(
     values = evaluation.values(measures)
     if selected.is_better(values[selected.name], progress.best_value):
         progress.best_value, progress.best_step = values[selected.name], progress.step
+        progress.best_facts = dict(evaluation.facts)
         run.best = averages or live
     return values
 

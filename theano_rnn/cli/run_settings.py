@@ -95,8 +95,10 @@ def initial_values(task: Task, initial: Any, origin: Task, given: Mapping[str, A
         raise UserError(f"{flag(name)} cannot be used with --init-from, which keeps the model's vocabulary: use "
                         "--add-words to extend it")  # fmt: skip
     sections = stored_sections(origin, initial.settings)
-    shared = [name for name in ("model", "text") if origin.sections.get(name) is task.sections.get(name)]
-    stored = {name: value for section in shared for name, value in to_mapping(sections[section]).items()}
+    shared = [name for name in ("model", "text") if name in origin.sections and name in task.sections]
+    stored = {name: value for section in shared for name, value in to_mapping(sections[section]).items()
+              if name in {item.name for item in dataclasses.fields(task.sections[section])}}  # fmt: skip
+    stored |= {name: value for name, value in task.initial_settings(origin).items() if name not in stored}
     if "text" in shared:
         check_agreement(given, stored, settings_of(task.sections["text"]), path)
     return stored

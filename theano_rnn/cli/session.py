@@ -65,6 +65,7 @@ class Session(Callback):
         self.curves = Curves(self.files.curves, self.task.drawn(self.sections), say) if is_drawn else None
         self.events: Any = None  # `EventRecords`, if --tensorboard is given
         self.latest_record: dict[str, Any] | None = None  # of an epoch
+        self.last_facts: dict[str, Any] = {}  # of the last parameters of a stopped run
         self.functions: dict[str, Any] = {}
         self.ahead: AheadCompiler | None = None
 
@@ -146,8 +147,14 @@ class Session(Callback):
     def choose_parameters(self) -> None:
         """Decide which parameters of a stopped run are to be used; a second signal cuts this short."""
         part = self.data.parts["valid"]
+
+        def evaluate_last() -> Evaluation | None:
+            evaluation = self.evaluate(part, "validating", can_stop=False)
+            self.last_facts = dict(evaluation.facts) if evaluation else {}
+            return evaluation
+
         say(choose_parameters(
-            self.state.progress, lambda: self.evaluate(part, "validating", can_stop=False), self.task.measures,
+            self.state.progress, evaluate_last, self.task.measures,
             self.task.select(self.sections), num_targets=self.task.size(part), speed=self.display.speed(),
         ))  # fmt: skip
         if self.state.progress.use_last:
@@ -208,7 +215,8 @@ class Session(Callback):
             return can_stop and self.should_stop()
 
         try:
-            return evaluate(loss, batches, self.model.initial_state, measured=self.task.measured, on_batch=on_batch)
+            found = evaluate(loss, batches, self.model.initial_state, sums_of=self.task.sums, on_batch=on_batch)
+            return found and found._replace(facts=self.task.facts_of_validation(found))
         finally:
             bar.close()
 
@@ -256,9 +264,10 @@ class Session(Callback):
             "last": values_of(self.model.params), "best": self.state.best, "carried": self.state.carried,
             "optimizer": values_of(self.model.optimizer_state),
         }  # fmt: skip
-        progress = self.state.progress.to_json()
+        progress = self.state.progress
+        facts = {**self.data.facts, **(self.last_facts if progress.use_last else progress.best_facts)}
         self.files.save(
-            Checkpoint(settings, self.data.facts, self.data.fingerprint, progress, kind=self.task.kind, **arrays)
+            Checkpoint(settings, facts, self.data.fingerprint, progress.to_json(), kind=self.task.kind, **arrays)
         )
 
     def finish(self, *, is_finished: bool) -> bool:

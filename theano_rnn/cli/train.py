@@ -45,7 +45,7 @@ def build(prog: str) -> argparse.ArgumentParser:
         prog=prog,
         basic=BASIC,
         usage=f"{prog} [FLAG ...]",
-        description="Train a recurrent language model. In a clone of the repository, the default text is six novels by "
+        description="Train a recurrent network on text: a language model, or with --task another model. In a clone of the repository, the default text is six novels by "
         "Jane Austen; otherwise give --train.",
         epilog="examples:\n"
         f"  {prog}\n"
@@ -55,6 +55,7 @@ def build(prog: str) -> argparse.ArgumentParser:
         f"  {prog} --train books/                all text files in a folder\n"
         f"  {prog} --train input.txt --unit char --hidden-size 256 --test-fraction 0\n"
         f"  {prog} --task fill --cell lstm --checkpoint runs/fill.safetensors    then use fill\n"
+        f"  {prog} --task classify --train reviews.tsv --checkpoint runs/reviews.safetensors    then use classify\n"
         f"  {prog} --init-from runs/model.safetensors --train mine.txt --checkpoint runs/mine.safetensors\n"
         f"  {prog} --resume                    continue after Ctrl-C, a crash or --max-seconds",
     )

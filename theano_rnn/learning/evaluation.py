@@ -13,23 +13,28 @@ from theano_rnn.learning.measures import Measure
 
 LossFunction = Callable[..., list[Any]]
 StateFunction = Callable[[int], tuple[Any, ...]]
+SumsFunction = Callable[[Any, Sequence[Any]], Mapping[str, Any]]
 
 
 class Evaluation(NamedTuple):
-    """Each measure summed over the targets, by name, and the number of targets.
+    """What measures are computed from: sums over the targets, by name, and the number of targets.
+
+    A sum is a number, or an array for a measure that needs more than one. `facts` is what the model needs for its use
+    and the evaluation has found out, such as a temperature.
 
     >>> from theano_rnn.learning.measures import LOSS, PERPLEXITY
     >>> Evaluation({"loss": 6.0}, 2).values((LOSS, PERPLEXITY))
     {'loss': 3.0, 'perplexity': 20.085536923187668}
     """
 
-    sums: Mapping[str, float]
+    sums: Mapping[str, Any]
     num_targets: int
+    facts: Mapping[str, Any] = {}
 
     @property
     def total(self) -> float:
         """The sum of the losses in nats."""
-        return self.sums["loss"]
+        return float(self.sums["loss"])
 
     @property
     def loss(self) -> float:
@@ -38,11 +43,17 @@ class Evaluation(NamedTuple):
 
     def mean(self, name: str) -> float:
         """Returns the mean of a measure per target; nan if there are no targets."""
-        return self.sums[name] / self.num_targets if self.num_targets else math.nan
+        return float(self.sums[name]) / self.num_targets if self.num_targets else math.nan
 
     def values(self, measures: Iterable[Measure]) -> dict[str, float]:
         """Returns the value of each measure, by name."""
-        return {m.name: m.of_loss(self.loss) if m.of_loss else self.mean(m.name) for m in measures}
+        return {measure.name: self.value(measure) for measure in measures}
+
+    def value(self, measure: Measure) -> float:
+        """Returns the value of a measure."""
+        if measure.of_loss:
+            return measure.of_loss(self.loss)
+        return measure.of_sums(self.sums, self.num_targets) if measure.of_sums else self.mean(measure.name)
 
 
 def evaluate(
@@ -50,7 +61,7 @@ def evaluate(
     batches: Iterable[AnyBatch],
     initial_state: StateFunction,
     *,
-    measured: Sequence[str] = ("loss",),
+    sums_of: SumsFunction | None = None,
     is_counted: Callable[[Any], Any] | None = None,
     on_batch: Callable[[int], bool | None] | None = None,
 ) -> Evaluation | None:
@@ -64,8 +75,9 @@ def evaluate(
     batches
     initial_state
         The model's method of that name.
-    measured
-        Names of the values that `function` returns before the state.
+    sums_of : optional
+        Maps a batch and the values that `function` returns for it, before the state, to sums by name. By default the
+        sum of the first value, ``loss``.
     is_counted : optional
         Maps a batch to a boolean array of the targets that count. By default all count.
     on_batch : optional
@@ -75,16 +87,20 @@ def evaluate(
     -------
     Evaluation, or None if `on_batch` stopped the evaluation
     """
-    sums, num_targets = dict.fromkeys(measured, 0.0), 0
+    sums: dict[str, Any] = {"loss": 0.0}
     state: Any = ()
+    num_targets = 0
     for batch in batches:
         state = initial_state(batch.num_columns) if batch.is_start else state
         results = function(*batch.arrays, *state)
-        values, state = results[: len(measured)], results[len(measured) :]
+        num_values = len(results) - len(state)
+        values, state = results[:num_values], results[num_values:]
         counted = None if is_counted is None else is_counted(batch)
-        for name, value in zip(measured, map(np.asarray, values)):
-            value = value if counted is None else np.where(counted, value, 0)
-            sums[name] += float(np.sum(value, dtype=np.float64))
+        if sums_of is None:
+            losses = np.asarray(values[0])
+            found = {"loss": np.sum(losses if counted is None else np.where(counted, losses, 0), dtype=np.float64)}
+        for name, value in (found if sums_of is None else sums_of(batch, values)).items():
+            sums[name] = sums.get(name, 0) + value
         num_targets += batch.num_targets if counted is None else int(np.count_nonzero(counted))
         if on_batch is not None and on_batch(num_targets):
             return None

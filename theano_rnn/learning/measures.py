@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 
 def perplexity(loss: float) -> float:
@@ -32,7 +32,10 @@ class Measure(NamedTuple):
         The number of digits shown after the decimal point.
     is_higher_better : bool
     of_loss : optional
-        Computes the measure from the mean loss. If None, the measure is a mean over targets.
+        Computes the measure from the mean loss.
+    of_sums : optional
+        Computes the measure from an evaluation's sums and number of targets. If neither is given, the measure is a mean
+        over targets.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Measure(NamedTuple):
     digits: int = 2
     is_higher_better: bool = False
     of_loss: Callable[[float], float] | None = None
+    of_sums: Callable[[Mapping[str, Any], int], float] | None = None
 
     def is_better(self, value: float, other: float | None) -> bool:
         """Returns whether `value` is better than `other`. Every value is better than None."""
@@ -52,7 +56,7 @@ class Measure(NamedTuple):
         ('4.2057 nats', 'perplexity 67.05')
         """
         number = f"{value:.{self.digits}f}"
-        return f"{number} {self.unit}" if self.unit else f"{self.name} {number}"
+        return f"{number} {self.unit}" if self.unit else f"{self.name.replace('_', ' ')} {number}"
 
 
 LOSS = Measure("loss", "nats", digits=4)

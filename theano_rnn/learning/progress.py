@@ -25,7 +25,7 @@ class Progress:
 
     `epoch`: completed epochs; `batch`: completed batches of the current one; `step`: updates in total; `loss_sum`,
     `target_count`: training losses and targets of the current epoch, summed; `valid_loss`: the latest; `best_value`: of
-    the selected measure, after `best_step` updates; `use_last`: the run was stopped, and the last parameters are better
+    the selected measure, after `best_step` updates; `best_facts`: what the validation of these parameters has found out; `use_last`: the run was stopped, and the last parameters are better
     than the best of all complete epochs; `records`: the lines of the log, without clock times.
     """
 
@@ -38,6 +38,7 @@ class Progress:
     valid_loss: float | None = None
     best_value: float | None = None
     best_step: int = 0
+    best_facts: dict[str, Any] = field(default_factory=dict)
     is_finished: bool = False
     use_last: bool = False
     records: list[dict[str, Any]] = field(default_factory=list)

@@ -43,6 +43,8 @@ def check_stored_values(facts: Mapping[str, Any]) -> None:
         expect(value is None or is_number(value), f"progress.{name}", "a number or null", value)
     for name in progress.keys() & {*FLAGS}:
         expect(isinstance(progress[name], bool), f"progress.{name}", "true or false", progress[name])
+    found = progress.get("best_facts", {})
+    expect(isinstance(found, dict), "progress.best_facts", "an object", found)
     check_records(progress["records"])
 
 

@@ -1,4 +1,4 @@
-"""Settings of the network: recurrent cell, sizes and output layer."""
+"""Settings of the networks: recurrent cell, sizes, and output layer or pooling."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from theano_rnn.settings.base import Section, UserError, setting
 
 
 @dataclass(frozen=True)
-class ModelConfig(Section):
-    """The network: its cells, sizes and output layer."""
+class RecurrentConfig(Section):
+    """The recurrent layers of a network, and the word vectors that they read."""
 
     cell: str = setting(
         "lstm",
@@ -30,6 +30,12 @@ class ModelConfig(Section):
         "initialization of W_hh. uniform: in +-1/sqrt(hidden_size); orthogonal: a random orthogonal matrix",
         choices=("uniform", "orthogonal"),
     )
+
+
+@dataclass(frozen=True)
+class ModelConfig(RecurrentConfig):
+    """The network: its cells, sizes and output layer."""
+
     tie_weights: bool = setting(
         True,
         "use the embedding matrix in the output layer too (weight tying), after a projection if the sizes differ",
@@ -55,8 +61,7 @@ class ModelConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.dtype not in ("float32", "float64"):
-            raise UserError(f"dtype must be float32 or float64, got {self.dtype!r}")
+        check_dtype(self.dtype)
         if self.head != "adaptive":
             if self.cutoffs:
                 raise UserError("cutoffs needs head adaptive: add --head adaptive, or leave out --cutoffs")
@@ -68,6 +73,42 @@ class ModelConfig(Section):
         if any(b <= a for a, b in zip((0, *self.cutoffs), (*self.cutoffs, self.vocab_size))):
             given = " ".join(map(str, self.cutoffs))
             raise UserError(f"cutoffs must increase and be from 1 to {self.vocab_size - 1}, got {given}")
+
+
+@dataclass(frozen=True)
+class ClassifierConfig(RecurrentConfig):
+    """The network of a classifier: its cells, sizes, directions, and how it sums up a text."""
+
+    embedding_size: int = setting(100, "size of a word vector", kind=int, at_least=1)
+    hidden_size: int = setting(
+        100, "hidden units in each recurrent layer; with --bidirectional, of each direction", kind=int, at_least=1
+    )
+    bidirectional: bool = setting(
+        False, "read the text in both directions; both layers of a level read both outputs of the level below",
+        kind=bool,
+    )  # fmt: skip
+    pooling: str = setting(
+        "max",
+        "how the outputs of all time steps become one vector. final: the output after the last token (of the backward "
+        "direction: after the first); mean, max: of each unit over all time steps; attention: a weighted mean whose "
+        "weights are learned",
+        choices=("final", "mean", "max", "attention"),
+    )
+    vocab_size: int = 10_000  # of the vocabulary that was built
+    num_labels: int = 2  # found in the training part
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_dtype(self.dtype)
+        if self.bidirectional and self.residual:
+            raise UserError("residual cannot be used with --bidirectional: leave one of them out")
+
+
+def check_dtype(dtype: str) -> None:
+    """Raises `UserError` if a network cannot have this dtype."""
+    if dtype not in ("float32", "float64"):
+        raise UserError(f"dtype must be float32 or float64, got {dtype!r}")
 
 
 MIN_ADAPTIVE_VOCAB_SIZE = 5_000  # from here up, head auto means adaptive

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.training import from_checkpoint
+from theano_rnn.tasks.classify import Classify
 from theano_rnn.tasks.fill import Fill
 from theano_rnn.tasks.next_token import NextToken
 from theano_rnn.tasks.task import Sections, Task
@@ -14,7 +15,7 @@ from theano_rnn.tasks.task import Sections, Task
 if TYPE_CHECKING:
     from theano_rnn.learning.checkpoint import Checkpoint
 
-TASKS: dict[str, Task] = {task.name: task for task in (NextToken(), Fill())}
+TASKS: dict[str, Task] = {task.name: task for task in (NextToken(), Fill(), Classify())}
 
 
 def task_of_kind(kind: str) -> Task:

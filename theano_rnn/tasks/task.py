@@ -62,7 +62,7 @@ class Task(ABC):
     measures : tuple of Measure
         The measures to record, the loss first.
     measured : tuple of str
-        The names of the measures that a model's ``loss`` function returns for each target.
+        The names of the measures that a model's ``loss`` function returns for each target, unless `sums` computes them.
     target_name : str
         The plural name of the targets that the loss is a mean of: tokens, words, texts.
     """
@@ -88,6 +88,10 @@ class Task(ABC):
         if select is not None and select not in names:
             raise UserError(f"--select must be one of {', '.join(names)} for --task {self.name}, got {select!r}")
         return sections
+
+    def initial_settings(self, origin: Task) -> dict[str, Any]:
+        """Returns settings that suit a model of the task `origin` as the initial model, by name."""
+        return {}
 
     def chosen(self, sections: Sections, data: Data) -> dict[str, Any]:
         """Returns settings that suit the data, by name, for ``--preset auto``; the user may have named others."""
@@ -143,6 +147,19 @@ class Task(ABC):
         self, part: Any, sections: Sections, facts: Mapping[str, Any], *, dtype: str, epoch: int | None = None
     ) -> Sequence[AnyBatch]:
         """Returns the batches of a part, in the order of `epoch`, or in the order of the data if it is None."""
+
+    def sums(self, batch: Any, values: Sequence[Any]) -> Mapping[str, Any]:
+        """Returns what the measures are computed from, summed over a batch, by name.
+
+        `values` are the results of the model's ``loss`` for the batch, without the state.
+        """
+        import numpy as np
+
+        return {name: float(np.asarray(value).sum(dtype=np.float64)) for name, value in zip(self.measured, values)}
+
+    def facts_of_validation(self, evaluation: Any) -> dict[str, Any]:
+        """Returns facts that the model needs for its use and that its `Evaluation` on the validation part has found."""
+        return {}
 
     def examples(
         self, compiled: Compiled, model: Any, data: Data, sections: Sections, *, count: int, seed: Sequence[int]

@@ -104,6 +104,10 @@ class Source:
         now = os.fstat(self.file.fileno())
         return (now.st_size, now.st_mtime_ns) != (self.num_bytes, self.modified_ns)
 
+    def num_bytes_read(self) -> int:
+        """Returns how many bytes of the file the current pass has read."""
+        return min(self.file.tell(), self.num_bytes)
+
     def digest(self) -> str:
         """Returns the SHA-256 of the file's bytes and format (compression, table, column), hexadecimal."""
         self.file.seek(0)

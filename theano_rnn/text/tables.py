@@ -61,7 +61,21 @@ class Table:
         UserError
             If a row cannot be read, or it is not clear which column has the text.
         """
-        lines = split_lines(blocks, MAX_ROW_CHARACTERS)
+        sample, rows = self.read(split_lines(blocks, MAX_ROW_CHARACTERS))
+        if not sample:
+            return
+        self.column = column = self.text_column(sample)
+        for row in rows:
+            if text := row.values.get(column):
+                yield text
+            elif self.kind == "csv" and column not in row.values and any(map(str.strip, row.values.values())):
+                raise self.error(
+                    row.line, f"the row has only {len(row.values)} of the columns, without {column}: put texts that "
+                    'contain line ends in "quotation marks"',
+                )  # fmt: skip
+
+    def read(self, lines: Iterator[str]) -> tuple[list[Row], Iterator[Row]]:
+        """Returns a sample of the first rows, and an iterator of all rows, the sample included."""
         first = next(lines, "")
         self.delimiter = next((mark for mark in DELIMITERS if mark in first), ",")
         read = {"csv": self.csv_rows, "tsv": self.tsv_rows, "jsonl": self.jsonl_rows}[self.kind]
@@ -72,19 +86,9 @@ class Table:
             size += sum(map(len, row.values.values()))
             if len(sample) == SAMPLE_ROWS or size > SAMPLE_CHARACTERS:
                 break
-        if not sample:
-            if self.kind == "jsonl":
-                raise UserError(f"{self.name} has no rows")
-            return
-        self.column = column = self.text_column(sample)
-        for row in itertools.chain(sample, rows):
-            if text := row.values.get(column):
-                yield text
-            elif self.kind == "csv" and column not in row.values and any(map(str.strip, row.values.values())):
-                raise self.error(
-                    row.line, f"the row has only {len(row.values)} of the columns, without {column}: put texts that "
-                    'contain line ends in "quotation marks"',
-                )  # fmt: skip
+        if not sample and self.kind == "jsonl":
+            raise UserError(f"{self.name} has no rows")
+        return sample, itertools.chain(sample, rows)
 
     def limited(self, lines: Iterator[str]) -> Iterator[str]:
         """Yields the lines, counted; raises `UserError` if the lines of one row are too long together."""
@@ -175,10 +179,14 @@ class Table:
         column = self.column or DEFAULT_COLUMN
         if not isinstance(value.get(column, ""), str) and value[column] is not None:
             raise self.error(self.start, f"{column} must be a text, got {json.dumps(value[column])[:40]}")
-        values = {name: text for name, text in value.items() if isinstance(text, str)}
+        values = {name: text for name, item in value.items() if (text := self.json_text(name, item)) is not None}
         if any(map(has_half_character, values.values())):
             raise self.error(self.start, "a text has a half of a surrogate pair (\\ud800 to \\udfff): remove it")
         return Row(self.start, {name: text.replace("\r\n", "\n").replace("\r", "\n") for name, text in values.items()})
+
+    def json_text(self, name: str, value: Any) -> str | None:
+        """Returns a value of a JSON object as text; None if it is no text."""
+        return value if isinstance(value, str) else None
 
     def header(self, fields: list[str]) -> list[str]:
         """Returns the names of the columns. Raises `UserError` if the one that the user named is not among them."""

@@ -131,7 +131,7 @@ def report_progress(source: Source, blocks: Iterator[str], progress: Progress | 
     for block in blocks:
         yield block
         if progress is not None and time.monotonic() >= next_time:
-            progress(min(source.file.tell(), source.num_bytes), source.num_bytes)
+            progress(source.num_bytes_read(), source.num_bytes)
             next_time = time.monotonic() + PROGRESS_SECONDS
     if progress is not None:
         progress(source.num_bytes, source.num_bytes)
