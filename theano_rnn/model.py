@@ -74,7 +74,8 @@ def training_step(
         As for `gradients`.
     """
     grads = gradients(loss, model.params, rows)
-    updates, model.optimizer_state, model.averages = update.apply(model.params, grads, learning_rate)
+    factors = [model.rate_factors] if model.rate_factors else []
+    updates, model.optimizer_state, model.averages = update.apply(model.params, grads, learning_rate, *factors)
     if noise is not None and noise.num_sites:
         updates[noise.step] = noise.step + np.int32(1)
         model.optimizer_state["steps"] = noise.step

@@ -31,6 +31,9 @@ __all__ = ["Callback", "DivergedError", "Progress", "Run", "fit"]
 class Callback:
     """Methods that `fit` calls. Override those that you need."""
 
+    def on_epoch_start(self, epoch: int) -> None:
+        """Called before the first update of an epoch, counted from 0, and when a resumed run continues in it."""
+
     def on_step(self, progress: Progress, loss: float, num_targets: int, num_batches: int) -> None:
         """Called after each update, with its loss in nats per target, its targets, and the batches in the epoch."""
 
@@ -103,6 +106,7 @@ def fit(
 
     schedule_steps = resolve_schedule_steps(config, batches_of_epoch)
     while progress.epoch < config.epochs and not is_out_of_patience(progress, config, selected):
+        callback.on_epoch_start(progress.epoch)
         batches = batches_of_epoch(progress.epoch)
         while progress.batch < len(batches):
             if max_seconds is not None and meter.seconds >= max_seconds:

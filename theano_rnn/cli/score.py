@@ -134,7 +134,7 @@ def read_text(source: Source, vocabulary: Vocabulary) -> Iterator[str]:
     """Returns the sentences of a text. Reads the first one now, to report bad input before anything is compiled."""
     from theano_rnn.text.reading import sentences_of
 
-    sentences = sentences_of(source, vocabulary.text)
+    sentences = sentences_of(source.blocks(vocabulary.text), vocabulary.text)
     return itertools.chain([next(sentences)], sentences)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from pathlib import Path
 from typing import Any
@@ -9,23 +10,24 @@ from typing import Any
 import numpy as np
 
 from theano_rnn.cli.compiling_ahead import AheadCompiler
-from theano_rnn.cli.console import Bar, TrainingDisplay, advise, describe_best, describe_epoch, say, tokenizing_progress
+from theano_rnn.cli.console import Bar, TrainingDisplay, advise, describe_best, describe_epoch, say
 from theano_rnn.cli.curves import Curves
 from theano_rnn.cli.initial_parameters import take_parameters
 from theano_rnn.cli.interruption import Interruption
 from theano_rnn.cli.model_loading import compile_with_progress
 from theano_rnn.cli.options import with_flag_name
 from theano_rnn.cli.records import restore_log
-from theano_rnn.cli.resuming import explain_text, with_advice
+from theano_rnn.cli.resuming import explain_text
+from theano_rnn.cli.run_data import read_data
 from theano_rnn.cli.run_files import RunFiles
 from theano_rnn.cli.run_settings import Settings, choose_settings, events_folder
 from theano_rnn.cli.stopped_runs import choose_parameters, describe_stop
 from theano_rnn.learning.atomic_files import write_atomically
 from theano_rnn.learning.checkpoint import Checkpoint, assign, values_of
 from theano_rnn.learning.evaluation import Evaluation, evaluate
+from theano_rnn.learning.fine_tuning import set_factors
 from theano_rnn.learning.progress import restored_run
 from theano_rnn.settings.base import UserError, to_mapping
-from theano_rnn.tasks.task import Data
 from theano_rnn.training import Callback, Progress, Run, fit
 
 NUM_EXAMPLES = 3
@@ -52,7 +54,7 @@ class Session(Callback):
         self.checkpoint, self.interruption, self.initial = checkpoint, interruption, initial
         self.files = RunFiles(settings.run, say)
         self.told: list[str] = []  # lines about the settings
-        self.data = self.read(files)
+        self.data = read_data(settings, files, checkpoint, initial)
         advise(self.data.notes)
         if checkpoint is None:
             self.settings, self.told = choose_settings(settings, self.data)
@@ -74,21 +76,6 @@ class Session(Callback):
         """The checkpoint's path."""
         return self.files.checkpoint
 
-    def read(self, files: Any) -> Data:
-        """Read the task's data, with a progress bar."""
-        source = self.checkpoint or self.initial
-        has_known_facts = source is not None and getattr(files, "init_from", None) is not None
-        progress, close = tokenizing_progress()
-        try:
-            return self.task.read(
-                {**self.sections, "corpus": files}, known=source.facts if source and has_known_facts else None,
-                is_resumed=self.checkpoint is not None, progress=progress,
-            )  # fmt: skip
-        except UserError as error:
-            raise error if self.checkpoint is None else with_advice(error, files) from None
-        finally:
-            close()
-
     def run(self) -> int:
         """Run to the end. Returns the exit status of the command."""
         try:
@@ -109,7 +96,12 @@ class Session(Callback):
         except UserError as error:
             raise with_flag_name(error) from None
         if self.initial is not None:
-            say(take_parameters(self.model, self.data.facts, self.initial, self.sections["corpus"].init_from))
+            told, taken = take_parameters(self.model, self.data.facts, self.initial, self.sections["corpus"].init_from)
+            say(told)
+            training = dataclasses.replace(training, taken=taken)
+            self.sections = {**self.sections, "training": training}
+        if training.learning_rate_factor != 1 or training.unfreeze_epochs:
+            self.model.scale_rates(training.taken)
         num_parameters = sum(int(np.prod(p.get_value(borrow=True).shape)) for p in self.model.params.values())
         say("\n".join([f"{self.task.describe(self.data)}, {num_parameters:,} parameters", *self.told]))
         options = {name: getattr(training, name) for name in TRAIN_OPTIONS} | {"regularization": training}
@@ -127,12 +119,9 @@ class Session(Callback):
             lambda epoch: self.batches(self.data.parts["train"], epoch),
             lambda: self.evaluate(self.data.parts["valid"], "validating"),
             training,
-            callback=self,
-            measures=self.task.measures,
-            selected=self.task.select(self.sections),
-            target_name=self.task.target_name,
-            max_seconds=settings.run.max_seconds,
-        )
+            callback=self, measures=self.task.measures, selected=self.task.select(self.sections),
+            target_name=self.task.target_name, max_seconds=settings.run.max_seconds,
+        )  # fmt: skip
         self.display.close()
         if self.curves is not None:
             self.curves.draw(self.state.progress.records_with(self.latest_record), is_last=True)
@@ -219,6 +208,9 @@ class Session(Callback):
             return found and found._replace(facts=self.task.facts_of_validation(found))
         finally:
             bar.close()
+
+    def on_epoch_start(self, epoch: int) -> None:
+        set_factors(self.model.rate_factors, epoch, self.settings.training)
 
     def on_step(self, progress: Progress, loss: float, num_targets: int, num_batches: int) -> None:
         if self.ahead is not None:

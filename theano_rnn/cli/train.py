@@ -45,8 +45,8 @@ def build(prog: str) -> argparse.ArgumentParser:
         prog=prog,
         basic=BASIC,
         usage=f"{prog} [FLAG ...]",
-        description="Train a recurrent network on text: a language model, or with --task another model. In a clone of the repository, the default text is six novels by "
-        "Jane Austen; otherwise give --train.",
+        description="Train a recurrent network on text: a language model, or with --task another model. In a clone of "
+        "the repository, the default text is six novels by Jane Austen; otherwise give --train.",
         epilog="examples:\n"
         f"  {prog}\n"
         f"  {prog} --train mybook.txt --epochs 10 --checkpoint runs/mybook.safetensors\n"

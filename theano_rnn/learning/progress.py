@@ -25,8 +25,9 @@ class Progress:
 
     `epoch`: completed epochs; `batch`: completed batches of the current one; `step`: updates in total; `loss_sum`,
     `target_count`: training losses and targets of the current epoch, summed; `valid_loss`: the latest; `best_value`: of
-    the selected measure, after `best_step` updates; `best_facts`: what the validation of these parameters has found out; `use_last`: the run was stopped, and the last parameters are better
-    than the best of all complete epochs; `records`: the lines of the log, without clock times.
+    the selected measure, after `best_step` updates; `best_facts`: what the validation of these parameters has found
+    out; `use_last`: the run was stopped, and the last parameters are better than the best of all complete epochs;
+    `records`: the lines of the log, without clock times.
     """
 
     learning_rate: float

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import aesara
 import aesara.tensor as T
+import numpy as np
 from aesara.graph.basic import graph_inputs
 
 from theano_rnn.engine.compiling import CompileProgress, Graph, compile_graph
@@ -38,6 +40,8 @@ class Trainable(ABC):
         Empty until ``train`` is compiled.
     averages : dict of shared variables by role
         Averages of the parameters, if ``train`` keeps averages; part of `optimizer_state`.
+    rate_factors : dict of shared variables
+        Factors of the learning rate of some parameters, by name; see `scale_rates`.
     prepared_inputs : sequence of variables
         Index arrays that some graphs read; `prepare` computes them from the batch before each call.
     """
@@ -52,6 +56,12 @@ class Trainable(ABC):
     def __init__(self) -> None:
         self.optimizer_state: dict[str, Any] = {}
         self.averages: dict[str, Any] = {}
+        self.rate_factors: dict[str, Any] = {}
+
+    def scale_rates(self, names: Iterable[str]) -> None:
+        """Give the named parameters a factor of the learning rate: shared variables, for a ``train`` compiled later."""
+        one = np.ones((), self.config.dtype)
+        self.rate_factors = {name: aesara.shared(one, name=f"rate_factor.{name}") for name in names}
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from theano_rnn.learning.averaging import exponential_average, select_averages
+from theano_rnn.learning.fine_tuning import scaled_updates
 from theano_rnn.learning.gradients import add_weight_decay, clip_global_norm, clip_value
 from theano_rnn.learning.optimizers import OPTIMIZERS
 
@@ -37,8 +38,17 @@ class UpdateRule(NamedTuple):
     weight_decay: float = 0.0
     average_decay: float = 0.0
 
-    def apply(self, params: Mapping[str, Any], gradients: Mapping[str, Any], learning_rate: Any) -> Updates:
-        """Returns the updates of `params` for their `gradients`, which have the same names."""
+    def apply(
+        self,
+        params: Mapping[str, Any],
+        gradients: Mapping[str, Any],
+        learning_rate: Any,
+        rate_factors: Mapping[str, Any] | None = None,
+    ) -> Updates:
+        """Returns the updates of `params` for their `gradients`, which have the same names.
+
+        `rate_factors` are factors of the learning rate of some parameters, by name.
+        """
         gradients = dict(gradients)
         if self.clip_value > 0:
             gradients = clip_value(gradients, self.clip_value)
@@ -48,6 +58,7 @@ class UpdateRule(NamedTuple):
         if self.weight_decay > 0 and not options:
             gradients = add_weight_decay(params, gradients, self.weight_decay)
         updates, state = OPTIMIZERS[self.optimizer](params, gradients, learning_rate, **options)
+        updates = scaled_updates(params, updates, rate_factors or {})
         averages = select_averages(state, "mean")  # of asgd
         if self.average_decay > 0:
             average_updates, average_state = exponential_average(params, updates, self.average_decay)

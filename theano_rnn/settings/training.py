@@ -136,6 +136,15 @@ class TrainingConfig(RegularizationConfig):
         "one_cycle, else 0)",
         kind=float, at_least=0, below=1,
     )  # fmt: skip
+    learning_rate_factor: float = setting(
+        1.0, "with --init-from, factor of the learning rate of the parameters taken from that model; 0: they do not "
+        "change", kind=float, at_least=0,
+    )  # fmt: skip
+    unfreeze_epochs: int = setting(
+        0, "gradual unfreezing with --init-from: train only the new parameters at first, and after every N epochs also "
+        "the next layer, from the output down to the embedding; 0: train all from the start",
+        kind=int, at_least=0,
+    )  # fmt: skip
     clip_norm: float = setting(0.25, "clip gradients to this global L2 norm; 0: no clipping", kind=float, at_least=0)
     clip_value: float = setting(
         0.0, "clip each element of a gradient to +-this value; 0: no clipping", kind=float, at_least=0
@@ -168,6 +177,7 @@ class TrainingConfig(RegularizationConfig):
         "the validation measure that decides which epoch's parameters are kept as the best (default: loss)",
         metavar="MEASURE",
     )
+    taken: tuple[str, ...] = ()  # the parameters taken from the model of --init-from
     seed: int = setting(1, "random seed for initialization, shuffling, dropout and samples", kind=int, at_least=0)
 
     def __post_init__(self) -> None:
@@ -183,6 +193,9 @@ class TrainingConfig(RegularizationConfig):
             object.__setattr__(self, "weight_decay", 0.01 if self.optimizer == "adamw" else 0.0)
         if self.warmup is None:
             object.__setattr__(self, "warmup", 0.3 if self.schedule == "one_cycle" else 0.0)
+        if self.optimizer == "asgd" and (self.learning_rate_factor != 1 or self.unfreeze_epochs):
+            raise UserError("optimizer asgd cannot be used with --learning-rate-factor or --unfreeze-epochs: use "
+                            "another optimizer")  # fmt: skip
         if self.average_decay and self.optimizer == "asgd":
             raise UserError(
                 "average_decay cannot be used with optimizer asgd, which has its own average: leave out --average-decay"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from theano_rnn.learning.measures import LOSS, Measure
 from theano_rnn.settings.base import UserError
@@ -56,7 +56,7 @@ class Classify(TextTask):
         "corpus": LabelledTextsConfig, "text": TextConfig, "model": ClassifierConfig,
         "training": ClassifierTrainingConfig,
     }  # fmt: skip
-    measures = MEASURES
+    measures: ClassVar[tuple[Measure, ...]] = MEASURES
 
     def settled(self, sections: Sections, given: Mapping[str, Any]) -> Sections:
         for name in FOR_STREAMS:
@@ -64,8 +64,7 @@ class Classify(TextTask):
                 raise UserError(f"--{name.replace('_', '-')} cannot be used with --task classify, which reads whole "
                                 "texts: leave it out")  # fmt: skip
         training = dataclasses.replace(sections["training"], batching="sentences")
-        sections = super().settled({**sections, "text": sections["text"], "training": training}, given)
-        return sections
+        return super().settled({**sections, "training": training}, given)
 
     def needs_sentences(self) -> str:
         return "--task classify"
@@ -93,8 +92,8 @@ class Classify(TextTask):
         vocabulary, labels, temperature = facts.get("vocabulary"), facts.get("labels"), facts.get("temperature", 1.0)
         if not isinstance(vocabulary, Vocabulary):
             raise UserError("the checkpoint is damaged: it has no vocabulary")
-        is_list = isinstance(labels, list) and all(isinstance(label, str) for label in labels)
-        if not is_list or len(set(labels)) != len(labels) or len(labels) != sections["model"].num_labels:
+        names = labels if isinstance(labels, list) and all(isinstance(label, str) for label in labels) else []
+        if len(set(names)) != len(names) or len(names) != sections["model"].num_labels:
             raise UserError("the checkpoint is damaged: its labels do not fit its network")
         expect(is_number(temperature) and 0 < temperature < 1000, "temperature", "a number above 0", temperature)
         check_sizes(sections["model"], len(vocabulary), tensors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,9 +36,8 @@ class TextBatch(NamedTuple):
     labels: Any
     weights: Any
     numbers: Any
-
-    is_start = True
-    rate_factor = 1.0
+    is_start: bool = True
+    rate_factor: float = 1.0
 
     @property
     def arrays(self) -> tuple[Any, ...]:
@@ -86,7 +86,7 @@ class TextBatches(BatchSequence):
 
     def make_plan(self, order: Any, rng: np.random.Generator | None) -> list[tuple[Any, int, int]]:
         """Returns (texts, steps, columns) for every batch."""
-        plan = []
+        plan: list[tuple[Any, int, int]] = []
         for first in range(0, len(order), self.batch_size * POOL):
             pool = order[first : first + self.batch_size * POOL]
             pool = pool[np.argsort(self.texts.lengths[pool], kind="stable")]
@@ -132,7 +132,7 @@ def padded_lengths(lengths: Any) -> list[int]:
     places, counts = np.unique(np.searchsorted(usual, lengths), return_counts=True)
     found = [(usual[place], int(count)) for place, count in zip(places, counts)]  # each with its number of texts
     while len(found) > MAX_LENGTHS:
-        added = [(after - length) * count for (length, count), (after, _) in zip(found, found[1:])]
+        added = [(after - length) * count for (length, count), (after, _) in itertools.pairwise(found)]
         least = added.index(min(added))
         (_, count), (after, more) = found[least : least + 2]
         found[least : least + 2] = [(after, count + more)]

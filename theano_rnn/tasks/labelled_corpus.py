@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -122,13 +123,13 @@ def load_labelled_texts(
     description = {"vocabulary": stable_description(vocabulary), "labels": list(labels)}
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
     parts = {}
-    for part, found in chosen.items():
-        if part == "test" and not len(found):
+    for part, texts in chosen.items():
+        if part == "test" and not len(texts):
             continue
-        parts[part] = encode(found, vocabulary, labels)
+        parts[part] = encode(texts, vocabulary, labels)
         for array in (parts[part].ids, parts[part].lengths, parts[part].labels):
             digest.update(f"{part} {array.size} ".encode())
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
     if not len(parts["valid"]):
         raise UserError("the validation part has no texts: give more texts, or name a file with --valid")
     return LabelledCorpus(parts, vocabulary, tuple(labels), digest.hexdigest(), tuple(notes))
@@ -150,7 +151,7 @@ def read_texts(
     if blank:
         number = f"{len(blank):,} texts are" if len(blank) > 1 else "1 text is"
         notes.append(f"{source.name}: {number} blank and left out (the first one is in row {blank[0]:,})")
-    tokenized = tokenize_source(source, text, pool, progress)  # type: ignore[arg-type]
+    tokenized = tokenize_source(source, text, pool, progress)
     ids = tokenized.ids
     if text.unit == "char":
         ends = np.flatnonzero(ids == tokenized.types.index("\n"))
@@ -199,7 +200,7 @@ def split_texts(corpus: LabelledTextsConfig, files: Mapping[str, Sequence[Texts]
             chosen[part] = Chosen(files[part], [np.arange(len(source.labels)) for source in files[part]])
             continue
         chosen[part] = Chosen(trained, [np.flatnonzero(part_of[start:end] == number)
-                                        for start, end in zip(starts, starts[1:])])  # fmt: skip
+                                        for start, end in itertools.pairwise(starts)])  # fmt: skip
     return chosen
 
 
@@ -219,8 +220,8 @@ def check_labels(counts: Mapping[str, int], corpus: LabelledTextsConfig) -> None
         raise UserError(f"all training texts have the label {next(iter(counts))!r}: a classifier needs at least two "
                         "labels, so add texts with another one")  # fmt: skip
     if len(counts) > 20 and len(counts) > sum(counts.values()) / 2:
-        raise UserError(f"there are {len(counts):,} labels for {sum(counts.values()):,} training texts, which looks like "
-                        "a wrong column: name the column that has the labels with --label-column")  # fmt: skip
+        raise UserError(f"there are {len(counts):,} labels for {sum(counts.values()):,} training texts, which looks "
+                        "like a wrong column: name the column that has the labels with --label-column")  # fmt: skip
 
 
 def check_known(chosen: Mapping[str, Chosen], labels: Sequence[str]) -> None:
@@ -231,8 +232,10 @@ def check_known(chosen: Mapping[str, Chosen], labels: Sequence[str]) -> None:
             for number in numbers:
                 if source.labels[number] not in known:
                     listed = ", ".join(labels[:10]) + (", ..." if len(labels) > 10 else "")
-                    raise UserError(f"{source.name} row {source.lines[number]:,}: no training text has the label "
-                                    f"{source.labels[number]!r} (the labels are {listed}): correct it, or remove the row")  # fmt: skip
+                    raise UserError(
+                        f"{source.name} row {source.lines[number]:,}: no training text has the label "
+                        f"{source.labels[number]!r} (the labels are {listed}): correct it, or remove the row"
+                    )
 
 
 def count_types(chosen: Chosen) -> tuple[list[str], npt.NDArray[np.int64]]:

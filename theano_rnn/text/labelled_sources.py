@@ -1,4 +1,4 @@
-"""Labelled texts from files: tables, lines of ``label TAB text``, folders named like labels, and one file for each label.
+"""Labelled texts from files: tables, lines of ``label TAB text``, folders named like labels, or one file per label.
 
 For the tokenizer, a source of labelled texts is a text in which each of them is one paragraph (of characters: one
 line). So the tokenizer's cache and its processes serve labelled texts, too.
@@ -14,12 +14,11 @@ line). So the tokenizer's cache and its processes serve labelled texts, too.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
@@ -30,22 +29,16 @@ from theano_rnn.text.normalizing import normalize, normalized_blocks
 from theano_rnn.text.reading import sentences_of
 from theano_rnn.text.sources import Source
 from theano_rnn.text.tables import split_lines
+from theano_rnn.text.tokenizing import TokenizedSource
 
 HEADER = ("label", "text")
 
 
-class LabelledSource(Protocol):
+class LabelledSource(TokenizedSource, Protocol):
     """Labelled texts that can be read more than once, and that the tokenizer can read as one text."""
 
-    name: str
-    num_bytes: int
-
-    def __enter__(self) -> LabelledSource: ...
+    def __enter__(self) -> Any: ...
     def __exit__(self, *_: object) -> None: ...
-    def num_bytes_read(self) -> int: ...
-    def has_changed(self) -> bool: ...
-    def digest(self) -> str: ...
-    def blocks(self, config: TextConfig) -> Iterator[str]: ...
     def labelled_texts(self, config: TextConfig) -> Iterator[LabelledText]: ...
 
 
@@ -83,7 +76,7 @@ class LabelledFile(Source):
         self.file.seek(0)
         blocks = normalized_blocks(self.decoded_blocks(), config)
         if self.label is not None:
-            for number, sentence in enumerate(sentences_of(Blocks(blocks), config), start=1):
+            for number, sentence in enumerate(sentences_of(blocks, config), start=1):
                 yield LabelledText(number, self.label, sentence)
         elif self.format.table is not None:
             table = LabelledTable(self.name, self.format.table, self.column, self.label_column)
@@ -101,18 +94,8 @@ class LabelledFile(Source):
         if self.format.table is not None:
             return True
         self.file.seek(0)
-        with contextlib.closing(split_lines(self.decoded_blocks())) as lines:
-            return "\t" in next((line for line in lines if line.strip()), "")
-
-
-class Blocks:
-    """Blocks of text in the form that `sentences_of` takes."""
-
-    def __init__(self, blocks: Iterator[str]) -> None:
-        self.found = blocks
-
-    def blocks(self, config: TextConfig) -> Iterator[str]:
-        return self.found
+        lines = split_lines(self.decoded_blocks())
+        return "\t" in next((line for line in lines if line.strip()), "")
 
 
 class LabelledFolders:
@@ -226,8 +209,8 @@ def labelled_sources(
                 plain.append(name)
             sources.append(source)
     if plain and (len(plain) < len(sources) or len(sources) == 1):
-        raise UserError(f"{plain[0]} has no labels: each line must be a label, a tab and a text; or give a table with a "
-                        "column of labels (.csv, .tsv, .jsonl), a folder with one folder of texts for each label, or "
+        raise UserError(f"{plain[0]} has no labels: each line must be a label, a tab and a text; or give a table with "
+                        "a column of labels (.csv, .tsv, .jsonl), a folder with one folder of texts for each label, or "
                         "several files, each with the texts of one label")  # fmt: skip
     return sources
 

@@ -41,22 +41,22 @@ def read_sentences(path: str | os.PathLike[str], text: TextConfig, *, column: st
         As in `Source`.
     """
     with Source(path, column) as source:
-        yield from sentences_of(source, text)
+        yield from sentences_of(source.blocks(text), text)
 
 
-def sentences_of(source: Source, text: TextConfig) -> Iterator[str]:
-    """Yields the sentences of an open file, not tokenized; skips blank ones.
+def sentences_of(blocks: Iterator[str], text: TextConfig) -> Iterator[str]:
+    """Yields the sentences of a text that comes in blocks, not tokenized; skips blank ones.
 
     With `unit="char"`, yields the lines as they are, with blank lines and with blanks at their beginning and end: a
     model of characters is trained on all of them.
     """
     if text.unit == "char":
-        for line in split_lines(source.blocks(text)):
+        for line in split_lines(blocks):
             yield line.removesuffix("\n")
         return
     split = sentence_splitter(text)
     parts: list[str] = []
-    for chunk in chunks(source.blocks(text), text):
+    for chunk in chunks(blocks, text):
         for sentence, is_complete, _ in split_chunk(chunk, text, split):
             if sentence:  # empty: the sentence in `parts` ends here
                 parts.append(sentence)

@@ -24,7 +24,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,18 @@ MAX_WORKERS = 6
 PROGRESS_SECONDS = 0.1
 
 Progress = Callable[[int, int], None]  # called with the bytes done and the bytes in total
+
+
+class TokenizedSource(Protocol):
+    """What is tokenized: a text that comes in blocks, such as a `Source`."""
+
+    name: str
+    num_bytes: int
+
+    def num_bytes_read(self) -> int: ...
+    def has_changed(self) -> bool: ...
+    def digest(self) -> str: ...
+    def blocks(self, config: TextConfig) -> Iterator[str]: ...
 
 
 class TokenizedFile(NamedTuple):
@@ -91,7 +103,7 @@ def tokenize_file(
 
 
 def tokenize_source(
-    source: Source, text: TextConfig, pool: WorkerPool, progress: Progress | None = None
+    source: TokenizedSource, text: TextConfig, pool: WorkerPool, progress: Progress | None = None
 ) -> TokenizedFile:
     """Same as `tokenize_file`, for a file that is already open, with processes that other files use too."""
     settings = [FORMAT_VERSION, CHUNK_CHARACTERS, source.digest(), tokenization_fingerprint(text), to_mapping(text)]
@@ -125,7 +137,7 @@ def default_num_workers(num_bytes: int) -> int:
     return min(MAX_WORKERS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
-def report_progress(source: Source, blocks: Iterator[str], progress: Progress | None) -> Iterator[str]:
+def report_progress(source: TokenizedSource, blocks: Iterator[str], progress: Progress | None) -> Iterator[str]:
     """Yields the blocks unchanged, and calls `progress` every tenth of a second and at the end."""
     next_time = 0.0
     for block in blocks:

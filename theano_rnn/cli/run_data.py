@@ -1,0 +1,28 @@
+"""Read the data of a training run, with a progress bar."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from theano_rnn.cli.console import tokenizing_progress
+from theano_rnn.cli.resuming import with_advice
+from theano_rnn.cli.run_settings import Settings
+from theano_rnn.learning.checkpoint import Checkpoint
+from theano_rnn.settings.base import UserError
+from theano_rnn.tasks.task import Data
+
+
+def read_data(settings: Settings, files: Any, checkpoint: Checkpoint | None, initial: Checkpoint | None) -> Data:
+    """Read the data of a task. The run is resumed from `checkpoint`, or starts from the model `initial`, if given."""
+    source = checkpoint or initial
+    has_known_facts = source is not None and getattr(files, "init_from", None) is not None
+    progress, close = tokenizing_progress()
+    try:
+        return settings.task.read(
+            {**settings.sections, "corpus": files}, known=source.facts if source and has_known_facts else None,
+            is_resumed=checkpoint is not None, progress=progress,
+        )  # fmt: skip
+    except UserError as error:
+        raise error if checkpoint is None else with_advice(error, files) from None
+    finally:
+        close()
