@@ -122,7 +122,7 @@ def load_corpus(
     """
     if not corpus.train:
         raise UserError("train must name at least one file")
-    names = [expand_folders(paths) for paths in (corpus.train, named(corpus.valid), named(corpus.test))]
+    names = [expand_folders(paths) for paths in (corpus.train, corpus.valid, corpus.test)]
     files: dict[str, TokenizedFile] = {}
     advice, training_names = Advice(text), set(names[0])
     paths = distinct_names(names)
@@ -166,11 +166,6 @@ def stable_description(vocabulary: Vocabulary) -> dict[str, Any]:
     return description
 
 
-def named(path: str | None) -> tuple[str, ...]:
-    """Returns the path if one is given."""
-    return () if path is None else (path,)
-
-
 def distinct_names(groups: Sequence[Sequence[str]]) -> list[str]:
     """Returns the names of all files to read, each once.
 
@@ -193,8 +188,8 @@ def split_files(corpus: CorpusConfig, text: TextConfig, files: Sequence[Tokenize
     UserError
         If the fractions leave nothing to train on.
     """
-    test_fraction = Fraction(str(corpus.test_fraction)) if corpus.valid is None and corpus.test is None else Fraction(0)
-    valid_fraction = Fraction(str(corpus.valid_fraction)) if corpus.valid is None else Fraction(0)
+    test_fraction = Fraction(str(corpus.test_fraction)) if not corpus.valid and not corpus.test else Fraction(0)
+    valid_fraction = Fraction(str(corpus.valid_fraction)) if not corpus.valid else Fraction(0)
     if valid_fraction + test_fraction >= 1:
         raise UserError(
             f"valid_fraction + test_fraction must be less than 1, got {corpus.valid_fraction:g} + "

@@ -14,6 +14,7 @@ from theano_rnn.cli.options import flag, sections_from, settings_of, with_flag_n
 from theano_rnn.cli.resuming import check_more_epochs
 from theano_rnn.settings.base import Section, UserError, to_mapping
 from theano_rnn.settings.machine import TrainingMachineConfig
+from theano_rnn.settings.presets import DECIDE_OPTIMIZER, without_optimizer
 from theano_rnn.settings.training import RunConfig, TrainingConfig
 from theano_rnn.tasks.registry import TASKS, stored_sections
 from theano_rnn.tasks.task import Data, Sections, Task
@@ -137,6 +138,8 @@ def choose_settings(settings: Settings, data: Data) -> tuple[Settings, list[str]
     chosen = settings.task.chosen(settings.sections, data)
     if int(settings.machine.num_devices) > 1:
         chosen.pop("batch_size", None)
+    if any(name in settings.fixed for name in DECIDE_OPTIMIZER):
+        chosen = without_optimizer(chosen)
     chosen = {name: value for name, value in chosen.items() if name not in settings.fixed}
     sections = {
         key: dataclasses.replace(section, **{item.name: chosen[item.name] for item in dataclasses.fields(section)

@@ -63,7 +63,17 @@ class Section:
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
             if item.metadata:
+                if item.metadata["kind"] is tuple and (value := getattr(self, item.name)) != ():
+                    object.__setattr__(self, item.name, as_tuple(value))
                 check(item.name, getattr(self, item.name), item.metadata, optional=item.default is None)
+
+
+def as_tuple(value: Any) -> Any:
+    """Returns the value of a setting that is a list: a single text becomes a list of one, None an empty one.
+
+    Settings that are lists now had one value in older checkpoints.
+    """
+    return () if value is None else (value,) if isinstance(value, str) else value
 
 
 def check(name: str, value: Any, rules: Mapping[str, Any], *, optional: bool) -> None:

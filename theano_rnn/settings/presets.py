@@ -10,12 +10,23 @@ True
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 MIN_UPDATES = 2_000  # of a run, if its text is small
 MAX_PATIENCE = 60  # epochs, of a text so small that an epoch is one update
 LONG_EPOCH = 20_000  # updates; in longer epochs the model is validated in between
 VALIDATION_INTERVAL = 5_000  # updates
+DECIDE_OPTIMIZER = (
+    "cell",
+    "tie_weights",
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "clip_norm",
+    "clip_value",
+    "average_decay",
+)  # settings that SGD's large learning rate depends on: if the user names one, the optimizer is the default one
 TOO_FEW_TOKENS = {"word": 2_000, "char": 10_000}  # to learn more from than how frequent words or letters are
 
 
@@ -29,6 +40,7 @@ class Row(NamedTuple):
     hidden_size: int
     dropout: float
     epochs: int  # at least; more if they are fewer than `MIN_UPDATES` updates
+    sgd_rate: float = 0.0  # learning rate of SGD; 0: the default optimizer
 
 
 WORDS = (
@@ -58,8 +70,15 @@ def chosen_settings(num_tokens: int, unit: str) -> dict[str, Any]:
     settings = row._asdict() | {"epochs": epochs, "patience": min(max(3, epochs // 6), MAX_PATIENCE)}
     if updates > LONG_EPOCH:
         settings["validate_every"] = VALIDATION_INTERVAL
-    del settings["num_tokens"]
+    if row.sgd_rate:
+        settings |= {"optimizer": "sgd", "learning_rate": row.sgd_rate}
+    del settings["num_tokens"], settings["sgd_rate"]
     return settings
+
+
+def without_optimizer(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings without those of the optimizer, whose learning rate suits no other network or update."""
+    return {name: value for name, value in settings.items() if name not in ("optimizer", "learning_rate")}
 
 
 def is_too_small(num_tokens: int, unit: str) -> bool:

@@ -44,8 +44,10 @@ class CorpusConfig(Section):
         (), "training text: UTF-8 .txt files, tables (.csv, .tsv, .jsonl, see --column), also compressed (.gz, .bz2, "
         ".xz); a folder with such files; - for standard input (default: data/austen)", kind=tuple, metavar="FILE",
     )  # fmt: skip
-    valid: str | None = setting(None, "validation text (default: a part of each training file)", metavar="FILE")
-    test: str | None = setting(None, "test text (default: a part of each training file)", metavar="FILE")
+    valid: tuple[str, ...] = setting(
+        (), "validation text (default: a part of each training file)", kind=tuple, metavar="FILE"
+    )
+    test: tuple[str, ...] = setting((), "test text (default: a part of each training file)", kind=tuple, metavar="FILE")
     column: str | None = setting(None, COLUMN_HELP, metavar="NAME")
     valid_fraction: float = setting(
         0.05, "fraction of each training file's sentences to use for validation, taken just before the test part; "

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from theano_rnn.preprocessing import named, stable_description
+from theano_rnn.preprocessing import stable_description
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.classification import LabelledTextsConfig
 from theano_rnn.settings.text import TextConfig
@@ -96,7 +96,7 @@ def load_labelled_texts(
     UserError
         If there are fewer than two labels, or a text of another part has a label that the training part lacks.
     """
-    paths = {"train": corpus.train, "valid": named(corpus.valid), "test": named(corpus.test)}
+    paths = {"train": corpus.train, "valid": corpus.valid, "test": corpus.test}
     notes: list[str] = []
     files: dict[str, list[Texts]] = {}
     with contextlib.ExitStack() as stack:
@@ -180,8 +180,8 @@ def split_texts(corpus: LabelledTextsConfig, files: Mapping[str, Sequence[Texts]
     UserError
         If the fractions leave nothing to train on.
     """
-    test_fraction = Fraction(str(corpus.test_fraction)) if corpus.valid is None and corpus.test is None else Fraction(0)
-    valid_fraction = Fraction(str(corpus.valid_fraction)) if corpus.valid is None else Fraction(0)
+    test_fraction = Fraction(str(corpus.test_fraction)) if not corpus.valid and not corpus.test else Fraction(0)
+    valid_fraction = Fraction(str(corpus.valid_fraction)) if not corpus.valid else Fraction(0)
     if valid_fraction + test_fraction >= 1:
         raise UserError(f"valid_fraction + test_fraction must be less than 1, got {corpus.valid_fraction:g} + "
                         f"{corpus.test_fraction:g}: lower one of them, to leave texts to train on")  # fmt: skip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from theano_rnn.learning.measures import CHARACTER_LOSS, LOSS, PERPLEXITY, Measure
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.network import ModelConfig
-from theano_rnn.settings.presets import TOO_FEW_TOKENS, chosen_settings, is_too_small
+from theano_rnn.settings.presets import TOO_FEW_TOKENS, chosen_settings, is_too_small, without_optimizer
 from theano_rnn.settings.text import CorpusConfig, TextConfig
 from theano_rnn.settings.training import TrainingConfig, check_head, resolved_head
 from theano_rnn.tasks.task import Data, Progress, Sections, Task
@@ -41,6 +41,7 @@ class TextTask(Task):
         settings = chosen_settings(self.size(data.parts["train"]), sections["text"].unit)
         if sections["training"].batching == "sentences":  # the table's columns and windows are those of a stream
             del settings["batch_size"], settings["bptt_steps"]
+            settings = without_optimizer(settings)
         return settings
 
     def warnings(self, sections: Sections, data: Data) -> list[str]:

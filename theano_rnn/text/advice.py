@@ -120,7 +120,7 @@ class Advice:
 
     def check_sizes(self, num_train_tokens: int, *, has_valid: bool, corpus: CorpusConfig) -> None:
         """Raises `UserError` if the training part has fewer than two tokens, or there is no validation part."""
-        is_split = corpus.valid is None or corpus.test is None
+        is_split = not corpus.valid or not corpus.test
         has_tokens = is_split and self.num_tokens >= MIN_TOKENS_TO_SPLIT
         if num_train_tokens < 2 and has_tokens:
             raise UserError(f"the text is {self.size()}, so nothing is left to train on. {self.remedy()}")
