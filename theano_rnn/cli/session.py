@@ -205,7 +205,7 @@ class Session(Callback):
 
         try:
             found = evaluate(loss, batches, self.model.initial_state, sums_of=self.task.sums, on_batch=on_batch)
-            return found and found._replace(facts=self.task.facts_of_validation(found))
+            return found and self.task.completed(found, self.function, self.model, part, self.data.facts)
         finally:
             bar.close()
 

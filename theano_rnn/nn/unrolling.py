@@ -15,6 +15,8 @@ from aesara.tensor.var import TensorVariable
 
 from theano_rnn.engine.static_shapes import cheap_shapes
 
+MAX_STORED_AXES = 2
+
 
 @cheap_shapes()
 def unroll(
@@ -100,10 +102,12 @@ def costly_nodes(results: Sequence[TensorVariable], *, given: Sequence[Any]) -> 
     """Returns the products and transcendental functions between `given` and `results`, nearest to `results` first.
 
     The gradient of a scan recomputes everything in a step that is not an output of the scan. To save that time,
-    `unroll` makes these nodes outputs too; Aesara removes those that no gradient needs.
+    `unroll` makes these nodes outputs too; Aesara removes those that no gradient needs. Arrays with more than two axes,
+    as additive attention has for every position and unit, are too large to be stored for all steps.
     """
     nodes = list(io_toposort(list(given), list(results)))
-    return [node.outputs[0] for node in reversed(nodes) if is_costly(node.op) and node.outputs[0] not in results]
+    found = [node.outputs[0] for node in reversed(nodes) if is_costly(node.op) and node.outputs[0] not in results]
+    return [variable for variable in found if variable.ndim <= MAX_STORED_AXES]
 
 
 def is_costly(op: Any) -> bool:

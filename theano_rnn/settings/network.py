@@ -105,6 +105,37 @@ class ClassifierConfig(RecurrentConfig):
             raise UserError("residual cannot be used with --bidirectional: leave one of them out")
 
 
+@dataclass(frozen=True)
+class TranslationConfig(RecurrentConfig):
+    """The network of a translator: its cells, sizes and attention."""
+
+    embedding_size: int = setting(128, "size of a word vector", kind=int, at_least=1)
+    hidden_size: int = setting(
+        192, "hidden units of the decoder, and of each direction of the encoder, in each layer", kind=int, at_least=1
+    )
+    attention: str = setting(
+        "additive",
+        "how the decoder scores the positions of the source. additive: by a small network (Bahdanau et al. 2015); "
+        "multiplicative: by a product, which is faster (Luong et al. 2015)",
+        choices=("additive", "multiplicative"),
+    )
+    tie_weights: bool = setting(
+        True, "use the embedding matrix of the target language in the output layer too (weight tying)", kind=bool
+    )
+    shared_embedding: bool = setting(False, "one vocabulary and one embedding for both languages", kind=bool)
+    source_vocab_size: int = 10_000  # of the vocabularies that were built
+    vocab_size: int = 10_000
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_dtype(self.dtype)
+        if self.residual:
+            raise UserError("residual cannot be used with --task translate: leave it out")
+        if self.cell == "mogrifier":
+            raise UserError("cell mogrifier cannot be used with --task translate: use another one")
+
+
 def check_dtype(dtype: str) -> None:
     """Raises `UserError` if a network cannot have this dtype."""
     if dtype not in ("float32", "float64"):

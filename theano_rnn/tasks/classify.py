@@ -17,6 +17,8 @@ from theano_rnn.tasks.text_task import UNITS, TextTask
 if TYPE_CHECKING:
     import numpy as np
 
+    from theano_rnn.learning.evaluation import Evaluation
+
 FOR_STREAMS = ("batching", "bptt_steps", "random_windows")
 MIN_UPDATES = 2_000  # of a run, if its texts are few
 MAX_EPOCHS = 30
@@ -155,10 +157,13 @@ class Classify(TextTask):
         found = label_sums(np.asarray(log_probabilities).T[:count], batch.labels[:count])
         return {"loss": float(np.asarray(losses).sum(dtype=np.float64)), **found}
 
-    def facts_of_validation(self, evaluation: Any) -> dict[str, Any]:
+    def completed(
+        self, evaluation: Evaluation, compiled: Compiled, model: Any, part: Any, facts: Mapping[str, Any]
+    ) -> Evaluation:
+        """Returns the evaluation with the temperature that suits it."""
         from theano_rnn.learning.calibration import fitted_temperature
 
-        return {"temperature": round(fitted_temperature(evaluation.sums), 4)}
+        return evaluation._replace(facts={"temperature": round(fitted_temperature(evaluation.sums), 4)})
 
     def examples(
         self, compiled: Compiled, model: Any, data: Data, sections: Sections, *, count: int, seed: Sequence[int]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # `train --help` lists the tasks and must be fast, so numpy i
     import numpy as np
 
     from theano_rnn.learning.batching import AnyBatch
+    from theano_rnn.learning.evaluation import Evaluation
 
 Progress = Callable[[int, int], None]  # called with the bytes read so far and the total
 Sections = Mapping[str, Any]  # settings by section; always includes "training"
@@ -157,9 +158,11 @@ class Task(ABC):
 
         return {name: float(np.asarray(value).sum(dtype=np.float64)) for name, value in zip(self.measured, values)}
 
-    def facts_of_validation(self, evaluation: Any) -> dict[str, Any]:
-        """Returns facts that the model needs for its use and that its `Evaluation` on the validation part has found."""
-        return {}
+    def completed(
+        self, evaluation: Evaluation, compiled: Compiled, model: Any, part: Any, facts: Mapping[str, Any]
+    ) -> Evaluation:
+        """Returns the evaluation of a part with what `sums` cannot compute: further sums, and facts for use."""
+        return evaluation
 
     def examples(
         self, compiled: Compiled, model: Any, data: Data, sections: Sections, *, count: int, seed: Sequence[int]

@@ -1,0 +1,63 @@
+"""Translate encoded sentences: batches of similar length, a beam search for each, results in the order of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from theano_rnn.generation.batched_search import Hypothesis, SearchRules, beam_search
+
+LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+BATCH_SIZES = (1, 8, 64)  # few, so that few shapes are compiled
+NEVER = -1e30
+
+
+def translate(
+    compiled: Callable[[str], Any],
+    sources: Sequence[Any],
+    *,
+    start_id: int,
+    end_id: int,
+    source_pad_id: int,
+    vocab_size: int,
+    banned_ids: Sequence[int],
+    rules: SearchRules,
+    dtype: str,
+) -> Iterator[list[Hypothesis]]:
+    """Yields the best translations of each source sentence, in the order of `sources`.
+
+    Parameters
+    ----------
+    compiled
+        Returns the model's compiled ``encode`` and ``search_step``.
+    sources : sequence of int32 arrays
+        The ids of each sentence, its end included.
+    banned_ids
+        Ids that no translation may have, such as that of unknown words.
+    """
+    banned = np.zeros(vocab_size, dtype)
+    banned[list(banned_ids)] = NEVER
+    found: list[list[Hypothesis]] = [[] for _ in sources]
+    order = sorted(range(len(sources)), key=lambda number: len(sources[number]))
+    for first in range(0, len(order), BATCH_SIZES[-1]):
+        numbers = order[first : first + BATCH_SIZES[-1]]
+        size = next(size for size in BATCH_SIZES if size >= len(numbers))
+        longest = max(len(sources[number]) for number in numbers)
+        steps = next((length for length in LENGTHS if length >= longest), -(-longest // LENGTHS[-1]) * LENGTHS[-1])
+        source, mask = np.full((steps, size), source_pad_id, np.int32), np.zeros((steps, size), dtype)
+        for column, number in enumerate(numbers):
+            source[: len(sources[number]), column] = sources[number]
+            mask[: len(sources[number]), column] = 1
+        columns = np.repeat(np.arange(size, dtype=np.int32), rules.beam_size)
+        results = compiled("encode")(source, mask, columns)
+        state, context = results[:-3], results[-3:]
+        lengths = [2 * len(sources[number]) + 10 for number in numbers] + [0] * (size - len(numbers))
+        texts = beam_search(
+            compiled("search_step"), state, context, lengths, start_id=start_id, end_id=end_id, banned=banned,
+            rules=rules,
+        )  # fmt: skip
+        for number, text in zip(numbers, texts):
+            found[number] = text
+    yield from found

@@ -1,0 +1,49 @@
+"""Settings of translation: which files have which language, and how good a translation is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from theano_rnn.settings.base import Section, UserError, setting
+from theano_rnn.settings.text import CorpusConfig
+from theano_rnn.settings.training import TrainingConfig
+
+SOURCE_COLUMN_HELP = "column with the source text in .csv, .tsv and .jsonl files (default: the first column)"
+TARGET_COLUMN_HELP = "column with the target text (default: the second column)"
+MAX_WORDS_HELP = "leave out training pairs with a longer side than this many tokens"
+
+
+@dataclass(frozen=True)
+class ParallelTextsConfig(CorpusConfig):
+    """Which pairs of texts are read: two files with a sentence on each line, or tables with two columns."""
+
+    source_column: str | None = setting(None, SOURCE_COLUMN_HELP, metavar="NAME")
+    target_column: str | None = setting(None, TARGET_COLUMN_HELP, metavar="NAME")
+    max_tokens_in_pair: int = setting(200, MAX_WORDS_HELP, kind=int, at_least=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.column is not None:
+            raise UserError("column is for one text: use --source-column and --target-column")
+
+
+@dataclass(frozen=True)
+class TranslationTrainingConfig(TrainingConfig):
+    """Settings of training a translator."""
+
+
+@dataclass(frozen=True)
+class SearchConfig(Section):
+    """How translations are searched."""
+
+    beam_size: int = setting(
+        5, "number of hypotheses of the beam search; 1: always take the likeliest next word", kind=int, at_least=1
+    )
+    nbest: int = setting(1, "number of translations of each line, the best first", kind=int, at_least=1)
+    length_power: float = setting(
+        1.0, "rank translations by log-probability divided by length to this power: 0 favors short ones, 1 ranks by "
+        "the mean per token", kind=float, at_least=0,
+    )  # fmt: skip
+    no_repeat_ngram_size: int = setting(
+        0, "never repeat a sequence of this many tokens; 0: no such rule", kind=int, at_least=0
+    )

@@ -1,0 +1,192 @@
+"""Sentence pairs as arrays: the ids of both sides of the training, validation and test parts."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from fractions import Fraction
+from math import floor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from theano_rnn.preprocessing import stable_description
+from theano_rnn.settings.base import UserError
+from theano_rnn.settings.text import TextConfig
+from theano_rnn.settings.translation import ParallelTextsConfig
+from theano_rnn.tasks.pair_batches import Pairs
+from theano_rnn.text.parallel_sources import PairFiles
+from theano_rnn.text.tables import KINDS
+from theano_rnn.text.tokenizing import NUM_ENDS, Progress, TokenizedFile, tokenize_source, worker_pool
+from theano_rnn.text.vocabulary import Vocabulary
+
+PARTS = ("train", "valid", "test")
+SIDES = ("source", "target")
+
+
+class Lines(NamedTuple):
+    """The pairs of one set of files: the tokens of each side, the lengths of its sentences, and their line numbers;
+    and all lines of the target, as they are in the file.
+    """
+
+    name: str
+    sides: tuple[TokenizedFile, TokenizedFile]
+    lengths: tuple[Any, Any]
+    lines: Any
+    targets: list[str]
+
+
+class ParallelCorpus(NamedTuple):
+    """The parts, by name, the vocabularies, a hash of all, and advice on the data."""
+
+    parts: dict[str, Pairs]
+    source_vocabulary: Vocabulary
+    vocabulary: Vocabulary
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+def load_pairs(
+    corpus: ParallelTextsConfig,
+    text: TextConfig,
+    *,
+    is_shared: bool = False,
+    vocabularies: Sequence[Vocabulary] | None = None,
+    progress: Progress | None = None,
+) -> ParallelCorpus:
+    """Returns the pairs of the files that `corpus` names.
+
+    Parts without files are taken from the end of the training pairs: the last `test_fraction`, and `valid_fraction`
+    before them.
+
+    Parameters
+    ----------
+    is_shared
+        Whether both languages have one vocabulary.
+    vocabularies
+        Those of an existing model, of source and target. If None, they are those of the training part.
+
+    Raises
+    ------
+    OSError, UserError
+        As in `PairFiles` and `tokenize_file`.
+    """
+    notes: list[str] = []
+    files: dict[str, Lines] = {}
+    with contextlib.ExitStack() as stack:
+        opened = {
+            part: stack.enter_context(open_pairs(paths, (corpus.source_column, corpus.target_column), part))
+            for part, paths in zip(PARTS, (corpus.train, corpus.valid, corpus.test))
+            if paths
+        }
+        size = sum(file.num_bytes for found in opened.values() for file in found.files)
+        pool = stack.enter_context(worker_pool(text, size))
+        for part, found in opened.items():
+            kept, num_lines = found.find_pairs(text)
+            if len(kept) < num_lines:
+                notes.append(f"{found.files[0].name}: {num_lines - len(kept):,} of {num_lines:,} pairs have a blank "
+                             "side and are left out")  # fmt: skip
+            sides = [tokenize_source(found.side(number, kept), text, pool, progress) for number in (0, 1)]
+            ends = [np.flatnonzero(tokens.ids < NUM_ENDS) for tokens in sides]
+            if not len(ends[0]) == len(ends[1]) == len(kept):
+                raise RuntimeError(f"{found.files[0].name}: {len(kept)} pairs became {[len(each) for each in ends]}")
+            spans = tuple(np.diff(end + 1, prepend=0) for end in ends)
+            raw = list(found.lines(1, text))
+            files[part] = Lines(found.files[0].name, (sides[0], sides[1]), (spans[0], spans[1]), kept, raw)
+    chosen = split(corpus, files, notes)
+    if vocabularies is None:
+        vocabularies = make_vocabularies(corpus, text, *chosen["train"], is_shared=is_shared)
+    digest = hashlib.sha256(json.dumps([stable_description(each) for each in vocabularies], sort_keys=True).encode())
+    parts = {}
+    for part, (lines, numbers) in chosen.items():
+        if not len(numbers) and part == "test":
+            continue
+        source, target = (encode(lines, side, numbers, each) for side, each in enumerate(vocabularies))
+        references = [] if part == "train" else [lines.targets[line] for line in lines.lines[numbers]]
+        source_lengths, target_lengths = (each[numbers] for each in lines.lengths)
+        parts[part] = Pairs(source, target, source_lengths, target_lengths, lines.lines[numbers], references)
+        for array in parts[part][:5]:
+            digest.update(f"{part} {array.size} ".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    if not len(parts["valid"].lines):
+        raise UserError("the validation part has no pairs: give more pairs, or name files with --valid")
+    return ParallelCorpus(parts, vocabularies[0], vocabularies[1], digest.hexdigest(), tuple(notes))
+
+
+def open_pairs(paths: Sequence[str], columns: Sequence[str | None], part: str) -> PairFiles:
+    """Open the files of a part: two files, or one table.
+
+    Raises
+    ------
+    UserError
+        There are more than two files.
+    """
+    if len(paths) > 2:
+        raise UserError(f"--{part} must be two files, the source and its translation, or one table "
+                        f"({', '.join('.' + kind for kind in KINDS)}), got {len(paths)} files")  # fmt: skip
+    return PairFiles(paths[0], paths[1] if len(paths) == 2 else None, columns)
+
+
+def split(corpus: ParallelTextsConfig, files: dict[str, Lines], notes: list[str]) -> dict[str, tuple[Lines, Any]]:
+    """Returns the files and the numbers of the pairs of each part. Too long training pairs are left out."""
+    test_fraction = Fraction(str(corpus.test_fraction)) if not corpus.valid and not corpus.test else Fraction(0)
+    valid_fraction = Fraction(str(corpus.valid_fraction)) if not corpus.valid else Fraction(0)
+    if valid_fraction + test_fraction >= 1:
+        raise UserError(f"valid_fraction + test_fraction must be less than 1, got {corpus.valid_fraction:g} + "
+                        f"{corpus.test_fraction:g}: lower one of them, to leave pairs to train on")  # fmt: skip
+    train = files["train"]
+    count = len(train.lines)
+    edges = [0, floor(count * (1 - valid_fraction - test_fraction)), floor(count * (1 - test_fraction)), count]
+    chosen = {}
+    for part, begin, end in zip(PARTS, edges, edges[1:]):
+        is_own = part in files and part != "train"
+        chosen[part] = (files[part], np.arange(len(files[part].lines))) if is_own else (train, np.arange(begin, end))
+    numbers = chosen["train"][1]
+    is_short = np.maximum(*train.lengths)[numbers] <= corpus.max_tokens_in_pair
+    if not is_short.all():
+        notes.append(f"{train.name}: {int((~is_short).sum()):,} training pairs have a side of more than "
+                     f"{corpus.max_tokens_in_pair} tokens and are left out (--max-tokens-in-pair)")  # fmt: skip
+    chosen["train"] = train, numbers[is_short]
+    if len(chosen["train"][1]) < 2:
+        raise UserError("the training part has fewer than two pairs: give more")
+    return chosen
+
+
+def make_vocabularies(
+    corpus: ParallelTextsConfig, text: TextConfig, lines: Lines, numbers: Any, *, is_shared: bool
+) -> tuple[Vocabulary, Vocabulary]:
+    """Returns the vocabularies of source and target, made of the training part only."""
+    counted: list[dict[str, int]] = []
+    for side in (0, 1):
+        tokens, lengths = lines.sides[side], lines.lengths[side]
+        is_chosen = np.zeros(len(lengths), bool)
+        is_chosen[numbers] = True
+        counts = np.bincount(tokens.ids[np.repeat(is_chosen, lengths)], minlength=len(tokens.types))
+        counted.append(dict(zip(tokens.types[NUM_ENDS:], counts[NUM_ENDS:].tolist())))
+    if is_shared:
+        source, target = counted
+        both = {word: source.get(word, 0) + target.get(word, 0) for word in {**source, **target}}
+        counted = [both, both]
+    return tuple(  # type: ignore[return-value]
+        Vocabulary.from_counts(list(words), np.fromiter(words.values(), np.int64, len(words)), corpus.vocab_size,
+                               corpus.min_count, text)
+        for words in counted
+    )  # fmt: skip
+
+
+def encode(lines: Lines, side: int, numbers: Any, vocabulary: Vocabulary) -> Any:
+    """Returns the ids of one side of the chosen pairs, int32 (tokens,)."""
+    tokens, lengths = lines.sides[side], lines.lengths[side]
+    words = map(vocabulary.token_to_id, tokens.types[NUM_ENDS:])
+    new_ids = np.array([*[vocabulary.eos_id] * NUM_ENDS, *words], np.int32)
+    is_chosen = np.zeros(len(lengths), bool)
+    is_chosen[numbers] = True
+    return new_ids[tokens.ids[np.repeat(is_chosen, lengths)]]
+
+
+def text_of_lines(text: TextConfig) -> TextConfig:
+    """Returns the settings of text in which each line is a sentence."""
+    return dataclasses.replace(text, sentences="line")
