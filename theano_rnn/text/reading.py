@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.sources import Source
@@ -32,6 +32,12 @@ class Chunk(NamedTuple):
     ends_mid_sentence: bool
 
 
+class Blocks(Protocol):
+    """A text that comes in blocks, such as a `Source`."""
+
+    def blocks(self, config: TextConfig) -> Iterator[str]: ...
+
+
 def read_sentences(path: str | os.PathLike[str], text: TextConfig, *, column: str | None = None) -> Iterator[str]:
     """Yields the sentences of a file, not tokenized; see `sentences_of`. `column` is as in `Source`.
 
@@ -44,7 +50,7 @@ def read_sentences(path: str | os.PathLike[str], text: TextConfig, *, column: st
         yield from sentences_of(source, text)
 
 
-def sentences_of(source: Source, text: TextConfig) -> Iterator[str]:
+def sentences_of(source: Blocks, text: TextConfig) -> Iterator[str]:
     """Yields the sentences of an open file, not tokenized; skips blank ones.
 
     With `unit="char"`, yields the lines as they are, with blank lines and with blanks at their beginning and end: a

@@ -23,7 +23,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, final
+from typing import IO
 
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
@@ -40,7 +40,6 @@ from theano_rnn.text.tables import Table
 MAGIC_BYTES = 16
 
 
-@final
 class Source:
     """An open text file that can be read more than once.
 
