@@ -12,7 +12,7 @@ from theano_rnn.nn.cells import make_cell
 from theano_rnn.nn.embedding import EMBEDDING_SCALE
 from theano_rnn.nn.regularization import NO_DROPOUT, Dropout
 from theano_rnn.nn.unrolling import unroll
-from theano_rnn.settings.network import ModelConfig
+from theano_rnn.settings.network import ClassifierConfig, ModelConfig
 
 
 class Layers:
@@ -150,7 +150,7 @@ def projected_over_time(cell: Any, x: Any) -> Any:
     return rows.reshape((x.shape[0], x.shape[1], *(rows.shape[axis] for axis in range(1, rows.ndim))))
 
 
-def make_layers(config: ModelConfig, *, rng: np.random.Generator) -> Layers:
+def make_layers(config: ModelConfig | ClassifierConfig, *, rng: np.random.Generator) -> Layers:
     """Returns the recurrent layers for `config`. The first layer's ``W_xh`` starts large, to match the small embedding.
 
     (Validation perplexity of an LSTM on the novels after one epoch: 120.1 without the larger ``W_xh``, 105.2 with it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,8 +37,13 @@ class TextBatch(NamedTuple):
     weights: Any
     numbers: Any
 
-    is_start = True
-    rate_factor = 1.0
+    @property
+    def is_start(self) -> bool:
+        return True
+
+    @property
+    def rate_factor(self) -> float:
+        return 1.0
 
     @property
     def arrays(self) -> tuple[Any, ...]:
@@ -86,7 +92,7 @@ class TextBatches(BatchSequence):
 
     def make_plan(self, order: Any, rng: np.random.Generator | None) -> list[tuple[Any, int, int]]:
         """Returns (texts, steps, columns) for every batch."""
-        plan = []
+        plan: list[tuple[Any, int, int]] = []
         for first in range(0, len(order), self.batch_size * POOL):
             pool = order[first : first + self.batch_size * POOL]
             pool = pool[np.argsort(self.texts.lengths[pool], kind="stable")]
@@ -132,7 +138,7 @@ def padded_lengths(lengths: Any) -> list[int]:
     places, counts = np.unique(np.searchsorted(usual, lengths), return_counts=True)
     found = [(usual[place], int(count)) for place, count in zip(places, counts)]  # each with its number of texts
     while len(found) > MAX_LENGTHS:
-        added = [(after - length) * count for (length, count), (after, _) in zip(found, found[1:])]
+        added = [(after - length) * count for (length, count), (after, _) in itertools.pairwise(found)]
         least = added.index(min(added))
         (_, count), (after, more) = found[least : least + 2]
         found[least : least + 2] = [(after, count + more)]
@@ -158,6 +164,15 @@ def num_columns(steps: int, batch_size: int) -> int:
     [32, 32, 16, 8]
     """
     columns = batch_size
-    while columns * steps > MAX_TOKENS and columns % 2 == 0 and columns > MIN_COLUMNS:
+    while columns * steps > MAX_TOKENS and columns % 2 == 0 and columns // 2 >= MIN_COLUMNS:
         columns //= 2
     return columns
+
+
+def least_columns(batch_size: int) -> int:
+    """Returns the number of columns of the batches of the longest texts. It divides that of all other batches.
+
+    >>> [least_columns(size) for size in (32, 20, 4)]
+    [8, 10, 4]
+    """
+    return num_columns(MAX_TOKENS + 1, batch_size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from theano_rnn.learning.measures import CHARACTER_LOSS, LOSS, PERPLEXITY, Measure
 from theano_rnn.settings.base import UserError
@@ -15,9 +15,6 @@ from theano_rnn.settings.text import CorpusConfig, TextConfig
 from theano_rnn.settings.training import TrainingConfig, check_head, resolved_head
 from theano_rnn.tasks.task import Data, Progress, Sections, Task
 
-if TYPE_CHECKING:
-    pass
-
 UNITS = {"word": "words", "char": "characters"}
 
 
@@ -25,7 +22,7 @@ class TextTask(Task):
     """A task on text. Its parts are int32 ids (tokens,); its only fact is their `Vocabulary`."""
 
     sections = {"corpus": CorpusConfig, "text": TextConfig, "model": ModelConfig, "training": TrainingConfig}  # noqa: RUF012
-    measures = (LOSS, PERPLEXITY)
+    measures: ClassVar[tuple[Measure, ...]] = (LOSS, PERPLEXITY)
 
     def settled(self, sections: Sections, given: Mapping[str, Any]) -> Sections:
         sections = super().settled(sections, given)
