@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -78,8 +79,8 @@ def load_labelled_texts(
     """Returns the labelled texts of the files that `corpus` names.
 
     Of n training texts with the same label, the first `ceil(n * (1 - valid_fraction - test_fraction))` are trained on,
-    the next are the validation part, and the last `floor(n * test_fraction)` the test part: so every label is in every
-    part, even if the texts are sorted by label.
+    the next are the validation part, and the last `floor(n * test_fraction)` the test part. So every label is in the
+    training part, and if it has enough texts, in every part, even if the texts are sorted by label.
 
     Parameters
     ----------
@@ -122,15 +123,16 @@ def load_labelled_texts(
     description = {"vocabulary": stable_description(vocabulary), "labels": list(labels)}
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
     parts = {}
-    for part, found in chosen.items():
-        if part == "test" and not len(found):
+    for part, texts in chosen.items():
+        if part == "test" and not len(texts):
             continue
-        parts[part] = encode(found, vocabulary, labels)
+        parts[part] = encode(texts, vocabulary, labels)
         for array in (parts[part].ids, parts[part].lengths, parts[part].labels):
             digest.update(f"{part} {array.size} ".encode())
-            digest.update(np.ascontiguousarray(array))
+            digest.update(array.tobytes())
     if not len(parts["valid"]):
-        raise UserError("the validation part has no texts: give more texts, or name a file with --valid")
+        raise UserError("the validation part has no texts, because each label has too few: give more texts, raise "
+                        "--valid-fraction, or name a file with --valid")  # fmt: skip
     return LabelledCorpus(parts, vocabulary, tuple(labels), digest.hexdigest(), tuple(notes))
 
 
@@ -185,10 +187,11 @@ def split_texts(corpus: LabelledTextsConfig, files: Mapping[str, Sequence[Texts]
         raise UserError(f"valid_fraction + test_fraction must be less than 1, got {corpus.valid_fraction:g} + "
                         f"{corpus.test_fraction:g}: lower one of them, to leave texts to train on")  # fmt: skip
     trained = files["train"]
-    names, numbers = np.unique(np.array([label for source in trained for label in source.labels]), return_inverse=True)
+    label_ids: dict[str, int] = {}  # an array of labels would take the memory, if they are texts by mistake
+    numbers = np.array([label_ids.setdefault(label, len(label_ids)) for source in trained for label in source.labels])
+    order = np.argsort(numbers, kind="stable")
     part_of = np.zeros(len(numbers), np.int8)
-    for label in range(len(names)):
-        places = np.flatnonzero(numbers == label)
+    for places in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
         first = ceil(len(places) * (1 - valid_fraction - test_fraction))
         last = max(first, ceil(len(places) * (1 - test_fraction)))
         part_of[places[first:last]], part_of[places[last:]] = 1, 2
@@ -199,7 +202,7 @@ def split_texts(corpus: LabelledTextsConfig, files: Mapping[str, Sequence[Texts]
             chosen[part] = Chosen(files[part], [np.arange(len(source.labels)) for source in files[part]])
             continue
         chosen[part] = Chosen(trained, [np.flatnonzero(part_of[start:end] == number)
-                                        for start, end in zip(starts, starts[1:])])  # fmt: skip
+                                        for start, end in itertools.pairwise(starts)])  # fmt: skip
     return chosen
 
 
@@ -219,8 +222,8 @@ def check_labels(counts: Mapping[str, int], corpus: LabelledTextsConfig) -> None
         raise UserError(f"all training texts have the label {next(iter(counts))!r}: a classifier needs at least two "
                         "labels, so add texts with another one")  # fmt: skip
     if len(counts) > 20 and len(counts) > sum(counts.values()) / 2:
-        raise UserError(f"there are {len(counts):,} labels for {sum(counts.values()):,} training texts, which looks like "
-                        "a wrong column: name the column that has the labels with --label-column")  # fmt: skip
+        raise UserError(f"there are {len(counts):,} labels for {sum(counts.values()):,} training texts, which looks "
+                        "like a wrong column: name the column that has the labels with --label-column")  # fmt: skip
 
 
 def check_known(chosen: Mapping[str, Chosen], labels: Sequence[str]) -> None:
@@ -231,8 +234,10 @@ def check_known(chosen: Mapping[str, Chosen], labels: Sequence[str]) -> None:
             for number in numbers:
                 if source.labels[number] not in known:
                     listed = ", ".join(labels[:10]) + (", ..." if len(labels) > 10 else "")
-                    raise UserError(f"{source.name} row {source.lines[number]:,}: no training text has the label "
-                                    f"{source.labels[number]!r} (the labels are {listed}): correct it, or remove the row")  # fmt: skip
+                    raise UserError(
+                        f"{source.name} row {source.lines[number]:,}: no training text has the label "
+                        f"{source.labels[number]!r} (the labels are {listed}): correct it, or remove the row"
+                    )
 
 
 def count_types(chosen: Chosen) -> tuple[list[str], npt.NDArray[np.int64]]:
