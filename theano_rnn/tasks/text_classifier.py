@@ -76,8 +76,8 @@ class TextClassifier(Trainable):
     def symbols(self) -> tuple[Any, ...]:
         """Returns symbolic tokens, mask, labels and weights."""
         dtype = self.config.dtype
-        names = T.imatrix("tokens"), T.matrix("mask", dtype=dtype), T.ivector("labels"), T.vector("weights", dtype=dtype)
-        return names
+        mask, weights = T.matrix("mask", dtype=dtype), T.vector("weights", dtype=dtype)
+        return T.imatrix("tokens"), mask, T.ivector("labels"), weights
 
     def read(self, tokens: Any, mask: Any, dropout: Dropout) -> tuple[Any, Rows | None]:
         """Returns the layers' outputs h (time, batch, units), and the rows of the embedding that they read."""
