@@ -44,6 +44,7 @@ OUTSIDE = {
     "matplotlib": {"view.plots"},
     "tensorboard": {"view.events"},
     "tomli": {"cli.options"},
+    "sacrebleu": {"tasks.translate"},
     "argparse": {"cli"},
     "fastapi": {"serving.web"},
     "starlette": {"serving.web"},

@@ -28,6 +28,10 @@ def environment(num_devices):
     return kept | {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
 
 
+LABELLED = "--task classify --preset none --train text.txt --embedding-size 5 --hidden-size 6 --batch-size 20"
+LABELLED += " --epochs 2 --sentences line --valid-fraction 0.1 --class-weights balanced --engine jax --device cpu"
+LABELLED += " --no-curves"
+
 TANH, LSTM, FILL = ("tanh", 4, "next"), ("lstm", 2, "next"), ("tanh", 2, "fill")
 
 
@@ -113,6 +117,30 @@ def test_another_number_of_devices_may_go_on(text):
     _, errors = finished([second])[0]
     assert second.returncode == 0, errors
     assert load(text / "a.safetensors", resume=True).progress["is_finished"]
+
+
+@pytest.mark.slow
+def test_devices_that_share_labelled_texts_follow_one_device(tmp_path):
+    """Some texts are so long that their batches have fewer columns; examples, too, are shared."""
+    rng = np.random.default_rng(0)
+    with open(tmp_path / "text.txt", "w") as file:
+        for number in range(80):
+            words = rng.choice(["oak", "elm", "ash", "fir"], 900 if number < 12 else rng.integers(2, 9))
+            file.write(f"{'tree' if number % 2 else 'forest'}\t{' '.join(words)}\n")
+    found = []
+    for number in (1, 2):
+        name = f"{number}.safetensors"
+        command = [sys.executable, str(ROOT / "scripts" / "train.py"), *LABELLED.split(), "--checkpoint", name,
+                   "--num-devices", str(number)]  # fmt: skip
+        done = subprocess.run(command, cwd=tmp_path, env=environment(2), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert sum(line.startswith("  | ") for line in done.stdout.splitlines()) == 2 * 3
+        found.append(load(tmp_path / name, resume=True))
+    one, two = found
+    losses = [[record["valid_loss"] for record in each.progress["records"][:2]] for each in found]
+    np.testing.assert_allclose(*losses, rtol=1e-3)
+    for name, value in two.last.items():
+        np.testing.assert_allclose(value, one.last[name], atol=1e-3, err_msg=name)
 
 
 @pytest.mark.slow

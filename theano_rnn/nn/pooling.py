@@ -5,8 +5,8 @@
     max         p = max_t h_t                      of each unit
     attention   p = sum_t a_t h_t                  a = softmax_t(v . tanh(h_t W_a + b_a))
 
-Padding takes no part, so p does not depend on the other sequences of a batch. For a column without any real step, every
-result and its gradient are finite.
+Padding takes no part, so p does not depend on the other sequences of a batch. For a column without any real step, p and
+its gradient are 0.
 
 References
 ----------
@@ -63,8 +63,8 @@ class Pooling:
             top = T.max(T.switch(is_real, h, np.asarray(NEVER, h.dtype)), axis=0)
             return T.switch(T.gt(mask[0], 0).dimshuffle(0, "x"), top, np.zeros((), h.dtype))
         if self.kind == "final":
-            parts = [weighted_sum(h[:, :, : self.num_forward], last_steps(mask)), h[0, :, self.num_forward :]]
-            return T.concatenate(parts, axis=1)
+            first = h[0, :, self.num_forward :] * mask[0].dimshuffle(0, "x")
+            return T.concatenate([weighted_sum(h[:, :, : self.num_forward], last_steps(mask)), first], axis=1)
         return weighted_sum(h, self.weights(h, mask))
 
     def weights(self, h: Any, mask: Any) -> Any:

@@ -66,10 +66,7 @@ class Classify(TextTask):
                 raise UserError(f"--{name.replace('_', '-')} cannot be used with --task classify, which reads whole "
                                 "texts: leave it out")  # fmt: skip
         training = dataclasses.replace(sections["training"], batching="sentences")
-        return super().settled({**sections, "training": training}, given)
-
-    def needs_sentences(self) -> str:
-        return "--task classify"
+        return Task.settled(self, {**sections, "training": training}, given)  # a text of characters is whole, too
 
     def initial_settings(self, origin: Task) -> dict[str, Any]:
         """Returns the directions of the initial model: a fill-in model has both."""
@@ -85,7 +82,15 @@ class Classify(TextTask):
         return []
 
     def check_devices(self, sections: Sections, num_devices: int) -> None:
-        pass
+        from theano_rnn.learning.batching import evaluation_batch_size
+        from theano_rnn.tasks.labelled_batches import least_columns
+
+        size = sections["training"].batch_size
+        for columns in (least_columns(size), least_columns(evaluation_batch_size(sections["training"]))):
+            if size % num_devices == 0 and columns % num_devices:
+                use = f"--batch-size {8 * num_devices}" if num_devices <= 8 else "at most 8 devices"
+                raise UserError(f"batch_size {size} cannot be used with {num_devices} devices, because batches of long "
+                                f"texts have {columns} columns, which they cannot share: use {use}")  # fmt: skip
 
     def check_stored(self, sections: Sections, facts: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
         from theano_rnn.learning.stored_values import check_sizes, expect, is_number
@@ -94,8 +99,8 @@ class Classify(TextTask):
         vocabulary, labels, temperature = facts.get("vocabulary"), facts.get("labels"), facts.get("temperature", 1.0)
         if not isinstance(vocabulary, Vocabulary):
             raise UserError("the checkpoint is damaged: it has no vocabulary")
-        names = labels if isinstance(labels, list) and all(isinstance(label, str) for label in labels) else []
-        if len(set(names)) != len(names) or len(names) != sections["model"].num_labels:
+        names = {label for label in labels if isinstance(label, str)} if isinstance(labels, list) else set()
+        if not isinstance(labels, list) or not len(names) == len(labels) == sections["model"].num_labels:
             raise UserError("the checkpoint is damaged: its labels do not fit its network")
         expect(is_number(temperature) and 0 < temperature < 1000, "temperature", "a number above 0", temperature)
         check_sizes(sections["model"], len(vocabulary), tensors)
@@ -171,18 +176,24 @@ class Classify(TextTask):
         """Returns lines with a text of the validation part, its label, and the label and probability of the model."""
         import numpy as np
 
+        from theano_rnn.learning.batching import evaluation_batch_size
         from theano_rnn.tasks.labelled_batches import TextBatches
         from theano_rnn.tasks.labelled_corpus import LabelledTexts
         from theano_rnn.text.words import detokenize
 
         part, vocabulary, labels = data.parts["valid"], data.facts["vocabulary"], data.facts["labels"]
         begins = np.cumsum(part.lengths) - part.lengths
+        numbers = np.random.default_rng(seed).permutation(len(part))[:count]
+        found = [part.ids[begins[number] : begins[number] + part.lengths[number]] for number in numbers]
+        texts = LabelledTexts(np.concatenate(found), part.lengths[numbers], part.labels[numbers])
+        size = evaluation_batch_size(sections["training"])  # which several devices can share
+        batches: Any = TextBatches(texts, batch_size=size, pad_id=vocabulary.pad_id, dtype=model.config.dtype)
+        probabilities = np.zeros((len(numbers), len(labels)))
+        for batch in batches:
+            log_p = np.asarray(compiled("loss")(*batch.arrays)[1], np.float64)
+            probabilities[batch.numbers] = np.exp(log_p.T[: len(batch.numbers)])
         lines = []
-        for number in np.random.default_rng(seed).permutation(len(part))[:count]:
-            ids = part.ids[begins[number] : begins[number] + part.lengths[number]]
-            text = LabelledTexts(ids, part.lengths[[number]], part.labels[[number]])
-            batch = TextBatches(text, batch_size=1, pad_id=vocabulary.pad_id, dtype=model.config.dtype)[0]
-            p = np.exp(np.asarray(compiled("loss")(*batch.arrays)[1], np.float64)[:, 0])
+        for number, ids, p in zip(numbers, found, probabilities):
             words = [token for token in vocabulary.decode(ids[: MAX_SHOWN // 2]) if token != "</s>"]
             written = detokenize(words, vocabulary.text)
             shown = written if len(written) <= MAX_SHOWN else written[: MAX_SHOWN - 3] + "..."

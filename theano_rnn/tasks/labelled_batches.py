@@ -36,8 +36,14 @@ class TextBatch(NamedTuple):
     labels: Any
     weights: Any
     numbers: Any
-    is_start: bool = True
-    rate_factor: float = 1.0
+
+    @property
+    def is_start(self) -> bool:
+        return True
+
+    @property
+    def rate_factor(self) -> float:
+        return 1.0
 
     @property
     def arrays(self) -> tuple[Any, ...]:
@@ -158,6 +164,15 @@ def num_columns(steps: int, batch_size: int) -> int:
     [32, 32, 16, 8]
     """
     columns = batch_size
-    while columns * steps > MAX_TOKENS and columns % 2 == 0 and columns > MIN_COLUMNS:
+    while columns * steps > MAX_TOKENS and columns % 2 == 0 and columns // 2 >= MIN_COLUMNS:
         columns //= 2
     return columns
+
+
+def least_columns(batch_size: int) -> int:
+    """Returns the number of columns of the batches of the longest texts. It divides that of all other batches.
+
+    >>> [least_columns(size) for size in (32, 20, 4)]
+    [8, 10, 4]
+    """
+    return num_columns(MAX_TOKENS + 1, batch_size)

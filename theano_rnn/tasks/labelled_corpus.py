@@ -79,8 +79,8 @@ def load_labelled_texts(
     """Returns the labelled texts of the files that `corpus` names.
 
     Of n training texts with the same label, the first `ceil(n * (1 - valid_fraction - test_fraction))` are trained on,
-    the next are the validation part, and the last `floor(n * test_fraction)` the test part: so every label is in every
-    part, even if the texts are sorted by label.
+    the next are the validation part, and the last `floor(n * test_fraction)` the test part. So every label is in the
+    training part, and if it has enough texts, in every part, even if the texts are sorted by label.
 
     Parameters
     ----------
@@ -131,7 +131,8 @@ def load_labelled_texts(
             digest.update(f"{part} {array.size} ".encode())
             digest.update(np.ascontiguousarray(array).data)
     if not len(parts["valid"]):
-        raise UserError("the validation part has no texts: give more texts, or name a file with --valid")
+        raise UserError("the validation part has no texts, because each label has too few: give more texts, raise "
+                        "--valid-fraction, or name a file with --valid")  # fmt: skip
     return LabelledCorpus(parts, vocabulary, tuple(labels), digest.hexdigest(), tuple(notes))
 
 
@@ -186,10 +187,11 @@ def split_texts(corpus: LabelledTextsConfig, files: Mapping[str, Sequence[Texts]
         raise UserError(f"valid_fraction + test_fraction must be less than 1, got {corpus.valid_fraction:g} + "
                         f"{corpus.test_fraction:g}: lower one of them, to leave texts to train on")  # fmt: skip
     trained = files["train"]
-    names, numbers = np.unique(np.array([label for source in trained for label in source.labels]), return_inverse=True)
+    label_ids: dict[str, int] = {}  # an array of labels would take the memory, if they are texts by mistake
+    numbers = np.array([label_ids.setdefault(label, len(label_ids)) for source in trained for label in source.labels])
+    order = np.argsort(numbers, kind="stable")
     part_of = np.zeros(len(numbers), np.int8)
-    for label in range(len(names)):
-        places = np.flatnonzero(numbers == label)
+    for places in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
         first = ceil(len(places) * (1 - valid_fraction - test_fraction))
         last = max(first, ceil(len(places) * (1 - test_fraction)))
         part_of[places[first:last]], part_of[places[last:]] = 1, 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from theano_rnn.learning.measures import CHARACTER_LOSS, LOSS, PERPLEXITY, Measure
 from theano_rnn.settings.base import UserError
@@ -14,9 +14,6 @@ from theano_rnn.settings.presets import TOO_FEW_TOKENS, chosen_settings, is_too_
 from theano_rnn.settings.text import CorpusConfig, TextConfig
 from theano_rnn.settings.training import TrainingConfig, check_head, resolved_head
 from theano_rnn.tasks.task import Data, Progress, Sections, Task
-
-if TYPE_CHECKING:
-    pass
 
 UNITS = {"word": "words", "char": "characters"}
 

@@ -14,6 +14,7 @@ line). So the tokenizer's cache and its processes serve labelled texts, too.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -61,6 +62,9 @@ class LabelledFile(Source):
         super().__init__(path, column)
         self.label_column, self.label = label_column, label
 
+    def __enter__(self) -> LabelledFile:
+        return self
+
     def digest(self) -> str:
         """Returns the SHA-256 of the file and of what decides which texts it has, hexadecimal."""
         return hashlib.sha256(repr([super().digest(), self.label_column, self.label]).encode()).hexdigest()
@@ -77,7 +81,8 @@ class LabelledFile(Source):
         blocks = normalized_blocks(self.decoded_blocks(), config)
         if self.label is not None:
             for number, sentence in enumerate(sentences_of(blocks, config), start=1):
-                yield LabelledText(number, self.label, sentence)
+                if sentence.strip():  # of characters, blank lines are sentences
+                    yield LabelledText(number, self.label, sentence)
         elif self.format.table is not None:
             table = LabelledTable(self.name, self.format.table, self.column, self.label_column)
             for found in table.labelled_texts(blocks):
@@ -148,6 +153,7 @@ class LabelledFolders:
             text = ""
             if size:
                 with Source(name) as source:
+                    source.file.seek(0)  # its first bytes were read to find out its format
                     text = "".join(normalized_blocks(source.decoded_blocks(), config))
             self.num_done += size
             yield LabelledText(number, label, text)
@@ -159,10 +165,14 @@ class LabelledFolders:
 
 def labelled_lines(blocks: Iterator[str], name: str) -> Iterator[LabelledText]:
     """Yields the lines of a text, each a label, a tab and a text; blank lines are left out."""
+    is_first = True
     for number, line in enumerate(split_lines(blocks), start=1):
+        if not line.strip():
+            continue
         label, tab, text = line.rstrip("\n").partition("\t")
         label = label.strip()
-        if not line.strip() or (number == 1 and (label.lower(), text.strip().lower()) == HEADER):
+        is_header, is_first = is_first and (label.lower(), text.strip().lower()) == HEADER, False
+        if is_header:
             continue
         if not tab or not label:
             raise UserError(f"{name} line {number}: each line must be a label, a tab and a text: add them, or give a "
@@ -181,7 +191,13 @@ def paragraphs(texts: Iterator[LabelledText], config: TextConfig) -> Iterator[st
 def label_folders(path: str) -> list[Path]:
     """Returns the folders in `path` that have text files, sorted by name. Each is named like the label of its texts."""
     folders = sorted(each for each in Path(path).iterdir() if each.is_dir() and not each.name.startswith("."))
-    return [folder for folder in folders if any(is_text_name(name) for name in os.listdir(folder))]
+    return [folder for folder in folders if has_text_files(folder)]
+
+
+def has_text_files(folder: Path) -> bool:
+    """Returns whether `text_files` finds a file in the folder."""
+    names = [each.name for each in folder.iterdir() if each.is_file()]
+    return any(is_text_name(name) and not name.startswith(".") for name in names)
 
 
 def labelled_sources(
@@ -198,21 +214,28 @@ def labelled_sources(
     """
     sources: list[LabelledSource] = []
     plain: list[str] = []
-    for path in paths:
-        if os.path.isdir(path) and label_folders(path):
-            sources.append(LabelledFolders(path))
-            continue
-        for name in text_files(path)[0] if os.path.isdir(path) else [path]:
-            source = LabelledFile(name, column, label_column)
-            if not source.has_labels(config):
-                source.label = label_of(name)
-                plain.append(name)
-            sources.append(source)
+    with contextlib.ExitStack() as opened:  # closes the files if one of them cannot be used
+        for path in paths:
+            if os.path.isdir(path) and label_folders(path):
+                sources.append(LabelledFolders(path))
+                continue
+            for name in text_files(path)[0] if os.path.isdir(path) else [path]:
+                source = opened.enter_context(LabelledFile(name, column, label_column))
+                if not source.has_labels(config):
+                    source.label = label_of(name)
+                    plain.append(name)
+                sources.append(source)
+        check_plain(plain, sources)
+        opened.pop_all()
+    return sources
+
+
+def check_plain(plain: Sequence[str], sources: Sequence[LabelledSource]) -> None:
+    """Raises `UserError` if the files of plain text, whose names are labels, are not all files, or only one."""
     if plain and (len(plain) < len(sources) or len(sources) == 1):
         raise UserError(f"{plain[0]} has no labels: each line must be a label, a tab and a text; or give a table with "
                         "a column of labels (.csv, .tsv, .jsonl), a folder with one folder of texts for each label, or "
                         "several files, each with the texts of one label")  # fmt: skip
-    return sources
 
 
 def label_of(path: str) -> str:

@@ -49,7 +49,7 @@ class LabelledTable(Table):
         UserError
             If a row cannot be read or has no label, or it is not clear which columns have labels and texts.
         """
-        lines = split_lines(blocks, MAX_ROW_CHARACTERS)
+        lines: Iterator[str] = split_lines(blocks, MAX_ROW_CHARACTERS)
         first = next(lines, "")
         if self.kind != "jsonl" and (names := self.missing_header(first)):
             lines, self.line = itertools.chain([names + "\n", first], lines), -1
@@ -64,23 +64,29 @@ class LabelledTable(Table):
             label, text = row.values.get(label_column, "").strip(), row.values.get(column, "")
             if not label and not text.strip() and not any(map(str.strip, row.values.values())):
                 continue  # an empty line
+            if self.kind == "csv" and not {label_column, column} <= row.values.keys():
+                missing = label_column if label_column not in row.values else column
+                raise self.error(
+                    row.line, f"the row has only {len(row.values)} of the columns, without {missing}: put texts that "
+                    'contain line ends in "quotation marks"',
+                )  # fmt: skip
             if not label:
                 raise self.error(row.line, f"the row has no label in column {label_column}: add it, or remove the row")
             yield LabelledText(row.line, label, text)
 
     def missing_header(self, first: str) -> str:
         """Returns a header for a table of two columns that has none, given its first line; else ""."""
-        mark = "\t" if self.kind == "tsv" else next((mark for mark in DELIMITERS if mark in first), ",")
-        try:
-            fields = next(csv.reader([first], delimiter=mark, skipinitialspace=True), [])
-        except csv.Error:
+        found = {}
+        for mark in "\t" if self.kind == "tsv" else DELIMITERS:
+            fields = fields_of(first, mark)
+            if {field.strip().lower() for field in fields} & {*LABEL_COLUMNS, *TEXT_COLUMNS}:
+                return ""
+            if len(fields) == HEADERLESS_COLUMNS:
+                found[mark] = [is_prose(field) for field in fields]
+        if not found or self.column or self.label_column:
             return ""
-        named = {field.strip().lower() for field in fields}
-        is_header = named & {*LABEL_COLUMNS, *TEXT_COLUMNS} or self.column or self.label_column
-        if is_header or len(fields) != HEADERLESS_COLUMNS:
-            return ""
-        names = ["text", "label"] if is_prose(fields[0]) and not is_prose(fields[1]) else ["label", "text"]
-        return mark.join(names)
+        mark = next((mark for mark, prose in found.items() if any(prose) and not all(prose)), next(iter(found)))
+        return mark.join(["text", "label"] if found[mark] == [True, False] else ["label", "text"])
 
     def find_label_column(self, sample: Sequence[Row]) -> str:
         """Returns the column with the labels: the named one, or one with a usual name."""
@@ -115,6 +121,14 @@ class LabelledTable(Table):
     def json_text(self, name: str, value: Any) -> str | None:
         """Returns a text as it is, and a number or a truth value, which may be a label, as JSON writes it."""
         return json.dumps(value) if isinstance(value, (bool, int, float)) else super().json_text(name, value)
+
+
+def fields_of(line: str, mark: str) -> list[str]:
+    """Returns the fields of the first line of a CSV file; [] if it cannot be read."""
+    try:
+        return next(csv.reader([line], delimiter=mark, skipinitialspace=True), [])
+    except csv.Error:
+        return []
 
 
 def columns_of(sample: Sequence[Row]) -> list[str]:

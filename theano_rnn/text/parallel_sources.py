@@ -39,7 +39,7 @@ class PairTable(Table):
 
     def pairs(self, blocks: Iterator[str]) -> Iterator[tuple[str, str]]:
         """Yields the texts of both sides of each row."""
-        lines = split_lines(blocks, MAX_ROW_CHARACTERS)
+        lines: Iterator[str] = split_lines(blocks, MAX_ROW_CHARACTERS)
         if self.kind != "jsonl" and self.columns == [None, None]:
             first = next(lines, "")
             mark = "\t" if self.kind == "tsv" or "\t" in first else ","

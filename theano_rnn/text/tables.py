@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from theano_rnn.settings.base import UserError
@@ -177,7 +177,7 @@ class Table:
         if not isinstance(value, dict):
             raise self.error(self.start, f"each line must be one JSON object with a text, got {line.strip()[:40]!r}")
         column = self.column or DEFAULT_COLUMN
-        if not isinstance(value.get(column, ""), str) and value[column] is not None:
+        if value.get(column) is not None and self.json_text(column, value[column]) is None:
             raise self.error(self.start, f"{column} must be a text, got {json.dumps(value[column])[:40]}")
         values = {name: text for name, item in value.items() if (text := self.json_text(name, item)) is not None}
         if any(map(has_half_character, values.values())):
@@ -222,7 +222,7 @@ class Table:
         )
 
 
-def split_lines(blocks: Iterable[str], limit: int | None = None) -> Iterator[str]:
+def split_lines(blocks: Iterable[str], limit: int | None = None) -> Generator[str, None, None]:
     """Yields the lines of the text, each with its line end; a line of more than `limit` characters in parts."""
     parts: list[str] = []
     num_waiting = 0
