@@ -77,11 +77,13 @@ def add_flags(
     only: type[Section] | None = None,
     exclude: type[Section] | None = None,
     known: Collection[str] = (),
+    other_defaults: Mapping[str, str] | None = None,
 ) -> set[str]:
     """Add a flag for each setting, with the default in its help. Returns the names of the settings.
 
     A flag that the user leaves out sets no attribute. `only`, `exclude`: add only, or leave out, the settings that
-    `section` inherits from this section; `known`: names that already have flags.
+    `section` inherits from this section; `known`: names that already have flags; `other_defaults`: defaults of other
+    tasks, as text, by name.
     """
     group = parser.add_argument_group(title)
     names = {item.name for item in dataclasses.fields(only or section)} - set(known)
@@ -92,13 +94,14 @@ def add_flags(
         rules = item.metadata
         text = rules["help"].replace("%", "%%")
         options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
+        more = "; " + other_defaults[item.name] if other_defaults and item.name in other_defaults else ""
         if rules["kind"] is bool:
             options["action"] = argparse.BooleanOptionalAction if item.default else "store_true"
-            options["help"] += " (default: yes)" if item.default else ""
+            options["help"] += f" (default: yes{more})" if item.default else ""
             group.add_argument(flag(item.name), **options)
             continue
         if item.default is not None and rules["kind"] is not tuple:
-            options["help"] += f" (default: {item.default})"
+            options["help"] += f" (default: {item.default}{more})"
         if rules["choices"]:
             options["choices"] = rules["choices"]
         elif rules["metavar"]:

@@ -46,6 +46,18 @@ def all_sections() -> list[tuple[str, type[Section]]]:
     return list(dict.fromkeys([*named, *COMMON_SECTIONS.items()]))
 
 
+def defaults_of_other_tasks() -> dict[str, str]:
+    """Returns the defaults that differ from those of the first task that has the setting, as text, by name."""
+    first: dict[str, Any] = {}
+    differing: dict[str, list[str]] = {}
+    for task in TASKS.values():
+        for section in task.sections.values():
+            for item in settings_of(section):
+                if first.setdefault(item.name, item.default) != item.default:
+                    differing.setdefault(item.name, []).append(f"{task.name}: {item.default}")
+    return {name: "; ".join(found) for name, found in differing.items()}
+
+
 def task_of(given: Mapping[str, Any]) -> Task:
     """Returns the task of a new run.
 

@@ -21,6 +21,7 @@ from theano_rnn.cli.run_settings import (
     check_distinct,
     complete_settings,
     curves_path,
+    defaults_of_other_tasks,
     events_folder,
     initial_values,
     log_path,
@@ -63,12 +64,16 @@ def build(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--task", choices=list(TASKS), default=argparse.SUPPRESS,
                         help=f"what the model learns to predict. {listed} (default: next)")  # fmt: skip
     flags: set[str] = set()
+    others = defaults_of_other_tasks()
     for name, section in all_sections():
-        title = TITLES.get(name, name)
+        owners = [task.name for task in TASKS.values() if section in task.sections.values()]
+        title = TITLES.get(name, name) + (
+            f", only for --task {' or '.join(owners)}" if "next" not in owners and owners else ""
+        )
         if issubclass(section, RegularizationConfig):
             flags |= add_flags(parser, "regularization, applied during training only", section,
-                               only=RegularizationConfig, known=flags)  # fmt: skip
-        flags |= add_flags(parser, title, section, known=flags)
+                               only=RegularizationConfig, known=flags, other_defaults=others)  # fmt: skip
+        flags |= add_flags(parser, title, section, known=flags, other_defaults=others)
     parser.add_argument("--config", metavar="FILE_OR_RECIPE",
                         help="read settings from a TOML file or from one of the recipes: "
                         f"{', '.join(recipes())}. Flags on the command line override it")  # fmt: skip

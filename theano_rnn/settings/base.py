@@ -50,6 +50,11 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
+def with_default(section: type[Any], name: str, default: Any) -> Any:
+    """Returns a field like the setting `name` of a section, with another default, for a subclass of the section."""
+    return field(default=default, metadata=section.__dataclass_fields__[name].metadata)
+
+
 @dataclass(frozen=True)
 class Section:
     """A group of settings; values are checked when an object is created.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from theano_rnn.settings.base import Section, UserError, setting
+from theano_rnn.settings.base import Section, UserError, setting, with_default
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class RecurrentConfig(Section):
         choices=("tanh", "relu", "lstm", "gru", "mogrifier"),
     )
     embedding_size: int = setting(200, "size of a word vector", kind=int, at_least=1)
-    hidden_size: int = setting(200, "hidden units in each recurrent layer", kind=int, at_least=1)
+    hidden_size: int = setting(200, "hidden units in each recurrent layer, and of each direction", kind=int, at_least=1)
     num_layers: int = setting(
         1, "number of recurrent layers; each one reads the outputs of the layer below", kind=int, at_least=1
     )
@@ -79,16 +79,14 @@ class ModelConfig(RecurrentConfig):
 class ClassifierConfig(RecurrentConfig):
     """The network of a classifier: its cells, sizes, directions, and how it sums up a text."""
 
-    embedding_size: int = setting(100, "size of a word vector", kind=int, at_least=1)
-    hidden_size: int = setting(
-        100, "hidden units in each recurrent layer; with --bidirectional, of each direction", kind=int, at_least=1
-    )
+    embedding_size: int = with_default(RecurrentConfig, "embedding_size", 100)
+    hidden_size: int = with_default(RecurrentConfig, "hidden_size", 100)
     bidirectional: bool = setting(
-        False, "read the text in both directions; both layers of a level read both outputs of the level below",
+        True, "read the text in both directions; both layers of a level read both outputs of the level below",
         kind=bool,
     )  # fmt: skip
     pooling: str = setting(
-        "max",
+        "attention",
         "how the outputs of all time steps become one vector. final: the output after the last token (of the backward "
         "direction: after the first); mean, max: of each unit over all time steps; attention: a weighted mean whose "
         "weights are learned",
@@ -102,17 +100,15 @@ class ClassifierConfig(RecurrentConfig):
         super().__post_init__()
         check_dtype(self.dtype)
         if self.bidirectional and self.residual:
-            raise UserError("residual cannot be used with --bidirectional: leave one of them out")
+            raise UserError("residual cannot be used with --bidirectional: add --no-bidirectional")
 
 
 @dataclass(frozen=True)
 class TranslationConfig(RecurrentConfig):
     """The network of a translator: its cells, sizes and attention."""
 
-    embedding_size: int = setting(128, "size of a word vector", kind=int, at_least=1)
-    hidden_size: int = setting(
-        192, "hidden units of the decoder, and of each direction of the encoder, in each layer", kind=int, at_least=1
-    )
+    embedding_size: int = with_default(RecurrentConfig, "embedding_size", 128)
+    hidden_size: int = with_default(RecurrentConfig, "hidden_size", 192)
     attention: str = setting(
         "additive",
         "how the decoder scores the positions of the source. additive: by a small network (Bahdanau et al. 2015); "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from theano_rnn.settings.base import Section, UserError, from_mapping, setting
+from theano_rnn.settings.base import Section, UserError, from_mapping, setting, with_default
 from theano_rnn.settings.network import MIN_ADAPTIVE_VOCAB_SIZE, ModelConfig, default_cutoffs
 from theano_rnn.settings.text import TextConfig
 
@@ -96,7 +96,7 @@ def check_head(model: ModelConfig, regularization: RegularizationConfig, num_dev
 class TrainingConfig(RegularizationConfig):
     """Settings of training that affect the result, so they are stored in the checkpoint."""
 
-    dropout: float = field(default=0.4, metadata=RegularizationConfig.__dataclass_fields__["dropout"].metadata)
+    dropout: float = with_default(RegularizationConfig, "dropout", 0.4)
     batching: str = setting(
         "stream",
         "stream: one long text, whose hidden state is carried from batch to batch; sentences: each sentence starts "

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from theano_rnn.learning.evaluation import Evaluation
 
 FOR_STREAMS = ("batching", "bptt_steps", "random_windows")
-MIN_UPDATES = 2_000  # of a run, if its texts are few
+MIN_UPDATES = 1_000  # of a run, if its texts are few
 MAX_EPOCHS = 30
 ACCURACY = Measure("accuracy", digits=4, is_higher_better=True)
 MAX_SHOWN = 60  # characters of an example
@@ -76,7 +76,7 @@ class Classify(TextTask):
         training = sections["training"]
         updates = max(1, len(data.parts["train"]) // training.batch_size)
         epochs = min(max(training.epochs, -(-MIN_UPDATES // updates)), MAX_EPOCHS)
-        return {"epochs": epochs, "patience": max(2, epochs // 4)}
+        return {"epochs": epochs, "patience": max(2, epochs // 3)}
 
     def warnings(self, sections: Sections, data: Data) -> list[str]:
         return []
