@@ -22,7 +22,7 @@ FLOORS = (
     {"nn", "learning", "generation", "preprocessing"},
     {"model", "training", "scoring"},
     {"tasks", "view"},
-    {"language_model"},
+    {"language_model", "classifier"},
     {"serving", "exchange"},
     {"cli"},
     {"api"},

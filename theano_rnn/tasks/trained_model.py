@@ -54,8 +54,9 @@ class TrainedModel:
         self.checkpoint = load(path)
         self.task, needed = task_of_checkpoint(self.checkpoint), TASKS[task]
         if self.task is not needed:
-            raise UserError(f"{path} is a {self.task.kind}, but a {needed.kind} is needed: "
-                            f"train one with --task {task}")  # fmt: skip
+            use = f"use it with {' or '.join(self.task.commands)}, or " if self.task.commands else ""
+            raise UserError(f"{path} is a {self.task.kind}, but a {needed.kind} is needed: {use}train one with "
+                            f"--task {task}")  # fmt: skip
         self.sections = stored_sections(self.task, self.checkpoint.settings)
         self.training = self.sections["training"]
         self.model = self.task.make_model(self.sections, self.checkpoint.facts, rng=np.random.default_rng(0))

@@ -192,7 +192,16 @@ def paragraphs(texts: Iterator[LabelledText], config: TextConfig) -> Iterator[st
     end = "\n" if config.unit == "char" or config.sentences == "line" else "\n\n"
     for _, _, text in texts:
         if text.strip():
-            yield (" ".join(text.split()) if config.unit == "word" else text.replace("\n", " ")) + end
+            yield one_line(text, config) + end
+
+
+def one_line(text: str, config: TextConfig) -> str:
+    """Returns a text without line breaks, as a classifier reads it.
+
+    >>> one_line(" A  charming\\nfilm. ", TextConfig())
+    'A charming film.'
+    """
+    return " ".join(text.split()) if config.unit == "word" else text.replace("\n", " ")
 
 
 def label_folders(path: str) -> list[Path]:

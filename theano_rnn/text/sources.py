@@ -27,6 +27,7 @@ from typing import IO, final
 
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
+from theano_rnn.text.arriving import ArrivingBytes
 from theano_rnn.text.file_formats import (
     BLOCK_BYTES,
     decompressed_blocks,
@@ -53,6 +54,8 @@ class Source:
         The file; - for standard input.
     column
         The column of a table with the text. None: `body`, or else the only column with text.
+    is_read_once
+        Do not copy standard input, pipes and devices: read them while they are being written.
 
     Raises
     ------
@@ -62,14 +65,15 @@ class Source:
         If the file is empty.
     """
 
-    def __init__(self, path: str | os.PathLike[str], column: str | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], column: str | None = None, *, is_read_once: bool = False) -> None:
+        copy = ArrivingBytes if is_read_once else copy_to_temporary_file
         name = os.fspath(path)
         self.name = "standard input" if name == "-" else name
         self.column = column
         self.text_column = column  # of a table; known after the first of `texts`
         self.file: IO[bytes]
         if name == "-":
-            self.file = copy_to_temporary_file(sys.stdin.buffer)
+            self.file = copy(sys.stdin.buffer)  # type: ignore[assignment]
         else:
             if Path(name).is_dir():
                 raise IsADirectoryError(f"{name} is a folder, not a text file: name a file in it")
@@ -83,12 +87,16 @@ class Source:
             except OSError as error:
                 raise type(error)(f"cannot read {name}: {error.strerror}") from error
             if not stat.S_ISREG(os.fstat(self.file.fileno()).st_mode):
-                with self.file as pipe:
-                    self.file = copy_to_temporary_file(pipe)
+                pipe, self.file = self.file, copy(self.file)  # type: ignore[assignment]
+                if not self.is_arriving:
+                    pipe.close()
         self.file.seek(0)
         self.format = format_of(name, self.file.read(MAGIC_BYTES))
-        self.num_bytes = os.fstat(self.file.fileno()).st_size
-        self.modified_ns = os.fstat(self.file.fileno()).st_mtime_ns
+        if isinstance(self.file, ArrivingBytes):
+            self.num_bytes, self.modified_ns = len(self.file.first), 0
+        else:
+            self.num_bytes = os.fstat(self.file.fileno()).st_size
+            self.modified_ns = os.fstat(self.file.fileno()).st_mtime_ns
         if not self.num_bytes:
             self.file.close()
             raise UserError(f"{self.name} is empty")
@@ -98,6 +106,11 @@ class Source:
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
+
+    @property
+    def is_arriving(self) -> bool:
+        """Whether the text is read while it is being written."""
+        return isinstance(self.file, ArrivingBytes)
 
     def has_changed(self) -> bool:
         """Returns whether the file has been written to since it was opened."""
