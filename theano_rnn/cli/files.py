@@ -87,14 +87,17 @@ def shortened(paths: Sequence[str]) -> str:
     return ", ".join(names) + (f" and {more} more" if more > 0 else "")
 
 
-def check_output(output: Path, inputs: Sequence[str], *, is_forced: bool) -> None:
-    """Raises `UserError` if `output` exists and must not be replaced, is one of `inputs`, or cannot be written."""
+def check_output(output: Path, inputs: Sequence[str], *, is_forced: bool, flag: str = "--output") -> None:
+    """Raises `UserError` if `output` exists and must not be replaced, is one of `inputs`, or cannot be written.
+
+    `flag` is the flag that names it.
+    """
     if output.exists():
         for path in inputs:
             if Path(path).exists() and output.samefile(path):
-                raise UserError(f"--output and the input are the same file, {output}: give another name")
+                raise UserError(f"{flag} and the input are the same file, {output}: give another name")
         if not is_forced and output.is_file():
-            raise UserError(f"{output} already exists: give another --output, or add --force to replace it")
+            raise UserError(f"{output} already exists: give another {flag}, or add --force to replace it")
     check_writable(output)
 
 

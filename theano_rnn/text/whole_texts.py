@@ -97,6 +97,7 @@ def rows_of(source: Source) -> Iterator[str | None]:
     UserError
         As in `Source.blocks`, and if a line is too long.
     """
+    source.file.seek(0)
     if source.format.table is not None:
         yield from Table(source.name, source.format.table, source.column).all_texts(source.decoded_blocks())
         return
