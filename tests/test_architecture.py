@@ -45,9 +45,9 @@ OUTSIDE = {
     "tensorboard": {"view.events"},
     "tomli": {"cli.options"},
     "argparse": {"cli"},
-    "fastapi": {"serving.web"},
-    "starlette": {"serving.web"},
-    "pydantic": {"serving.web"},
+    "fastapi": {"serving.web", "serving.web_classifier", "serving.web_common"},
+    "starlette": {"serving.web", "serving.web_classifier", "serving.web_common"},
+    "pydantic": {"serving.web", "serving.web_classifier", "serving.web_common"},
     "uvicorn": {"cli.serve", "serving.connections"},
 }
 

@@ -30,6 +30,7 @@ from theano_rnn.text.token_spans import Piece
 from theano_rnn.text.whole_texts import pieces_of_text, text_encoder
 
 BATCH_SIZE = 32
+EXPLAINED = 64, 4  # texts are padded to 64, 256, 1024, ... for explanations, because each takes seconds to compile
 POOL = 1_600  # texts that are sorted by length together
 MAX_TOKENS = 1 << 14  # of a text; more would need much memory
 SHORTEST = 16  # the smallest length that texts are padded to; the others are twice, four times, ... as long
@@ -160,7 +161,7 @@ class Classifier(TrainedModel):
         label = result.label if label is None else label
         number = self.labels.index(label)
         added = contributions(self.function("attributions"), ids, number, pad_id=self.vocabulary.pad_id,
-                              steps=padded_lengths(len(ids))[-1], dtype=self.model.config.dtype)  # fmt: skip
+                              steps=padded_lengths(len(ids), *EXPLAINED)[-1], dtype=self.model.config.dtype)  # fmt: skip
         removed = removals(self.log_probabilities, ids, number) if with_removals else None
         return Explanation(result, label, pieces, added, removed)
 
@@ -219,13 +220,13 @@ def pools(items: Iterable[Any]) -> Iterator[list[Any]]:
         yield pool
 
 
-def padded_lengths(longest: int) -> list[int]:
+def padded_lengths(longest: int, shortest: int = SHORTEST, factor: int = 2) -> list[int]:
     """Returns the lengths to pad to, up to the first that is not less than `longest`: few, as each is compiled.
 
     >>> padded_lengths(100)
     [16, 32, 64, 128]
     """
-    found = [SHORTEST]
+    found = [shortest]
     while found[-1] < longest:
-        found.append(2 * found[-1])
+        found.append(factor * found[-1])
     return found
