@@ -160,8 +160,9 @@ class Classifier(TrainedModel):
         result = self.result(text, self.log_probabilities([ids])[0], len(ids))
         label = result.label if label is None else label
         number = self.labels.index(label)
-        added = contributions(self.function("attributions"), ids, number, pad_id=self.vocabulary.pad_id,
-                              steps=padded_lengths(len(ids), *EXPLAINED)[-1], dtype=self.model.config.dtype)  # fmt: skip
+        steps = padded_lengths(len(ids), *EXPLAINED)[-1]
+        added = contributions(self.function("attributions"), ids, number, pad_id=self.vocabulary.pad_id, steps=steps,
+                              dtype=self.model.config.dtype)  # fmt: skip
         removed = removals(self.log_probabilities, ids, number) if with_removals else None
         return Explanation(result, label, pieces, added, removed)
 
