@@ -31,9 +31,9 @@ def build(prog: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
         description="Play with a trained model in a browser. A language model shows the probability of each word of "
-        "your text and the likeliest next words, and completes the text. A classifier shows the probability of each label "
-        "and what each word adds to it. The JSON interface has the same functions: /api/model, and /api/score and "
-        "/api/complete or /api/classify; /openapi.json describes it.",
+        "your text and the likeliest next words, and completes the text. A classifier shows the probability of each "
+        "label and what each word adds to it. The JSON interface has the same functions: /api/model, and /api/score "
+        "and /api/complete or /api/classify; /openapi.json describes it.",
         epilog=f"examples:\n  {prog}\n  {prog} runs/model.safetensors --open\n  {prog} --port 0      any free port",
     )
     parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help=DEFAULT_CHECKPOINT_HELP)

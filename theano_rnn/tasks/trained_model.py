@@ -54,7 +54,8 @@ class TrainedModel:
         self.checkpoint = load(path)
         self.task, needed = task_of_checkpoint(self.checkpoint), TASKS[task]
         if self.task is not needed:
-            use = f"use it with {' or '.join(self.task.commands)}, or " if self.task.commands else ""
+            *others, last = self.task.commands or ("",)
+            use = f"use it with {', '.join(others)}{' or ' if others else ''}{last}, or " if last else ""
             raise UserError(f"{path} is a {self.task.kind}, but a {needed.kind} is needed: {use}train one with "
                             f"--task {task}")  # fmt: skip
         self.sections = stored_sections(self.task, self.checkpoint.settings)

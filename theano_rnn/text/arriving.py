@@ -14,10 +14,13 @@ FIRST_BYTES = 1 << 16
 
 
 class ArrivingBytes(io.RawIOBase):
-    """A pipe in the form of a file. `seek` works until more than the first block has been read."""
+    """A pipe in the form of a file. `seek` works until more than the first block has been read.
 
-    def __init__(self, stream: Any) -> None:
-        self.stream, self.position = stream, 0
+    `closes` says whether `close` closes the pipe, too.
+    """
+
+    def __init__(self, stream: Any, *, closes: bool = False) -> None:
+        self.stream, self.closes, self.position = stream, closes, 0
         self.first: bytes = stream.read1(FIRST_BYTES)
 
     def read(self, size: int = -1) -> bytes:
@@ -39,6 +42,12 @@ class ArrivingBytes(io.RawIOBase):
     def tell(self) -> int:
         """Returns the number of bytes that have been read."""
         return self.position
+
+    def close(self) -> None:
+        """Close the pipe, if this is to be done here."""
+        if self.closes:
+            self.stream.close()
+        super().close()
 
     def seekable(self) -> bool:
         return False

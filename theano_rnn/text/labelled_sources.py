@@ -232,9 +232,11 @@ def labelled_sources(
             source = LabelledFile(name, column, label_column)
             if not source.has_labels(config):
                 source.label = label_of(name)
-                plain.append(name)
+                plain.append(source.name)
             sources.append(source)
     if plain and (len(plain) < len(sources) or len(sources) == 1):
+        for each in sources:
+            each.__exit__()
         raise UserError(f"{plain[0]} has no labels: each line must be a label, a tab and a text; or give a table with a "
                         "column of labels (.csv, .tsv, .jsonl), a folder with one folder of texts for each label, or "
                         "several files, each with the texts of one label")  # fmt: skip

@@ -23,7 +23,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, final
+from typing import IO, cast, final
 
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
@@ -66,14 +66,13 @@ class Source:
     """
 
     def __init__(self, path: str | os.PathLike[str], column: str | None = None, *, is_read_once: bool = False) -> None:
-        copy = ArrivingBytes if is_read_once else copy_to_temporary_file
         name = os.fspath(path)
         self.name = "standard input" if name == "-" else name
         self.column = column
         self.text_column = column  # of a table; known after the first of `texts`
         self.file: IO[bytes]
         if name == "-":
-            self.file = copy(sys.stdin.buffer)  # type: ignore[assignment]
+            self.file = stdin_as_file(is_read_once)
         else:
             if Path(name).is_dir():
                 raise IsADirectoryError(f"{name} is a folder, not a text file: name a file in it")
@@ -87,9 +86,11 @@ class Source:
             except OSError as error:
                 raise type(error)(f"cannot read {name}: {error.strerror}") from error
             if not stat.S_ISREG(os.fstat(self.file.fileno()).st_mode):
-                pipe, self.file = self.file, copy(self.file)  # type: ignore[assignment]
-                if not self.is_arriving:
-                    pipe.close()
+                if is_read_once:
+                    self.file = cast(IO[bytes], ArrivingBytes(self.file, closes=True))
+                else:
+                    with self.file as pipe:
+                        self.file = copy_to_temporary_file(pipe)
         self.file.seek(0)
         self.format = format_of(name, self.file.read(MAGIC_BYTES))
         if isinstance(self.file, ArrivingBytes):
@@ -239,6 +240,12 @@ def count_words_and_characters(blocks: Iterable[str]) -> tuple[int, int]:
             characters += len(block)
             is_inside = not block[-1].isspace()
     return words, characters
+
+
+def stdin_as_file(is_read_once: bool) -> IO[bytes]:
+    """Returns standard input as a file: a copy, or what arrives if it is read only once."""
+    stream = sys.stdin.buffer
+    return cast(IO[bytes], ArrivingBytes(stream)) if is_read_once else copy_to_temporary_file(stream)
 
 
 def copy_to_temporary_file(stream: IO[bytes]) -> IO[bytes]:

@@ -43,9 +43,10 @@ def text_encoder(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
 
     def encode_words(text: str) -> list[int]:
         ids: list[int] = []
-        for sentence in split(readable_text(text, config)):
-            ids.extend(map(token_to_id, tokenize(sentence)))
-            ids.append(eos_id)
+        for part, is_complete in split(readable_text(text, config)):
+            ids.extend(map(token_to_id, tokenize(part)))
+            if is_complete:
+                ids.append(eos_id)
         return ids
 
     def encode_characters(text: str) -> list[int]:
@@ -55,24 +56,21 @@ def text_encoder(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
     return encode_characters if config.unit == "char" else encode_words
 
 
-def text_splitter(config: TextConfig) -> Callable[[str], list[str]]:
-    """Returns a function that splits a `readable_text` into sentences; none if the text is blank."""
+def text_splitter(config: TextConfig) -> Callable[[str], list[tuple[str, bool]]]:
+    """Returns a function that splits a `readable_text` into sentences; none if the text is blank.
+
+    Each comes with whether it is complete: a sentence of a very long text may come in parts, as in training.
+    """
     split = sentence_splitter(config)
 
-    def split_text(text: str) -> list[str]:
-        if not text:
-            return []
+    def split_text(text: str) -> list[tuple[str, bool]]:
         if len(text) <= LONGEST:
-            return split(text)
-        parts: list[str] = []
-        sentences = []
-        for chunk in chunks(iter([text]), config):
-            for sentence, is_complete, _ in split_chunk(chunk, config, split):
-                parts += [sentence] if sentence else []
-                if is_complete:
-                    sentences.append(" ".join(parts))
-                    parts = []
-        return sentences
+            return [(sentence, True) for sentence in split(text)] if text else []
+        return [
+            (sentence, is_complete)
+            for chunk in chunks(iter([text]), config)
+            for sentence, is_complete, _ in split_chunk(chunk, config, split)
+        ]
 
     return split_text
 
@@ -84,7 +82,10 @@ def pieces_of_text(text: str, vocabulary: Vocabulary) -> list[Piece]:
     if config.unit == "char":
         end_id = vocabulary.token_to_id("\n")
         return list(character_pieces(text + "\n", vocabulary, end_id)) if text else []
-    return list(pieces_of_sentences(text_splitter(config)(text), vocabulary, end_id=vocabulary.eos_id))
+    pieces: list[Piece] = []
+    for part, is_complete in text_splitter(config)(text):
+        pieces += pieces_of_sentences([part], vocabulary, end_id=vocabulary.eos_id if is_complete else None)
+    return pieces
 
 
 def rows_of(source: Source) -> Iterator[str | None]:
