@@ -10,7 +10,7 @@ import pytest
 from tiny_runs import sentences
 
 import theano_rnn
-from theano_rnn import LanguageModel, train
+from theano_rnn import Classifier, LanguageModel, train
 from theano_rnn.cli.main import main
 from theano_rnn.learning.checkpoint import load
 from theano_rnn.settings.base import UserError
@@ -102,3 +102,18 @@ def test_the_package_is_imported_quickly():
     """Without NumPy and Aesara; `LanguageModel` and `train` are imported on first use."""
     code = "import sys, theano_rnn; assert not {'numpy', 'aesara'} & set(sys.modules); theano_rnn.train"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_classifier_is_trained_on_labelled_lines(folder):
+    lines = "".join(f"{sentence.split()[0]}\t{sentence}\n" for sentence in sentences(90))
+    settings = {name: value for name, value in SETTINGS.items() if name != "bptt_steps"}
+    model = Classifier.train(lines, checkpoint="names.safetensors", **{**settings, "epochs": 1})
+    assert model.labels == ["Anne", "Emma", "Jane"]
+    assert model.temperature == load("names.safetensors").facts["temperature"]
+    again = Classifier("names.safetensors", temperature=1.0)
+    results = again.classify(["Emma saw the house.", " "])
+    assert results[0].label in model.labels and results[1].label == ""
+    with pytest.raises(TypeError, match="a classifier is trained with task 'classify', got 'fill'"):
+        Classifier.train(lines, task="fill")
+    with pytest.raises(UserError, match="a language model, but a classifier is needed: use it with generate"):
+        Classifier(train(TEXT, checkpoint="words.safetensors", **{**SETTINGS, "epochs": 1}))

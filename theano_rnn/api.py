@@ -1,4 +1,4 @@
-"""Train and use models from Python: what ``from theano_rnn import LanguageModel, train`` imports.
+"""Train and use models from Python: what ``from theano_rnn import Classifier, LanguageModel, train`` imports.
 
     model = LanguageModel.train("mybook.txt", epochs=10, checkpoint="runs/mybook.safetensors")
     print(model.generate("She was", num_samples=3))
@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from theano_rnn import language_model
+from theano_rnn import classifier, language_model
 from theano_rnn.cli.files import base_name, name_files
 from theano_rnn.cli.options import sections_from, settings_of
 from theano_rnn.cli.run_settings import all_sections, log_path
@@ -108,7 +108,25 @@ class LanguageModel(language_model.LanguageModel):
     @classmethod
     def train(cls, texts: Texts | None = None, **settings: Any) -> LanguageModel:
         """Train a language model on texts and open it. Parameters and errors are those of `theano_rnn.train`."""
-        if settings.setdefault("task", "next") != "next":
-            raise TypeError(f"a language model is trained with task 'next', got {settings['task']!r}")
-        machine = {name: settings[name] for name in ("engine", "device") if name in settings}
-        return cls(train(texts, **settings), **machine)
+        return cls(train_for("next", "a language model", texts, settings), **machine_of(settings))
+
+
+class Classifier(classifier.Classifier):
+    """A trained classifier of texts; see `theano_rnn.classifier.Classifier`. `train` makes a new one."""
+
+    @classmethod
+    def train(cls, texts: Texts | None = None, **settings: Any) -> Classifier:
+        """Train a classifier on labelled texts and open it. Parameters and errors are those of `theano_rnn.train`."""
+        return cls(train_for("classify", "a classifier", texts, settings), **machine_of(settings))
+
+
+def train_for(task: str, kind: str, texts: Texts | None, settings: dict[str, Any]) -> str:
+    """Train a model for a task. Returns the path of its checkpoint."""
+    if settings.setdefault("task", task) != task:
+        raise TypeError(f"{kind} is trained with task {task!r}, got {settings['task']!r}")
+    return train(texts, **settings)
+
+
+def machine_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those of the settings that name the engine and the device."""
+    return {name: settings[name] for name in ("engine", "device") if name in settings}

@@ -1,218 +1,210 @@
-"""The commands of classification: train by an easy rule, resume, show; what cannot be is refused in one line."""
+"""classify: one line for each text, measures, pages, and mistakes in one line."""
 
-import shutil
-from importlib.util import find_spec
-from pathlib import Path
-from types import SimpleNamespace
+import io
+import json
+import re
 
-import numpy as np
 import pytest
-from mutated_checkpoints import read, write
-from tiny_runs import ENGINE, SIZES, Commands, KeepsCompiled, contents, log_of, shared
+from classifier_models import LABELS, checkpoint, opened
+from conftest import ENGINES
+from play_models import checkpoint as language_model
 
+from theano_rnn.cli import classify, model_loading
+from theano_rnn.cli.main import command
 from theano_rnn.learning.checkpoint import load
 from theano_rnn.settings.base import UserError
-from theano_rnn.tasks.text_classifier import TextClassifier
-from theano_rnn.tasks.trained_model import TrainedModel
 
-MODEL = "model.safetensors"
-FLAGS = ["--preset", "none", "--task", "classify", *SIZES, "--batch-size", "8", "--learning-rate", "0.03",
-         "--dropout", "0", "--test-fraction", "0.1"]  # fmt: skip
-VALUES = {"loss", "accuracy", "macro_f1", "calibration_error"}
-
-
-class SharedClassifier(KeepsCompiled, TextClassifier):
-    pass
-
-
-def lines(count=300, rare=2):
-    """Texts of three to nine letters; every second (or `rare`-th) has an x, and the label yes."""
-    rng = np.random.default_rng(0)
-    for number in range(count):
-        words = list(rng.choice(list("abcde"), size=rng.integers(3, 10)))
-        if number % rare == 1:
-            words[rng.integers(len(words))] = "x"
-        yield f"{'no' if number % rare != 1 else 'yes'}\t{' '.join(words)}\n"
+LINES = "A charming film.\n\nIt is dull,\tand long.\n  \nA film\u2028by two"
+LABELLED = "pos\tA charming film.\nneg\tIt is dull.\nso-so\tIt is long.\npos\tNot dull!\n"
 
 
 @pytest.fixture
-def commands(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("theano_rnn.tasks.text_classifier.TextClassifier", shared(SharedClassifier))
-    (tmp_path / "labelled.txt").write_text("".join(lines()))
-    return Commands(tmp_path, monkeypatch, capsys)
+def run(tmp_path, monkeypatch, capsys):
+    """Returns a function that runs the command. The model is compiled once; a path to another one is opened."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # too late to count, but else the command would set it
+    original = model_loading.open_classifier
+
+    def open_once(path, machine, *, temperature=None):
+        if str(path) != str(checkpoint()):
+            return original(path, machine, temperature=temperature)
+        model = opened()
+        model.temperature = 2.0 if temperature is None else temperature
+        return model
+
+    monkeypatch.setattr(model_loading, "open_classifier", open_once)
+
+    def run(*arguments, text=None, model=None):
+        if text is not None:
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        given = [str(checkpoint() if model is None else model), *map(str, arguments), "--engine", ENGINES[-1]]
+        status = command("classify", given, prog="classify")
+        out, err = capsys.readouterr()
+        return status, out, "".join(line for line in err.splitlines(True) if not line.startswith("compiling "))
+
+    yield run
+    opened().temperature = 2.0
 
 
-def train(commands, *arguments, epochs=2, checkpoint=MODEL, text="labelled.txt"):
-    result = commands("train", *FLAGS, "--train", text, "--checkpoint", checkpoint, "--epochs", epochs, *arguments)
-    assert result.status == 0, result.err
+def expected(text):
+    (result,) = opened().classify([text])
     return result
 
 
-@pytest.mark.learns
-def test_it_learns_and_its_measures_are_recorded_shown_and_drawn(commands):
-    """The best epoch of each of ten seeds has an accuracy of 1.0, with the instructions of older processors, too."""
-    best = []
-    for seed in (1, 2, 3):
-        result = train(commands, "--seed", seed, "--curves", epochs=8)
-        *epochs, last = log_of(MODEL)
-        best.append(max(record["valid_accuracy"] for record in epochs))
-    assert np.median(best) > 0.9
-    assert [set(record) for record in epochs] == [
-        {"epoch", "step", "train_loss", "learning_rate", "texts_per_second", *(f"valid_{name}" for name in VALUES)}
-    ] * 8
-    assert last.keys() >= {"texts", "best_step", *(f"test_{name}" for name in VALUES)} and last["texts"] == 30
-    assert last["best_step"] == next(each["step"] for each in epochs if each["valid_accuracy"] == best[-1])
-    assert f"accuracy {best[-1]:.4f}" in result.out and "perplexity" not in result.out
-    assert "256 / 14 / 30 texts to train / validate / test on, 2 labels (no 128, yes 128)" in result.out
-    shown = [line for line in result.out.splitlines() if line.startswith("  | ")]
-    assert len(shown) == 3 * 8 and all("   (yes " in line or "   (no " in line for line in shown)
-    if find_spec("matplotlib"):
-        assert Path("model.curves.png").read_bytes().startswith(b"\x89PNG")
-    info = commands("info", MODEL)
-    assert info.status == 0 and "classifier, finished" in info.out and "valid_accuracy" in info.out
-    facts = load(MODEL).facts
-    assert facts["labels"] == ["no", "yes"] and 1 / 16 <= facts["temperature"] <= 16
+def test_each_line_has_a_label_a_probability_and_its_text(run):
+    status, out, err = run(text=LINES)
+    assert status == 0 and err == "2 texts are blank: the label is empty\n"
+    lines = [line.split("\t", 2) for line in out.splitlines()]
+    assert [line[2] for line in lines] == ["A charming film.", "", "It is dull,\tand long.", "  ", "A film by two"]
+    assert [line[:2] for line in lines if line[1] == "-"] == [["", "-"]] * 2
+    for label, p, text in (lines[0], lines[2]):
+        found = expected(text)
+        assert (label, p) == (found.label, f"{found.probability:.6f}")
 
 
-def test_it_is_stopped_and_resumed_to_the_byte(commands):
-    arguments = ["--class-weights", "balanced", "--dropout", "0.2"]
-    train(commands, *arguments, checkpoint="whole.safetensors")
-    train(commands, *arguments, "--max-seconds", "1e-9", checkpoint="cut.safetensors")
-    assert "can be resumed" in commands("info", "cut.safetensors").out
-    result = commands("train", "--resume", "--checkpoint", "cut.safetensors")
-    assert result.status == 0, result.err
-    assert Path("cut.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
-    logs = [log_of(f"{name}.safetensors") for name in ("cut", "whole")]
-    for record in [*logs[0], *logs[1]]:
-        record.pop("texts_per_second", None)
-    assert logs[0] == logs[1]
+def test_all_labels_and_json(run):
+    _, out, _ = run("--all", text="A charming film.\n")
+    *pairs, text = out.rstrip("\n").split("\t")
+    probabilities = [float(p) for p in pairs[1::2]]
+    assert text == "A charming film." and set(pairs[::2]) == set(LABELS)
+    assert probabilities == sorted(probabilities, reverse=True) and sum(probabilities) == pytest.approx(1, abs=1e-5)
+    _, out, _ = run("--json", "--all", text='He said "dull\x07"\n\n')
+    first, blank = map(json.loads, out.splitlines())
+    assert first["text"] == 'He said "dull\x07"' and first["label"] == next(iter(first["probabilities"]))
+    assert blank == {"text": "", "label": None, "probability": None, "probabilities": dict.fromkeys(LABELS)}
+    _, out, _ = run("--json", text="A film\n")
+    assert set(json.loads(out)) == {"text", "label", "probability"}
 
 
-def test_a_changed_label_is_another_text(commands):
-    train(commands, "--max-seconds", "1e-9")
-    text = Path("labelled.txt").read_text()
-    Path("labelled.txt").write_text(text.replace("no\t", "yes\t", 1))
-    result = commands("train", "--resume", "--checkpoint", MODEL)
-    assert (result.status, result.err.count("\n")) == (2, 1) and "the text differs" in result.err
+def test_a_threshold_and_a_temperature(run):
+    _, out, _ = run("--threshold", "1", text="A film\n")
+    assert out.startswith("\t0.") and out.endswith("\tA film\n")
+    _, out, _ = run("--threshold", "0", "--temperature", "1000", text="A film\n")
+    label, p, _ = out.split("\t")
+    assert label in LABELS and float(p) == pytest.approx(1 / 3, abs=0.01)
 
 
-def test_the_best_parameters_are_those_of_the_selected_measure(commands):
-    train(commands, "--select", "loss", epochs=4)
-    *epochs, last = log_of(MODEL)
-    assert last["best_step"] == min(epochs, key=lambda record: record["valid_loss"])["step"]
-    result = commands("train", *FLAGS, "--train", "labelled.txt", "--checkpoint", MODEL, "--select", "perplexity")
-    assert "--select must be one of loss, accuracy, macro_f1, calibration_error for --task classify" in result.err
+def test_a_table_has_one_line_for_each_row(run, tmp_path):
+    (tmp_path / "films.csv").write_text('id,review\n1,"A charming\nfilm."\n2,\n3,It is dull\n')
+    _, out, err = run("films.csv", "--column", "review")
+    assert [line.split("\t")[2] for line in out.splitlines()] == ["A charming film.", "", "It is dull"]
+    assert err == "1 text is blank: the label is empty\n"
+    status, _, err = run("films.csv", "--column", "text")
+    assert status == 2 and "name the column that has the text with --column" in err
 
 
-def test_weights_of_labels_change_what_is_learned(commands):
-    Path("labelled.txt").write_text("".join(lines(rare=10)))
-    found = []
-    for weights in ("equal", "balanced"):
-        train(commands, "--class-weights", weights, "--seed", "3", epochs=1)
-        found.append(load(MODEL, resume=True).last["b_y"])
-    assert found[0][0] > found[0][1]  # nine texts of ten are no
-    assert found[1][0] - found[1][1] < found[0][0] - found[0][1] - 0.01
+def test_measures_over_labelled_texts(run, tmp_path):
+    (tmp_path / "labelled.txt").write_text(LABELLED + "pos\t \n")
+    status, out, err = run("labelled.txt", "--evaluate")
+    assert status == 0 and err == "1 text is blank and not counted\n"
+    assert out.startswith("4 texts\n") and max(map(len, out.splitlines())) <= 80
+    report = opened().evaluate(tuple(line.split("\t")[::-1]) for line in LABELLED.splitlines())
+    assert f"accuracy           {report.accuracy:.4f}\n" in out and f"macro F1           {report.macro_f1:.4f}\n" in out
+    assert "with temperature 2: " in out and "confusion matrix" in out
+    rows = [list(map(int, re.findall(r"\d+", line))) for line in out.splitlines()[-3:]]
+    assert rows == report.confusion.tolist()
+    _, out, _ = run("labelled.txt", "--evaluate", "--json")
+    found = json.loads(out)
+    assert found["confusion"] == report.confusion.tolist()
+    assert [each["label"] for each in found["labels"]] == list(LABELS)
+
+
+def test_labelled_folders_and_tables(run, tmp_path):
+    for label in LABELS[:2]:
+        (tmp_path / "films" / label).mkdir(parents=True)
+        (tmp_path / "films" / label / "1.txt").write_text("A film.\n\nIt is long.")
+    assert run("films", "--evaluate")[1].startswith("2 texts\n")
+    (tmp_path / "films.csv").write_text("film,verdict\nA film,neg\nIt is dull,pos\nA long film,pos\n")
+    arguments = ["films.csv", "--evaluate", "--column", "film", "--label-column", "verdict"]
+    assert run(*arguments)[1].startswith("3 texts\n")
+
+
+def test_a_picture_of_the_confusion_matrix(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "labelled.txt").write_text(LABELLED)
+    status, out, _ = run("labelled.txt", "--evaluate", "--output", "new/confusion.png")
+    assert status == 0 and out.endswith("\nnew/confusion.png has a picture of the confusion matrix\n")
+    assert (tmp_path / "new/confusion.png").read_bytes().startswith(b"\x89PNG")
+    status, _, err = run("labelled.txt", "--evaluate", "--output", "new/confusion.png")
+    assert status == 2 and "add --force to replace it" in err
+    assert run("labelled.txt", "--evaluate", "--output", "new/confusion.png", "--force")[0] == 0
+
+
+def test_without_matplotlib_a_picture_is_refused_at_once(run, tmp_path, monkeypatch):
+    (tmp_path / "labelled.txt").write_text(LABELLED)
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    status, out, err = run("labelled.txt", "--evaluate", "--output", "confusion.png")
+    assert (status, out) == (2, "") and "plots need matplotlib" in err
+    assert run("labelled.txt", "--evaluate")[0] == 0
+
+
+def test_a_page_explains_the_first_texts(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(classify, "MAX_EXPLAINED", 2)
+    monkeypatch.setattr(classify, "MAX_EXPLAINED_TOKENS", 20)
+    (tmp_path / "films.txt").write_text(f"A <b>charming</b> film.\n\n{'long ' * 30}\nIt is dull.\nIt is long.\n")
+    status, out, err = run("films.txt", "--explain", "page.html")
+    assert status == 0 and re.fullmatch(r"page.html  \([\d.]+kB\)\n", out)
+    assert err == "1 text is longer than 20 tokens and left out\nthe page has the first 2 texts\n"
+    html = (tmp_path / "page.html").read_text()
+    data = json.loads(re.search(r'<script type="application/json" id="explained">(.*?)</script>', html, re.DOTALL)[1])
+    assert [len(text["pieces"]) for text in data["texts"]] == [11, 5] and "<b>" not in html
+    found = opened().explain("It is dull.")
+    shown = data["texts"][1]
+    assert shown["label"] == found.label == shown["probabilities"][0][0]
+    assert [piece["contribution"] for piece in shown["pieces"]] == pytest.approx(list(found.contributions), abs=1e-2)
+    assert [piece["removal"] for piece in shown["pieces"]] == pytest.approx(list(found.removals), abs=1e-2)
+    status, _, err = run("films.txt", "--explain", "page.html")
+    assert status == 2 and "page.html already exists: give another --explain, or add --force" in err
+    status, _, err = run("--explain", "other.html", text=" \n")
+    assert status == 2 and "there is no text to explain" in err
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["--unit", "char"], ["--bidirectional", "--pooling", "attention"], ["--sentences", "line", "--pooling", "final"]],
-    ids=repr,
-)
-def test_other_units_and_networks_are_trained(commands, arguments):
-    result = train(commands, *arguments, epochs=1)
-    assert ("characters in the vocabulary" in result.out) == ("char" in arguments)
-    assert commands("info", MODEL).status == 0
-    assert all(np.isfinite(value).all() for value in load(MODEL, resume=True).last.values())
-
-
-def test_settings_are_chosen_for_the_number_of_texts(commands):
-    flags = [flag for flag in FLAGS if flag not in ("--preset", "none")]
-    result = commands("train", *flags, "--train", "labelled.txt", "--checkpoint", MODEL, "--max-seconds", "1e-9")
-    assert result.status == 0, result.err
-    training = load(MODEL).settings["training"]
-    assert training["epochs"] == 30 and training["patience"] == 7 and training["batch_size"] == 8
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "text", "message"),
     [
-        (["--bptt-steps", "20"], "--bptt-steps cannot be used with --task classify, which reads whole texts: leave it"),
-        (["--batching", "stream"], "--batching cannot be used with --task classify"),
-        (["--batching", "sentences"], "--batching cannot be used with --task classify"),
-        (["--random-windows"], "--random-windows cannot be used with --task classify"),
-        (["--bidirectional", "--residual"], "--residual cannot be used with --bidirectional"),
-        (["--pooling", "sum"], "--pooling"),
-        (["--class-weights", "rare"], "--class-weights"),
-        (["--tie-weights"], "--tie-weights"),
-        (["--head", "adaptive"], "--head"),
-        (["--train", "nothing.txt"], "cannot find nothing.txt"),
-        (["--train", "text.txt"], "text.txt has no labels: each line must be a label, a tab and a text"),
-        (["--train", "one.tsv"], "all training texts have the label 'x'"),
-        (["--train", "no.csv"], "no.csv has no column label (its columns: id, when, text)"),
-        (["--label-column", "kind", "--train", "no.csv"], "no.csv has no column kind (its columns: id, when, text)"),
-        (["--valid", "one.tsv"], "one.tsv row 1: no training text has the label 'x' (the labels are no, yes)"),
-        (["--task", "next", "--pooling", "max"], "--pooling"),
-        (["--task", "next", "--label-column", "x"], "--label-column"),
+        ([], "", "standard input is empty"),
+        ([], "A film.\n" * 9 + "\0", "standard input is not text: it has a zero byte"),
+        (["nothing.txt"], None, "cannot find nothing.txt"),
+        (["."], None, "is a folder, not a text file"),
+        (["--nonsense"], None, "unrecognized arguments"),
+        (["--threshold", "1.1"], None, "--threshold must be from 0 to 1, got 1.1"),
+        (["--threshold", "nan"], None, "--threshold must be from 0 to 1, got nan"),
+        (["--temperature", "0"], None, "--temperature must be above 0, got 0"),
+        (["--temperature", "inf"], None, "--temperature must be above 0, got inf"),
+        (["--output", "a.png"], None, "--output needs --evaluate"),
+        (["--label-column", "y"], None, "--label-column needs --evaluate"),
+        (["--evaluate", "--all"], None, "--all cannot be used with --evaluate"),
+        (["--explain", "a.html", "--json"], None, "--json cannot be used with --explain"),
+        (["--explain", "a.pdf"], None, "--explain must end in .html, got a.pdf"),
+        (["--evaluate", "--output", "a.pdf"], None, "--output must end in .png, got a.pdf"),
+        (["--evaluate", "--explain", "a.html"], None, "not allowed with"),
+        (["--evaluate"], "A film.\n", "standard input has no labels: each line must be a label"),
+        (["--evaluate"], "pos\tA film.\nbad\tDull\n", "standard input row 2: the model has no label 'bad' (its labels "
+         "are neg, pos, so-so)"),
     ],
-    ids=repr,
-)
-def test_a_mistake_is_one_line_and_status_2(commands, arguments, message):
-    Path("one.tsv").write_text("x\tone text\nx\tanother text\n")
-    Path("no.csv").write_text("id,when,text\n1,2,yes or no\n")
-    before = contents(commands.folder).keys()
-    result = commands("train", *FLAGS, "--train", "labelled.txt", "--checkpoint", MODEL, "--epochs", "1", *arguments)
-    assert (result.status, result.out, result.err.count("\n")) == (2, "", 1), result.err
-    assert message in result.err
-    assert {name for name in contents(commands.folder) if "cache" not in name} <= set(before)
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory):
-    """A checkpoint that was trained for one epoch."""
-    folder = tmp_path_factory.mktemp("good")
-    (folder / "labelled.txt").write_text("".join(lines(60)))
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("theano_rnn.tasks.text_classifier.TextClassifier", shared(SharedClassifier))
-        train(Commands(folder, monkeypatch, SimpleNamespace(readouterr=lambda: ("", ""))), epochs=1)
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("labels", value) for value in (None, [], ["no"], ["no", "no"], ["no", 3], "noyes", {"no": 1}, ["a", "b", "c"],
-                                     [["no"], ["yes"]], 3)]
-    + [("temperature", value) for value in (0, -1, "1", None, [1], True, 1e9, float("nan"), float("inf"))],
-    ids=repr,
 )  # fmt: skip
-def test_damaged_labels_and_temperatures_are_refused_in_one_line(good, commands, name, value):
-    shutil.copy(good / MODEL, MODEL)
-    tensors, facts = read(MODEL)
-    place = facts if name in facts else facts["facts"]
-    assert name in place
-    place[name] = value
-    Path("bad.safetensors").write_bytes(write(tensors, facts, has_checksums=True))
-    assert commands("info", "bad.safetensors").status in (0, 2)
-    result = commands("train", "--resume", "--checkpoint", "bad.safetensors")
-    assert (result.status, result.out, result.err.count("\n")) == (2, "", 1), result
-    assert "damaged" in result.err or name in result.err
-    with pytest.raises(UserError) as caught:
-        TrainedModel("bad.safetensors", task="classify", engine=ENGINE)
-    assert "\n" not in str(caught.value)
+def test_a_mistake_is_one_line_and_status_2(run, arguments, text, message):
+    status, out, err = run(*arguments, text=text)
+    assert (status, out) == (2, "") and message in err and err.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["hidden_size", "num_labels", "num_layers"])
-def test_a_network_that_does_not_fit_its_tensors_is_refused(good, commands, name):
-    tensors, facts = read(good / MODEL)
-    facts["settings"]["model"][name] = 10**6
-    Path("bad.safetensors").write_bytes(write(tensors, facts, has_checksums=True))
-    result = commands("train", "--resume", "--checkpoint", "bad.safetensors", "--train", str(good / "labelled.txt"))
-    assert (result.status, result.err.count("\n")) == (2, 1), result
+def test_a_wrong_kind_of_model_is_named_with_the_commands_that_fit(run, capsys, tmp_path):
+    status, _, err = run(model=language_model(), text="A film")
+    assert status == 2 and err.endswith(
+        "is a language model, but a classifier is needed: use it with generate, score, look or serve, or train "
+        "one with --task classify\n"
+    )
+    assert load(checkpoint()).kind == "classifier"
+    assert command("generate", [str(checkpoint())], prog="generate") == 2
+    assert capsys.readouterr().err.endswith(
+        "is a classifier, but a language model is needed: use it with classify or serve, or train one with --task "
+        "next\n"
+    )
+    status, _, err = run(model=tmp_path / "none.safetensors", text="A film")
+    assert status == 2 and "cannot find the model" in err
 
 
-def test_other_commands_refuse_a_classifier(good, commands):
-    shutil.copy(good / MODEL, MODEL)
-    for arguments in (("score", MODEL, "labelled.txt"), ("generate", MODEL), ("fill", MODEL, "labelled.txt")):
-        result = commands(*arguments)
-        assert (result.status, result.out, result.err.count("\n")) == (2, "", 1)
-        assert "is a classifier, but a " in result.err
+def test_a_label_and_a_text_stay_on_their_line():
+    assert classify.on_one_line("a\r\nb\u2028c\n") == "a b c"
+    with pytest.raises(UserError, match="no label"):
+        opened().evaluate([("A film.", "x")])

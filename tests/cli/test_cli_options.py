@@ -7,7 +7,7 @@ import pytest
 from theano_rnn.cli import machine
 from theano_rnn.cli.main import COMMANDS, command, main
 from theano_rnn.cli.options import given_settings, read_toml, sections_from, settings_of
-from theano_rnn.cli.run_settings import all_sections
+from theano_rnn.cli.run_settings import COMMON_SECTIONS, all_sections
 from theano_rnn.cli.train import build
 from theano_rnn.learning.optimizers import OPTIMIZERS
 from theano_rnn.learning.schedules import SCHEDULES
@@ -16,8 +16,9 @@ from theano_rnn.nn.cells.cell import RECURRENT_INITS
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig
 from theano_rnn.settings.training import DEFAULT_LEARNING_RATE
+from theano_rnn.tasks.registry import TASKS
 
-SECTIONS = dict(all_sections())
+SECTIONS = {**TASKS["next"].sections, **COMMON_SECTIONS}
 PROMISED = [
     "train", "valid", "test", "column", "valid-fraction", "test-fraction", "unit", "sentences", "tokens", "lowercase",
     "vocab-size", "min-count", "batching", "batch-size", "bptt-steps", "cell", "embedding-size",
@@ -28,7 +29,9 @@ PROMISED = [
     "patience", "optimizer", "learning-rate", "clip-norm", "epochs", "max-seconds", "threads", "seed",
     "checkpoint", "resume", "log", "task", "config", "engine", "device", "num-devices", "coordinator",
     "num-processes", "process-id", "init-from", "add-words", "select", "curves", "no-curves", "tensorboard",
-    "preset", "validate-every",
+    "preset", "validate-every", "learning-rate-factor", "unfreeze-epochs",
+    "label-column", "bidirectional", "no-bidirectional", "pooling", "class-weights",
+    "source-column", "target-column", "max-tokens-in-pair", "attention", "shared-embedding",
 ]  # fmt: skip
 
 
@@ -125,16 +128,18 @@ def test_a_preset_is_a_recipe_that_a_file_and_flags_override(toml):
 
 def test_every_setting_is_a_flag_with_its_default_in_the_help(capsys):
     helps = {action.dest: action.help for action in build("train")._actions}
-    for section in SECTIONS.values():
-        for item in settings_of(section):
-            assert item.name in helps
-            if item.default not in (None, (), False):
-                default = "yes" if item.default is True else item.default
-                assert f"(default: {default})" in helps[item.name]
+    for task in TASKS.values():
+        for section in [*task.sections.values(), *COMMON_SECTIONS.values()]:
+            for item in settings_of(section):
+                assert item.name in helps
+                if item.default not in (None, (), False):
+                    default = "yes" if item.default is True else item.default
+                    shown = helps[item.name].rpartition("(default: ")[2]
+                    assert shown.startswith((f"{default})", f"{default};")) or f"; {task.name}: {default}" in shown
 
 
 def test_every_name_that_can_be_chosen_exists():
-    choices = {item.name: item.metadata["choices"] for s in SECTIONS.values() for item in settings_of(s)}
+    choices = {item.name: item.metadata["choices"] for _, s in all_sections() for item in settings_of(s)}
     assert set(choices["cell"]) == set(CELLS)
     assert set(choices["recurrent_init"]) == set(RECURRENT_INITS)
     assert set(choices["optimizer"]) == set(OPTIMIZERS) == set(DEFAULT_LEARNING_RATE)
@@ -215,7 +220,7 @@ def test_a_file_that_is_not_toml_is_refused_in_one_line(toml, text):
     [
         ("hidden_size = '4'", "--hidden-size must be a whole number, got '4'"),
         ("hidden_size = true", "--hidden-size must be a whole number, got True"),
-        ("train = 'a.txt'", "--train must be a list of file names"),
+        ("train = 5", "--train must be a list of file names"),
         ("train = [1]", "--train must be a list of file names"),
         ("head = 'adaptive'\ncutoffs = 5", "--cutoffs must be a list of whole numbers, got 5"),
         ("head = 'adaptive'\ncutoffs = [5.5]", "--cutoffs must be a list of whole numbers"),

@@ -63,10 +63,12 @@ def name_files(given: Mapping[str, Any]) -> dict[str, Any]:
 
     Prints which files are read from a folder, to standard error.
     """
-    from theano_rnn.text.folders import expand_folders, text_files
+    from theano_rnn.text.folders import expand_folders, has_label_folders, text_files
 
     values = dict(given)
     named = [path for name in ("train", "valid", "test") for path in as_list(values.get(name))]
+    if any(map(has_label_folders, named)):  # the task reads them
+        return values
     for folder in filter(os.path.isdir, named):
         found, skipped = text_files(folder)
         advise([f"reading {len(found)} file{'s' if len(found) > 1 else ''} of {folder}: {shortened(found)}"
@@ -87,14 +89,17 @@ def shortened(paths: Sequence[str]) -> str:
     return ", ".join(names) + (f" and {more} more" if more > 0 else "")
 
 
-def check_output(output: Path, inputs: Sequence[str], *, is_forced: bool) -> None:
-    """Raises `UserError` if `output` exists and must not be replaced, is one of `inputs`, or cannot be written."""
+def check_output(output: Path, inputs: Sequence[str], *, is_forced: bool, flag: str = "--output") -> None:
+    """Raises `UserError` if `output` exists and must not be replaced, is one of `inputs`, or cannot be written.
+
+    `flag` is the flag that names it.
+    """
     if output.exists():
         for path in inputs:
             if Path(path).exists() and output.samefile(path):
-                raise UserError(f"--output and the input are the same file, {output}: give another name")
+                raise UserError(f"{flag} and the input are the same file, {output}: give another name")
         if not is_forced and output.is_file():
-            raise UserError(f"{output} already exists: give another --output, or add --force to replace it")
+            raise UserError(f"{output} already exists: give another {flag}, or add --force to replace it")
     check_writable(output)
 
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "score": "compute log-probability and perplexity of text under a trained model",
     "rescore": "reorder the hypotheses of n-best lists with a trained model",
     "fill": "predict missing words with a model trained with --task fill",
+    "classify": "label texts with a model trained with --task classify, and explain the labels",
     "look": "see a model's predictions and activations, and how far back its gradients reach",
     "serve": "play with a trained model in a browser, or use it over HTTP",
     "words": "list similar words, or write a model's word vectors to a file",
@@ -30,7 +31,8 @@ COMMANDS = {
     "export": "write a trained model as a small file, for PyTorch, or as ONNX",
     "import": "make a checkpoint from a PyTorch model",
 }
-PRINTING = ("generate", "score", "rescore", "fill", "words", "info")  # commands whose results go to standard output
+# commands whose results go to standard output
+PRINTING = ("generate", "score", "rescore", "fill", "classify", "words", "info")
 BAD_INPUT = (UserError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from theano_rnn.classifier import Classifier
 from theano_rnn.cli.console import advise, compiling_progress
 from theano_rnn.cli.stopped_runs import note_unvalidated
 from theano_rnn.language_model import LanguageModel
@@ -42,6 +43,13 @@ def open_model(path: str, machine: MachineConfig, *, task: str) -> TrainedModel:
 def open_language_model(path: str, machine: MachineConfig, *, sentences: str | None = None) -> LanguageModel:
     """Load a trained language model; `sentences` replaces the sentence splitting used in training."""
     model = LanguageModel(path, sentences=sentences, **loading_options(machine))
+    note_unvalidated(path, model.checkpoint)
+    return model
+
+
+def open_classifier(path: str, machine: MachineConfig, *, temperature: float | None = None) -> Classifier:
+    """Load a trained classifier; `temperature` replaces the one that its training has found."""
+    model = Classifier(path, temperature=temperature, **loading_options(machine))
     note_unvalidated(path, model.checkpoint)
     return model
 

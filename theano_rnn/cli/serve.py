@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,9 +30,10 @@ SHUTDOWN_SECONDS = 3  # time for running requests to finish when the server stop
 def build(prog: str) -> argparse.ArgumentParser:
     parser = Parser(
         prog=prog,
-        description="Play with a trained model in a browser: see the probability of each word of a text and the "
-        "likeliest next words, and complete the text. The JSON interface has the same functions: /api/model, "
-        "/api/score, /api/complete; /openapi.json describes it.",
+        description="Play with a trained model in a browser. A language model shows the probability of each word of "
+        "your text and the likeliest next words, and completes the text. A classifier shows the probability of each "
+        "label and what each word adds to it. The JSON interface has the same functions: /api/model, and /api/score "
+        "and /api/complete or /api/classify; /openapi.json describes it.",
         epilog=f"examples:\n  {prog}\n  {prog} runs/model.safetensors --open\n  {prog} --port 0      any free port",
     )
     parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help=DEFAULT_CHECKPOINT_HELP)
@@ -54,18 +56,35 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     sections = sections_from(vars(args), {"machine": MachineConfig})
     with bind_socket(args.host, args.port) as listener:
         machine = prepare_machine(sections["machine"])
-        from theano_rnn.serving.playing import ServedModel
-        from theano_rnn.serving.request_batching import RequestBatcher
-        from theano_rnn.serving.web import create_application
-
-        trained = load_and_warm_up(args.checkpoint, machine)
-        batcher = RequestBatcher(trained.function("step"), trained.model.initial_state)
-        served = ServedModel(trained, Path(args.checkpoint).name)
-        app = create_application(served, batcher, **allowed_hosts(args.host, listener))
+        app, close = build_application(args.checkpoint, machine, **allowed_hosts(args.host, listener))
         host = f"[{args.host}]" if ":" in args.host else args.host
         serve(app, listener, f"http://{host}:{listener.getsockname()[1]}", is_opened=args.open)
-        batcher.close()
+        close()
     return 0
+
+
+def build_application(path: str, machine: MachineConfig, **options: Any) -> tuple[Any, Callable[[], None]]:
+    """Load and compile a model. Returns the application for its kind, and a function that ends its thread.
+
+    `options` are as of `Guard`.
+    """
+    from theano_rnn.learning.checkpoint import load
+    from theano_rnn.tasks.registry import TASKS
+
+    if load(path).kind == TASKS["classify"].kind:
+        from theano_rnn.serving.classifying import OneThread, ServedClassifier
+        from theano_rnn.serving.web_classifier import create_classifier_application
+
+        classifier = ServedClassifier(load_and_warm_up_classifier(path, machine), Path(path).name)
+        thread = OneThread()
+        return create_classifier_application(classifier, thread, **options), thread.close
+    from theano_rnn.serving.playing import ServedModel
+    from theano_rnn.serving.request_batching import RequestBatcher
+    from theano_rnn.serving.web import create_application
+
+    trained = load_and_warm_up(path, machine)
+    batcher = RequestBatcher(trained.function("step"), trained.model.initial_state)
+    return create_application(ServedModel(trained, Path(path).name), batcher, **options), batcher.close
 
 
 def bind_socket(host: str, port: int) -> socket.socket:
@@ -107,6 +126,22 @@ def load_and_warm_up(path: str, machine: MachineConfig) -> Any:
     finally:
         close()
     return trained
+
+
+def load_and_warm_up_classifier(path: str, machine: MachineConfig) -> Any:
+    """Load a classifier and compile its functions for texts of usual lengths, with a progress display."""
+    from theano_rnn.cli.model_loading import open_classifier
+    from theano_rnn.serving.classifying import warm_up
+
+    model = open_classifier(path, machine)
+    progress, close = compiling_progress(machine.engine)
+    try:
+        if is_terminal():
+            progress(0)
+        warm_up(model)
+    finally:
+        close()
+    return model
 
 
 def allowed_hosts(host: str, listener: socket.socket) -> dict[str, Any]:

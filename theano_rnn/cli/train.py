@@ -36,9 +36,11 @@ from theano_rnn.tasks.registry import TASKS, task_of_checkpoint
 
 TITLES = {"corpus": "text files", "text": "tokenization", "model": "network", "training": "training",
           "run": "this run", "machine": "this machine"}  # fmt: skip
-BASIC = ("task", "train", "valid", "column", "unit", "sentences", "vocab_size", "cell", "hidden_size", "num_layers",
-         "dropout", "batch_size", "learning_rate", "epochs", "checkpoint", "resume", "init_from", "max_seconds",
-         "preset", "config", "device")  # fmt: skip
+BASIC = (
+    "task", "train", "valid", "column", "label_column", "unit", "sentences", "vocab_size", "cell", "hidden_size",
+    "num_layers", "dropout", "batch_size", "learning_rate", "epochs", "checkpoint", "resume", "init_from",
+    "max_seconds", "preset", "config", "device",
+)  # fmt: skip
 
 
 def build(prog: str) -> argparse.ArgumentParser:

@@ -17,11 +17,6 @@ function activation(value) {
   return value === 0 || Math.abs(value) >= 0.05 ? value.toFixed(2) : String(Number(value.toPrecision(2)));
 }
 
-// Blue for negative and orange for positive activations; full colour at the unit's largest activation.
-function activationColour(share) {
-  return `rgb(${share < 0 ? "20 90 225" : "235 98 20"} / ${(0.65 * Math.abs(share)).toFixed(3)})`;
-}
-
 // The text
 
 const spans = pieces.texts.map((text, i) => {
@@ -54,13 +49,13 @@ function showText() {
 function colour() {
   const scale = unit === null ? 1 : states.scales[unit];
   for (const [i, span] of spans.entries()) {
-    span.style.backgroundColor = unit === null ? surprisalColour(surprisalOf(i)) : activationColour(scale ? activationOf(i) / scale : 0);
+    span.style.backgroundColor = unit === null ? surprisalColour(surprisalOf(i)) : signedColour(scale ? activationOf(i) / scale : 0);
   }
   if (unit === null) legend(at("legend"));
   else {
     const swatches = [-1, -0.5, 0, 0.5, 1].map((share) => {
       const swatch = makeElement("span", "swatch", activation(share * scale));
-      swatch.style.backgroundColor = activationColour(share);
+      swatch.style.backgroundColor = signedColour(share);
       return swatch;
     });
     at("legend").classList.add("legend");

@@ -7,6 +7,11 @@ function surprisalColour(nats) {
   return `rgb(235 98 20 / ${(0.6 * share).toFixed(3)})`;
 }
 
+// Returns a CSS colour: blue for a negative and orange for a positive share, full colour at -1 and 1.
+function signedColour(share) {
+  return `rgb(${share < 0 ? "20 90 225" : "235 98 20"} / ${(0.65 * Math.abs(share)).toFixed(3)})`;
+}
+
 // Returns a span with `text` on the colour of its surprisal. A token without text, such as the end of a sentence, is shown
 // by its name. If nats is null, the span has no colour.
 function tokenSpan(text, token, nats) {

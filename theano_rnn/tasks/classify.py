@@ -52,6 +52,7 @@ class Classify(TextTask):
 
     name = "classify"
     kind = "classifier"
+    commands = ("classify", "serve")
     summary = "the label of a whole text, such as its sentiment or its author"
     target_name = "texts"
     sections = {  # noqa: RUF012

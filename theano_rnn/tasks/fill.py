@@ -20,6 +20,7 @@ class Fill(TextTask):
 
     name = "fill"
     kind = "fill-in model"
+    commands = ("fill",)
     summary = "a missing word, from the words on both sides"
 
     def settled(self, sections: Sections, given: Mapping[str, Any]) -> Sections:

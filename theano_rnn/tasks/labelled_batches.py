@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,6 +73,9 @@ class TextBatches(BatchSequence):
     pad_id : int
     label_weights : float (labels,), optional
         How much each text of a label counts in training; by default 1.
+    lengths : sequence of int, optional
+        The lengths to pad to, in increasing order, the last at least the length of every text. Default: the
+        `padded_lengths` of the texts.
     """
 
     def __init__(
@@ -81,13 +85,14 @@ class TextBatches(BatchSequence):
         batch_size: int,
         pad_id: int,
         label_weights: Any = None,
+        lengths: Sequence[int] | None = None,
         rng: np.random.Generator | None = None,
         dtype: str = "float32",
     ) -> None:
         self.texts, self.batch_size, self.pad_id, self.dtype = texts, batch_size, pad_id, dtype
         self.label_weights, self.num_targets = label_weights, len(texts)
         self.begins = np.cumsum(texts.lengths) - texts.lengths
-        self.padded_lengths = padded_lengths(texts.lengths)
+        self.padded_lengths = padded_lengths(texts.lengths) if lengths is None else lengths
         self.plan = self.make_plan(np.arange(len(texts)) if rng is None else rng.permutation(len(texts)), rng)
 
     def make_plan(self, order: Any, rng: np.random.Generator | None) -> list[tuple[Any, int, int]]:

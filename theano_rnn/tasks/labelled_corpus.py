@@ -267,3 +267,10 @@ def encode(chosen: Chosen, vocabulary: Vocabulary, labels: Sequence[str]) -> Lab
     if not ids:
         return LabelledTexts(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.int32))
     return LabelledTexts(np.concatenate(ids), np.concatenate(lengths), np.concatenate(found))
+
+
+def as_texts(texts: Sequence[Sequence[int]]) -> LabelledTexts:
+    """Returns texts, given their ids, as arrays. All have label 0."""
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    ids = np.fromiter((i for text in texts for i in text), np.int32, int(lengths.sum()))
+    return LabelledTexts(ids, lengths, np.zeros(len(texts), np.int32))

@@ -18,6 +18,7 @@ class NextToken(TextTask):
 
     name = "next"
     kind = "language model"
+    commands = ("generate", "score", "look", "serve")
     summary = "the next token"
 
     def make_model(

@@ -66,6 +66,8 @@ class Task(ABC):
         The names of the measures that a model's ``loss`` function returns for each target, unless `sums` computes them.
     target_name : str
         The plural name of the targets that the loss is a mean of: tokens, words, texts.
+    commands : tuple of str
+        The commands that use its models, for messages.
     """
 
     name: ClassVar[str]
@@ -75,6 +77,7 @@ class Task(ABC):
     measures: ClassVar[tuple[Measure, ...]] = (LOSS,)
     measured: ClassVar[tuple[str, ...]] = ("loss",)
     target_name: ClassVar[str] = "tokens"
+    commands: ClassVar[tuple[str, ...]] = ()
 
     def settled(self, sections: Sections, given: Mapping[str, Any]) -> Sections:
         """Fill in the settings that depend on others. `given` holds the settings that the user named.

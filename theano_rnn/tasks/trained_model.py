@@ -54,8 +54,10 @@ class TrainedModel:
         self.checkpoint = load(path)
         self.task, needed = task_of_checkpoint(self.checkpoint), TASKS[task]
         if self.task is not needed:
-            raise UserError(f"{path} is a {self.task.kind}, but a {needed.kind} is needed: "
-                            f"train one with --task {task}")  # fmt: skip
+            *others, last = self.task.commands or ("",)
+            use = f"use it with {', '.join(others)}{' or ' if others else ''}{last}, or " if last else ""
+            raise UserError(f"{path} is a {self.task.kind}, but a {needed.kind} is needed: {use}train one with "
+                            f"--task {task}")  # fmt: skip
         self.sections = stored_sections(self.task, self.checkpoint.settings)
         self.training = self.sections["training"]
         self.model = self.task.make_model(self.sections, self.checkpoint.facts, rng=np.random.default_rng(0))

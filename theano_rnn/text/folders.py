@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
 from theano_rnn.settings.base import UserError
 from theano_rnn.text.file_formats import PLAIN, TABLES, is_text_name
@@ -44,3 +45,20 @@ def expand_folders(paths: Iterable[str]) -> list[str]:
     for path in paths:
         expanded += text_files(path)[0] if os.path.isdir(path) else [path]
     return expanded
+
+
+def label_folders(path: str) -> list[Path]:
+    """Returns the folders in `path` that have text files, sorted by name. Each is named like the label of its texts."""
+    folders = sorted(each for each in Path(path).iterdir() if each.is_dir() and not each.name.startswith("."))
+    return [folder for folder in folders if has_text_files(folder)]
+
+
+def has_label_folders(path: str) -> bool:
+    """Returns whether `path` is a folder without text files of its own, but with folders that have some."""
+    return os.path.isdir(path) and not has_text_files(Path(path)) and bool(label_folders(path))
+
+
+def has_text_files(folder: Path) -> bool:
+    """Returns whether `text_files` finds a file in the folder."""
+    names = [each.name for each in folder.iterdir() if each.is_file()]
+    return any(is_text_name(name) and not name.startswith(".") for name in names)

@@ -23,8 +23,7 @@ from typing import Any, Protocol
 
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
-from theano_rnn.text.file_formats import is_text_name
-from theano_rnn.text.folders import text_files
+from theano_rnn.text.folders import label_folders, text_files
 from theano_rnn.text.labelled_tables import LabelledTable, LabelledText
 from theano_rnn.text.normalizing import normalize, normalized_blocks
 from theano_rnn.text.reading import sentences_of
@@ -185,19 +184,16 @@ def paragraphs(texts: Iterator[LabelledText], config: TextConfig) -> Iterator[st
     end = "\n" if config.unit == "char" or config.sentences == "line" else "\n\n"
     for _, _, text in texts:
         if text.strip():
-            yield (" ".join(text.split()) if config.unit == "word" else text.replace("\n", " ")) + end
+            yield one_line(text, config) + end
 
 
-def label_folders(path: str) -> list[Path]:
-    """Returns the folders in `path` that have text files, sorted by name. Each is named like the label of its texts."""
-    folders = sorted(each for each in Path(path).iterdir() if each.is_dir() and not each.name.startswith("."))
-    return [folder for folder in folders if has_text_files(folder)]
+def one_line(text: str, config: TextConfig) -> str:
+    """Returns a text without line breaks, as a classifier reads it.
 
-
-def has_text_files(folder: Path) -> bool:
-    """Returns whether `text_files` finds a file in the folder."""
-    names = [each.name for each in folder.iterdir() if each.is_file()]
-    return any(is_text_name(name) and not name.startswith(".") for name in names)
+    >>> one_line(" A  charming\\nfilm. ", TextConfig())
+    'A charming film.'
+    """
+    return " ".join(text.split()) if config.unit == "word" else text.replace("\n", " ")
 
 
 def labelled_sources(
@@ -223,7 +219,7 @@ def labelled_sources(
                 source = opened.enter_context(LabelledFile(name, column, label_column))
                 if not source.has_labels(config):
                     source.label = label_of(name)
-                    plain.append(name)
+                    plain.append(source.name)
                 sources.append(source)
         check_plain(plain, sources)
         opened.pop_all()

@@ -23,10 +23,11 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
+from theano_rnn.text.arriving import ArrivingBytes
 from theano_rnn.text.file_formats import (
     BLOCK_BYTES,
     decompressed_blocks,
@@ -52,6 +53,8 @@ class Source:
         The file; - for standard input.
     column
         The column of a table with the text. None: `body`, or else the only column with text.
+    is_read_once
+        Do not copy standard input, pipes and devices: read them while they are being written.
 
     Raises
     ------
@@ -61,14 +64,14 @@ class Source:
         If the file is empty.
     """
 
-    def __init__(self, path: str | os.PathLike[str], column: str | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], column: str | None = None, *, is_read_once: bool = False) -> None:
         name = os.fspath(path)
         self.name = "standard input" if name == "-" else name
         self.column = column
         self.text_column = column  # of a table; known after the first of `texts`
         self.file: IO[bytes]
         if name == "-":
-            self.file = copy_to_temporary_file(sys.stdin.buffer)
+            self.file = stdin_as_file(is_read_once)
         else:
             if Path(name).is_dir():
                 raise IsADirectoryError(f"{name} is a folder, not a text file: name a file in it")
@@ -82,12 +85,18 @@ class Source:
             except OSError as error:
                 raise type(error)(f"cannot read {name}: {error.strerror}") from error
             if not stat.S_ISREG(os.fstat(self.file.fileno()).st_mode):
-                with self.file as pipe:
-                    self.file = copy_to_temporary_file(pipe)
+                if is_read_once:
+                    self.file = cast(IO[bytes], ArrivingBytes(self.file, closes=True))
+                else:
+                    with self.file as pipe:
+                        self.file = copy_to_temporary_file(pipe)
         self.file.seek(0)
         self.format = format_of(name, self.file.read(MAGIC_BYTES))
-        self.num_bytes = os.fstat(self.file.fileno()).st_size
-        self.modified_ns = os.fstat(self.file.fileno()).st_mtime_ns
+        if isinstance(self.file, ArrivingBytes):
+            self.num_bytes, self.modified_ns = len(self.file.first), 0
+        else:
+            self.num_bytes = os.fstat(self.file.fileno()).st_size
+            self.modified_ns = os.fstat(self.file.fileno()).st_mtime_ns
         if not self.num_bytes:
             self.file.close()
             raise UserError(f"{self.name} is empty")
@@ -97,6 +106,11 @@ class Source:
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
+
+    @property
+    def is_arriving(self) -> bool:
+        """Whether the text is read while it is being written."""
+        return isinstance(self.file, ArrivingBytes)
 
     def has_changed(self) -> bool:
         """Returns whether the file has been written to since it was opened."""
@@ -225,6 +239,12 @@ def count_words_and_characters(blocks: Iterable[str]) -> tuple[int, int]:
             characters += len(block)
             is_inside = not block[-1].isspace()
     return words, characters
+
+
+def stdin_as_file(is_read_once: bool) -> IO[bytes]:
+    """Returns standard input as a file: a copy, or what arrives if it is read only once."""
+    stream = sys.stdin.buffer
+    return cast(IO[bytes], ArrivingBytes(stream)) if is_read_once else copy_to_temporary_file(stream)
 
 
 def copy_to_temporary_file(stream: IO[bytes]) -> IO[bytes]:

@@ -61,18 +61,28 @@ class Table:
         UserError
             If a row cannot be read, or it is not clear which column has the text.
         """
+        return filter(None, self.all_texts(blocks))
+
+    def all_texts(self, blocks: Iterable[str]) -> Iterator[str]:
+        """Same as `texts`, but yields "" for a row without a text."""
         sample, rows = self.read(split_lines(blocks, MAX_ROW_CHARACTERS))
         if not sample:
             return
         self.column = column = self.text_column(sample)
         for row in rows:
-            if text := row.values.get(column):
-                yield text
-            elif self.kind == "csv" and column not in row.values and any(map(str.strip, row.values.values())):
+            if not row.values:
+                continue  # an empty line
+            if (
+                not row.values.get(column)
+                and self.kind == "csv"
+                and column not in row.values
+                and any(map(str.strip, row.values.values()))
+            ):
                 raise self.error(
                     row.line, f"the row has only {len(row.values)} of the columns, without {column}: put texts that "
                     'contain line ends in "quotation marks"',
                 )  # fmt: skip
+            yield row.values.get(column, "")
 
     def read(self, lines: Iterator[str]) -> tuple[list[Row], Iterator[Row]]:
         """Returns a sample of the first rows, and an iterator of all rows, the sample included."""

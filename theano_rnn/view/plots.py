@@ -1,4 +1,4 @@
-"""Plots with matplotlib (extra `plot`): learning curves, and how far back gradients reach.
+"""Plots with matplotlib (extra `plot`): learning curves, how far back gradients reach, and confusion matrices.
 
 Every plot has its own figure. No window is opened and no global setting of matplotlib is changed.
 """
@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from theano_rnn.learning.measures import Measure
+from theano_rnn.scoring.label_report import LabelReport
 from theano_rnn.settings.base import UserError
 
 HIGHEST = {
     True: 2.5,
     False: 1.5,
 }  # axis limit over the best value (True: perplexity): first epochs are far above
+MAX_TICKS, MAX_NUMBERS = 60, 15  # labels of a confusion matrix that are named, and whose texts are counted in it
 STYLES = ("--", "-.", ":")
 
 
@@ -124,6 +126,32 @@ def gradient_flow(norms: Mapping[str, tuple[Any, Any]]) -> Any:
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", ncols=max(1, (len(norms) + 1) // 2))
     return figure
+
+
+def confusion_matrix(report: LabelReport) -> Any:
+    """Plot a confusion matrix: in each row the texts of a true label, coloured by the fraction that got each label."""
+    figure, labels = new_figure(), [shortened(label) for label in report.labels]
+    size = min(max(5.0, 0.35 * len(labels) + 2), 14.0)
+    figure.set_size_inches(size + 1, size)
+    axes = figure.add_subplot()
+    fractions = report.confusion / np.maximum(report.confusion.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, label="fraction of the texts with this true label")
+    axes.set_xlabel("label by the model")
+    axes.set_ylabel("true label")
+    if len(labels) <= MAX_TICKS:
+        axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(labels)), labels)
+    if len(labels) <= MAX_NUMBERS:
+        for (row, column), count in np.ndenumerate(report.confusion):
+            color = "white" if fractions[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{count:,}", ha="center", va="center", color=color)
+    return figure
+
+
+def shortened(name: str) -> str:
+    """Returns a name of at most 24 characters, for an axis."""
+    return plain(name if len(name) <= 24 else name[:21] + "...")
 
 
 def plain(name: str) -> str:
