@@ -15,7 +15,7 @@ from theano_rnn.settings.text import CorpusConfig, TextConfig
 from theano_rnn.settings.training import TrainingConfig, check_head, resolved_head
 from theano_rnn.tasks.task import Data, Progress, Sections, Task
 
-UNITS = {"word": "words", "char": "characters", "subword": "pieces of words"}
+UNITS = {"word": "words", "char": "characters", "subword": "pieces"}
 
 
 def check_subwords(sections: Sections, given: Mapping[str, Any]) -> None:
@@ -35,8 +35,11 @@ def check_subwords(sections: Sections, given: Mapping[str, Any]) -> None:
         for name in given.keys() & {"vocab_size", "min_count"}:
             raise UserError(f"--{name.replace('_', '-')} cannot be used with --subword-model, which has its pieces: "
                             "leave it out")  # fmt: skip
-    from theano_rnn.text.subwords import library
+    from theano_rnn.text.subwords import MIN_SIZE, library
 
+    if corpus.vocab_size < MIN_SIZE:
+        raise UserError(f"--vocab-size must be at least {MIN_SIZE} with --unit subword, which has 256 pieces for "
+                        f"single bytes, got {corpus.vocab_size}")  # fmt: skip
     library()
 
 

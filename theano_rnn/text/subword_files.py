@@ -73,6 +73,7 @@ def read_tokenizer(text: str, name: str = "the tokenizer of the vocabulary") -> 
         if model.get("type", "BPE") != "BPE":
             raise UserError(f"{name} is not a byte-pair encoding, but {str(model['type'])[:40]}: give a BPE")
         vocab, merges = model["vocab"], [as_pair(merge) for merge in model["merges"]]
+        "".join(vocab).encode()  # no half of a surrogate pair
         has_right_types = all(type(number) is int for number in vocab.values())
         options = [model.get(key) for key in ("continuing_subword_prefix", "end_of_word_suffix", "ignore_merges")]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
