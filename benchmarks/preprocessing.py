@@ -1,4 +1,5 @@
 """Measure time and memory of tokenizing a large text: `python benchmarks/preprocessing.py --megabytes 200`.
+With `--unit subword` the time to learn the pieces is part of both starts, because only tokens are cached.
 
 The text repeats the novels of data/austen. Each repetition renames a third of the longer words, so that the vocabulary
 grows like that of a real corpus. Memory is the sum over this process and its workers, sampled twenty times a second
@@ -21,15 +22,16 @@ from theano_rnn.settings.text import CorpusConfig, TextConfig
 NOVELS = Path(__file__).parents[1] / "data" / "austen"
 
 
-def write_text(path: Path, num_bytes: int) -> None:
+def write_text(path: Path, num_bytes: int, *, is_plain: bool = False) -> None:
     """A text of about `num_bytes` bytes."""
     texts = [novel.read_text(encoding="utf-8") for novel in sorted(NOVELS.glob("*.txt"))]
     with open(path, "w", encoding="utf-8") as file:
         for number in range(1_000_000):
             for text in texts:
                 ending = "abcdefghijklmnopqrstuvwxyz"[number % 26] * (1 + number // 26)
-                file.write(re.sub(r"\b([a-z]{6,})(?<=[aeg-ln-rt-z])\b", rf"\g<1>{ending}", text) if number else text)
-                file.write("\n\n")
+                if number and not is_plain:
+                    text = re.sub(r"\b([a-z]{6,})(?<=[aeg-ln-rt-z])\b", rf"\g<1>{ending}", text)
+                file.write(f"{text}\n\n")
                 if file.tell() >= num_bytes:
                     return
 
@@ -52,11 +54,15 @@ def resident_bytes() -> tuple[int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--megabytes", type=int, default=20, help="size of the text in MB (default: %(default)s)")
-    megabytes = parser.parse_args().megabytes
+    parser.add_argument("--unit", default="word", help="word, char or subword (default: %(default)s)")
+    parser.add_argument("--vocab-size", type=int, default=10_000, help="size of the vocabulary (default: %(default)s)")
+    parser.add_argument("--plain", action="store_true", help="repeat the novels without renaming words")
+    args = parser.parse_args()
+    megabytes = args.megabytes
     with tempfile.TemporaryDirectory() as folder:
         os.environ["THEANO_RNN_CACHE"] = str(Path(folder, "cache"))
         path = Path(folder, "text.txt")
-        write_text(path, megabytes * 1_000_000)
+        write_text(path, megabytes * 1_000_000, is_plain=args.plain)
         peaks = [0, 0]
         is_done = threading.Event()
 
@@ -68,7 +74,7 @@ def main() -> None:
         for name in ("first start", "second start"):
             peaks[:] = [0, 0]
             begin = time.perf_counter()
-            corpus = load_corpus(CorpusConfig(train=(str(path),)), TextConfig())
+            corpus = load_corpus(CorpusConfig(train=(str(path),), vocab_size=args.vocab_size), TextConfig(args.unit))
             seconds = time.perf_counter() - begin
             tokens = corpus.train.size + corpus.valid.size + (corpus.test.size if corpus.test is not None else 0)
             size = path.stat().st_size / 1e6

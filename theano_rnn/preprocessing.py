@@ -150,9 +150,10 @@ def load_corpus(
     if vocabulary.paragraph_ends is None:
         vocabulary = dataclasses.replace(vocabulary, paragraph_ends=paragraph_ends(train, text.unit))
     digest = hashlib.sha256(json.dumps(stable_description(vocabulary), sort_keys=True).encode())
-    arrays = []
+    arrays: list[Ids] = []
+    lookups: dict[int, TypeIds] = {}
     for name, parts in (("train", train), ("valid", valid), ("test", test)):
-        arrays.append(encode_parts(parts, vocabulary, digest))
+        arrays.append(encode_parts(parts, vocabulary, digest, lookups))
         digest.update(f"{name} {arrays[-1].size} ".encode())
     notes = advice.notes() if is_new else tuple(advice.formats)
     return Corpus(vocabulary, arrays[0], arrays[1], arrays[2] if test else None, digest.hexdigest(), notes)
@@ -244,11 +245,17 @@ def count_types(parts: Sequence[FilePart]) -> tuple[list[str], npt.NDArray[np.in
     return list(numbers), total
 
 
-def encode_parts(parts: Sequence[FilePart], vocabulary: Vocabulary, digest: hashlib._Hash) -> Ids:
-    """Returns the vocabulary's ids of the parts, concatenated; also adds them to `digest`."""
+def encode_parts(
+    parts: Sequence[FilePart], vocabulary: Vocabulary, digest: hashlib._Hash, lookups: dict[int, TypeIds]
+) -> Ids:
+    """Returns the vocabulary's ids of the parts, concatenated; also adds them to `digest`.
+
+    `lookups` keeps the ids of the types of each file, which parts have in common.
+    """
     encoded = IdFile()
     for (ids, types), start, end in parts:
-        for block_ids in TypeIds(vocabulary, types).blocks(ids[start:end]):
+        lookup = lookups.get(id(types)) or lookups.setdefault(id(types), TypeIds(vocabulary, types))
+        for block_ids in lookup.blocks(ids[start:end]):
             digest.update(block_ids)
             encoded.append(block_ids)
     return encoded.array()
@@ -281,4 +288,4 @@ def encode_source(
     """Same as `encode_file`, for a file that is already open."""
     with worker_pool(vocabulary.text, source.num_bytes, num_workers) as pool:
         tokenized = tokenize_source(source, vocabulary.text, pool, progress)
-    return encode_parts([whole_file(tokenized)], vocabulary, hashlib.sha256())
+    return encode_parts([whole_file(tokenized)], vocabulary, hashlib.sha256(), {})

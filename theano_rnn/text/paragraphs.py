@@ -53,10 +53,11 @@ def paragraph_ends(
     """
     sentences, ends = Counter[tuple[str, bool]](), Counter[tuple[str, bool]]()
     for (ids, types), start, end in parts:
+        kinds, last_tokens = directions_of_types(types, unit)
         for position in range(start, end, BLOCK_IDS):
             # a sentence across two blocks is not counted, nor is a quotation that began in the block before
             block = np.asarray(ids[position : min(position + BLOCK_IDS, end)])
-            count_ends(block, types, sentences, ends, unit)
+            count_ends(block, kinds, last_tokens, sentences, ends)
     if sum(ends.values()) < MIN_PARAGRAPHS:
         return {}
     by_token = Counter[str]()
@@ -91,8 +92,8 @@ def direction(token: str, unit: str) -> int:
     return (core in OPENING) - (core in CLOSING)
 
 
-def count_ends(ids: Any, types: Sequence[str], sentences: Counter[Any], ends: Counter[Any], unit: str = "word") -> None:
-    """Count the sentences in `ids`, and those that end a paragraph, by last token and whether a quotation is open."""
+def directions_of_types(types: Sequence[str], unit: str) -> tuple[Any, Sequence[str]]:
+    """Returns the `direction` of each type, int8 (types,), and the token that ends a sentence whose last type it is."""
     kinds, last_tokens = np.zeros(len(types), np.int8), list(types)
     for number, token in enumerate(types):
         if unit != "subword":
@@ -101,6 +102,11 @@ def count_ends(ids: Any, types: Sequence[str], sentences: Counter[Any], ends: Co
             *_, last_tokens[number] = parts = pre_tokens(token)
             kinds[number] = next(filter(None, (direction(part, unit) for part in reversed(parts))), 0)
     kinds[1] = -1  # no quotation continues in the next paragraph
+    return kinds, last_tokens
+
+
+def count_ends(ids: Any, kinds: Any, last_tokens: Sequence[str], sentences: Counter[Any], ends: Counter[Any]) -> None:
+    """Count the sentences in `ids`, and those that end a paragraph, by last token and whether a quotation is open."""
     found = kinds[ids]
     last_mark = np.maximum.accumulate(np.where(found != 0, np.arange(ids.size), 0))
     places = np.flatnonzero(ids < NUM_ENDS)
