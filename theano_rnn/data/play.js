@@ -248,7 +248,7 @@ document.addEventListener("keydown", (event) => {
 
 at("about").textContent = `${model.name}: ${model.cell.toUpperCase()}, ${model.num_layers} \u00d7 ${model.hidden_size} units, ` +
   `${model.parameters.toLocaleString("en")} parameters, vocabulary of ${model.vocab_size.toLocaleString("en")} ` +
-  `${model.unit !== "char" ? "words" : "characters"}`;
+  { word: "words", char: "characters", subword: "pieces" }[model.unit];
 at("samples").max = model.limits.samples;
 at("length").max = model.limits.new_tokens;
 legend(at("legend"));

@@ -258,14 +258,12 @@ def encode(chosen: Chosen, vocabulary: Vocabulary, labels: Sequence[str]) -> Lab
     label_ids = {label: number for number, label in enumerate(labels)}
     ids, lengths, found = [], [], []
     for source, numbers in zip(*chosen):
-        lookup = TypeIds(vocabulary, source.types)
         is_chosen = np.zeros(len(source.labels), bool)
         is_chosen[numbers] = True
-        chosen_types = source.ids[np.repeat(is_chosen, source.lengths)]
-        ends = np.cumsum(source.lengths[numbers])
-        ids.append(lookup.expanded(chosen_types))
-        num_ids = np.append(0, np.cumsum(lookup.lengths[chosen_types]))[ends]  # up to the end of each text
-        lengths.append(np.diff(num_ids, prepend=0))
+        types = source.ids[np.repeat(is_chosen, source.lengths)]
+        new_ids, new_lengths = TypeIds(vocabulary, source.types).texts(types, source.lengths[numbers])
+        ids.append(new_ids)
+        lengths.append(new_lengths)
         found.append(np.array([label_ids[source.labels[number]] for number in numbers], np.int32))
     if not ids:
         return LabelledTexts(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.int32))

@@ -63,3 +63,11 @@ class TypeIds:
         places = np.repeat(self.begins[numbers] - (ends - lengths), lengths)
         places += np.arange(len(places))
         return self.ids[places]
+
+    def texts(self, numbers: Any, lengths: Any) -> tuple[Any, Any]:
+        """Returns the ids of several texts, given the numbers of their types, and how many ids each text has.
+
+        `lengths`, int (texts,), says how many types each text has; at least one.
+        """
+        ends = np.append(0, np.cumsum(self.lengths[numbers]))[np.cumsum(lengths)]
+        return self.expanded(numbers), np.diff(ends, prepend=0)
