@@ -16,8 +16,11 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
+
 from theano_rnn.preprocessing import load_corpus
 from theano_rnn.settings.text import CorpusConfig, TextConfig
+from theano_rnn.text.sources import Source
 
 NOVELS = Path(__file__).parents[1] / "data" / "austen"
 
@@ -63,6 +66,8 @@ def main() -> None:
         os.environ["THEANO_RNN_CACHE"] = str(Path(folder, "cache"))
         path = Path(folder, "text.txt")
         write_text(path, megabytes * 1_000_000, is_plain=args.plain)
+        with Source(path) as source:
+            num_words, _ = source.count(TextConfig())
         peaks = [0, 0]
         is_done = threading.Event()
 
@@ -73,13 +78,16 @@ def main() -> None:
         threading.Thread(target=sample, daemon=True).start()
         for name in ("first start", "second start"):
             peaks[:] = [0, 0]
-            begin = time.perf_counter()
+            begin, processor = time.perf_counter(), time.process_time()
             corpus = load_corpus(CorpusConfig(train=(str(path),), vocab_size=args.vocab_size), TextConfig(args.unit))
-            seconds = time.perf_counter() - begin
-            tokens = corpus.train.size + corpus.valid.size + (corpus.test.size if corpus.test is not None else 0)
+            seconds, processor = time.perf_counter() - begin, time.process_time() - processor
+            parts = [part for part in (corpus.train, corpus.valid, corpus.test) if part is not None]
+            tokens = sum(part.size for part in parts)
+            per_word = sum(np.count_nonzero(part != corpus.vocabulary.eos_id) for part in parts) / num_words
             size = path.stat().st_size / 1e6
             print(
-                f"{name}: {size:.1f} MB, {tokens:,} tokens, {seconds:.1f} s, {size / seconds:.2f} MB/s, "
+                f"{name}: {size:.1f} MB, {tokens:,} tokens, {per_word:.3f} per word without ends of sentences, "
+                f"{seconds:.1f} s ({processor:.1f} s of processor time in this process), {size / seconds:.2f} MB/s, "
                 f"peak memory {peaks[0] / 2**20:.0f} MiB and {peaks[1] / 2**20:.0f} MiB of mapped files",
                 flush=True,
             )
