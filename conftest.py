@@ -1,7 +1,11 @@
-"""Modules that import an extra at once are not searched for doctests where it is not installed."""
+"""Modules that need an extra are not searched for doctests where it is not installed."""
 
 from importlib.util import find_spec
 
-NEEDS = {"theano_rnn/serving/connections.py": "uvicorn", "theano_rnn/serving/web.py": "fastapi"}
+NEEDS = {
+    "theano_rnn/serving/connections.py": "uvicorn",
+    "theano_rnn/serving/web.py": "fastapi",
+    "theano_rnn/text/subwords.py": "tokenizers",
+}
 
 collect_ignore = [path for path, extra in NEEDS.items() if not find_spec(extra)]

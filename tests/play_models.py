@@ -23,6 +23,7 @@ from theano_rnn.text.vocabulary import Vocabulary
 
 WORDS = ("She", "was", "happy", ".", "``", "''", "!", "?", "Oh", "Mr.", ",", "Emma", "not", "at", "all", "<b>")
 CHARACTERS = (*"abcdefghijklmnopqrstuvwxyz ABCDE.,!?\"'<>&", "\n")
+SENTENCES = 'She was happy. "Was she walking?" Emma was not walking at all. “Oh!” Mr. Elton was talking.'
 FOLDER = Path(tempfile.mkdtemp(prefix="theano_rnn_play_"))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 
@@ -30,7 +31,11 @@ atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 @functools.cache
 def checkpoint(unit="word", batching="stream", sentences="punkt"):
     """Returns the path of a checkpoint with such a model."""
-    vocabulary = Vocabulary(WORDS if unit == "word" else CHARACTERS, TextConfig(unit=unit, sentences=sentences))
+    text = TextConfig(unit=unit, sentences=sentences)
+    if unit == "subword":
+        vocabulary = Vocabulary.from_sentences([SENTENCES.split()] * 2, text=text)
+    else:
+        vocabulary = Vocabulary(WORDS if unit == "word" else CHARACTERS, text)
     config = ModelConfig(embedding_size=4, hidden_size=5, vocab_size=len(vocabulary), head="softmax")
     rng = np.random.default_rng(3)
     params = values_of(RNNLM(config, rng=rng).params)

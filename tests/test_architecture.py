@@ -38,6 +38,7 @@ OUTSIDE = {
     },
     "jax": {"engine"},
     "nltk": {"text.words", "text.nltk_words"},
+    "tokenizers": {"text.subwords"},
     "safetensors": {"learning.checkpoint", "exchange.state_dict_files"},
     "onnx": {"exchange.onnx_export"},
     "tqdm": {"cli"},

@@ -12,7 +12,10 @@ A network reads numbers, not text. `load_corpus` makes them in six steps:
 4. Tokens to parts: split each training file into training, validation and test (here).
 5. Training part to `Vocabulary`: count its words and keep the most frequent ones (`text/vocabulary.py`), or extend the
    vocabulary of an existing model (`text/vocabulary_extension.py`).
-6. Tokens to ids: look each file's distinct tokens up in the vocabulary (here). The result is a `Corpus`.
+6. Tokens to ids: look each file's distinct tokens up in the vocabulary (`text/type_ids.py`). The result is a `Corpus`.
+
+With `unit="subword"`, the tokens of step 3 are words, and step 5 learns the pieces that step 6 turns them into
+(`text/subwords.py`).
 
 Texts may be larger than memory, so ids stay on disk and are mapped into memory when they are read.
 
@@ -49,8 +52,9 @@ from theano_rnn.text.folders import expand_folders
 from theano_rnn.text.paragraphs import paragraph_ends
 from theano_rnn.text.sources import Source, size_of
 from theano_rnn.text.tokenizing import NUM_ENDS, Progress, TokenizedFile, tokenize_source, worker_pool
+from theano_rnn.text.type_ids import TypeIds
 from theano_rnn.text.vocabulary import Vocabulary
-from theano_rnn.text.vocabulary_extension import extend_vocabulary
+from theano_rnn.text.vocabulary_extension import extend_vocabulary, new_vocabulary
 
 __all__ = ["Corpus", "encode_file", "encode_source", "load_corpus"]
 
@@ -140,15 +144,16 @@ def load_corpus(
     advice.check_sizes(int(counts.sum()), has_valid=has_valid, corpus=corpus)
     is_new = vocabulary is None
     if vocabulary is None:
-        vocabulary = Vocabulary.from_counts(types, counts, corpus.vocab_size, corpus.min_count, text)
+        vocabulary = new_vocabulary(types, counts, corpus, text)
     else:
         vocabulary = extend_vocabulary(vocabulary, types, counts, add_words)
     if vocabulary.paragraph_ends is None:
-        vocabulary = dataclasses.replace(vocabulary, paragraph_ends=paragraph_ends(train))
+        vocabulary = dataclasses.replace(vocabulary, paragraph_ends=paragraph_ends(train, text.unit))
     digest = hashlib.sha256(json.dumps(stable_description(vocabulary), sort_keys=True).encode())
-    arrays = []
+    arrays: list[Ids] = []
+    lookups: dict[int, TypeIds] = {}
     for name, parts in (("train", train), ("valid", valid), ("test", test)):
-        arrays.append(encode_parts(parts, vocabulary, digest))
+        arrays.append(encode_parts(parts, vocabulary, digest, lookups))
         digest.update(f"{name} {arrays[-1].size} ".encode())
     notes = advice.notes() if is_new else tuple(advice.formats)
     return Corpus(vocabulary, arrays[0], arrays[1], arrays[2] if test else None, digest.hexdigest(), notes)
@@ -240,14 +245,17 @@ def count_types(parts: Sequence[FilePart]) -> tuple[list[str], npt.NDArray[np.in
     return list(numbers), total
 
 
-def encode_parts(parts: Sequence[FilePart], vocabulary: Vocabulary, digest: hashlib._Hash) -> Ids:
-    """Returns the vocabulary's ids of the parts, concatenated; also adds them to `digest`."""
+def encode_parts(
+    parts: Sequence[FilePart], vocabulary: Vocabulary, digest: hashlib._Hash, lookups: dict[int, TypeIds]
+) -> Ids:
+    """Returns the vocabulary's ids of the parts, concatenated; also adds them to `digest`.
+
+    `lookups` keeps the ids of the types of each file, which parts have in common.
+    """
     encoded = IdFile()
     for (ids, types), start, end in parts:
-        words = map(vocabulary.token_to_id, types[NUM_ENDS:])
-        new_ids = np.array([*[vocabulary.eos_id] * NUM_ENDS, *words], np.int32)
-        for block in range(start, end, BLOCK_IDS):
-            block_ids = new_ids[ids[block : min(block + BLOCK_IDS, end)]]
+        lookup = lookups.get(id(types)) or lookups.setdefault(id(types), TypeIds(vocabulary, types))
+        for block_ids in lookup.blocks(ids[start:end]):
             digest.update(block_ids)
             encoded.append(block_ids)
     return encoded.array()
@@ -280,4 +288,4 @@ def encode_source(
     """Same as `encode_file`, for a file that is already open."""
     with worker_pool(vocabulary.text, source.num_bytes, num_workers) as pool:
         tokenized = tokenize_source(source, vocabulary.text, pool, progress)
-    return encode_parts([whole_file(tokenized)], vocabulary, hashlib.sha256())
+    return encode_parts([whole_file(tokenized)], vocabulary, hashlib.sha256(), {})

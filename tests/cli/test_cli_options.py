@@ -31,7 +31,7 @@ PROMISED = [
     "num-processes", "process-id", "init-from", "add-words", "select", "curves", "no-curves", "tensorboard",
     "preset", "validate-every", "learning-rate-factor", "unfreeze-epochs",
     "label-column", "bidirectional", "no-bidirectional", "pooling", "class-weights",
-    "source-column", "target-column", "max-tokens-in-pair", "attention", "shared-embedding",
+    "source-column", "target-column", "max-tokens-in-pair", "attention", "shared-embedding", "subword-model",
 ]  # fmt: skip
 
 

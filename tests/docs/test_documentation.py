@@ -29,7 +29,7 @@ PROGRAM = re.compile(r"^(?:theano-rnn|python -m theano_rnn|python scripts/(?=\w+
 SMALL = ["--embedding-size", "4", "--hidden-size", "4", "--preset", "none", "--batch-size", "4", "--bptt-steps", "20"]
 TEXT = "\n".join(["My sister came on Monday.", "There he and she saw the brother.", "It is a truth.", *sentences(400)])
 LISTS = "0 ||| It is a truth . ||| lm ||| -3\n0 ||| A truth it is . ||| lm ||| -2\n"
-HAS_EXTRAS = find_spec("jax") is not None and find_spec("matplotlib") is not None
+HAS_EXTRAS = all(find_spec(name) is not None for name in ("jax", "matplotlib", "tokenizers"))
 
 
 class Block(NamedTuple):
@@ -117,7 +117,7 @@ class Runner:
         return str(result.out)
 
 
-@pytest.mark.skipif(not HAS_EXTRAS, reason="needs jax and matplotlib")
+@pytest.mark.skipif(not HAS_EXTRAS, reason="needs jax, matplotlib and tokenizers")
 @pytest.mark.parametrize(
     "page", [pytest.param(page, marks=() if page in QUICK else pytest.mark.slow) for page in PAGES]
 )

@@ -10,6 +10,7 @@ from theano_rnn.cli.options import Parser
 from theano_rnn.engine.aesara_flags import disable_c_compiler
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
+from theano_rnn.tasks.text_task import UNITS
 
 ENDINGS = {"pytorch": ".pytorch.safetensors", "onnx": ".onnx", "model": ".model.safetensors"}
 
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     if args.format == "pytorch" and text == TextConfig(sentences="line", tokens="whitespace"):
         next_step = f"next: python examples/score_in_pytorch.py {output} TEXT"
     print(f"wrote {output}: {config.num_layers} x {config.cell} of {config.hidden_size}, {config.vocab_size:,} "
-          f"{'words' if text.unit == 'word' else 'characters'}; {next_step}")  # fmt: skip
+          f"{UNITS[text.unit]}; {next_step}")  # fmt: skip
     return 0
 
 

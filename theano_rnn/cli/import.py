@@ -12,6 +12,7 @@ from theano_rnn.cli.console import advise
 from theano_rnn.cli.files import check_output
 from theano_rnn.cli.options import Parser
 from theano_rnn.engine.aesara_flags import disable_c_compiler
+from theano_rnn.tasks.text_task import UNITS
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -61,6 +62,6 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     with lock(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         save(output, checkpoint)
-    print(f"wrote {output}, {len(vocabulary):,} words; next: theano-rnn score {output} TEXT, or continue "
-          f"training with theano-rnn train --init-from {output}")  # fmt: skip
+    print(f"wrote {output}, {len(vocabulary):,} {UNITS[vocabulary.text.unit]}; next: theano-rnn score {output} TEXT, "
+          f"or continue training with theano-rnn train --init-from {output}")  # fmt: skip
     return 0

@@ -18,6 +18,7 @@ def build(prog: str) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace, root: Path | None) -> int:
     from theano_rnn.learning.checkpoint import load
+    from theano_rnn.tasks.text_task import UNITS
     from theano_rnn.text.vocabulary import Vocabulary
 
     args.checkpoint = choose_checkpoint(args.checkpoint)
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     for name, fact in checkpoint.facts.items():
         if isinstance(fact, Vocabulary):
             most_frequent = " ".join(repr(word)[1:-1] for word in fact.words[:10])
-            what = f" ({len(fact.words):,} characters, <unk> and </s>)" if fact.text.unit == "char" else ""
+            what = f" ({len(fact.words):,} {UNITS[fact.text.unit]}, <unk> and </s>)" if fact.text.unit != "word" else ""
             print(f"{name}: {len(fact):,} tokens{what}; most frequent: {most_frequent} ...")
         else:
             print(f"{name}: {to_json(fact)[:200]}")

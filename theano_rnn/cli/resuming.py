@@ -17,7 +17,7 @@ from theano_rnn.tasks.task import Task
 def texts_by_setting(corpus: Section) -> dict[str, tuple[str, ...]]:
     """Returns the names of the text files, by setting."""
     names = [item.name for item in settings_of(type(corpus))
-             if item.metadata["metavar"] == "FILE" and item.name != "init_from"]  # fmt: skip
+             if item.metadata["metavar"] == "FILE" and item.name not in ("init_from", "subword_model")]  # fmt: skip
     values = {name: getattr(corpus, name) for name in names}
     return {name: value if isinstance(value, tuple) else (value,) for name, value in values.items() if value}
 

@@ -15,7 +15,8 @@ from theano_rnn.tasks.task import Data
 def read_data(settings: Settings, files: Any, checkpoint: Checkpoint | None, initial: Checkpoint | None) -> Data:
     """Read the data of a task. The run is resumed from `checkpoint`, or starts from the model `initial`, if given."""
     source = checkpoint or initial
-    has_known_facts = source is not None and getattr(files, "init_from", None) is not None
+    is_learned = getattr(settings.sections.get("text"), "unit", None) == "subword"  # too much work to learn it again
+    has_known_facts = source is not None and (getattr(files, "init_from", None) is not None or is_learned)
     progress, close = tokenizing_progress()
     try:
         return settings.task.read(

@@ -68,5 +68,5 @@ text.addEventListener("input", () => {
 });
 at("about").textContent = `${model.name}: ${model.labels.length.toLocaleString("en")} labels, ` +
   `${model.parameters.toLocaleString("en")} parameters, vocabulary of ${model.vocab_size.toLocaleString("en")} ` +
-  `${model.unit === "word" ? "words" : "characters"}`;
+  { word: "words", char: "characters", subword: "pieces" }[model.unit];
 ask();

@@ -15,8 +15,8 @@ function fillWithPieces(element, pieces, unit, prefix) {
   const children = [];
   let isAfterEnd = false;
   const spans = pieces.map((piece, i) => {
-    const blanks = unit === "word" ? piece.text.match(/^\s*/)[0] || (isAfterEnd ? " " : "") : "";
-    const span = tokenSpan(unit === "word" ? piece.text.trimStart() : piece.text, piece.token, null);
+    const blanks = unit !== "char" ? piece.text.match(/^\s*/)[0] || (isAfterEnd ? " " : "") : "";
+    const span = tokenSpan(unit !== "char" ? piece.text.trimStart() : piece.text, piece.token, null);
     span.id = `${prefix}-${i}`;
     span.place = i;
     span.setAttribute("role", "option");

@@ -20,7 +20,7 @@ function activation(value) {
 // The text
 
 const spans = pieces.texts.map((text, i) => {
-  const span = tokenSpan(model.unit === "word" ? text.trim().replace(/\s+/g, " ") : text, words[pieces.tokens[i]], null);
+  const span = tokenSpan(model.unit !== "char" ? text.trim().replace(/\s+/g, " ") : text, words[pieces.tokens[i]], null);
   span.id = `token-${i}`;
   span.place = i;
   span.setAttribute("role", "option");
@@ -33,7 +33,7 @@ function showText() {
   const blocks = [];
   let block = null;
   for (const [i, span] of spans.entries()) {
-    const blanks = model.unit === "word" ? pieces.texts[i].match(/^\s*/)[0] : "";
+    const blanks = model.unit !== "char" ? pieces.texts[i].match(/^\s*/)[0] : "";
     if (!block || block.childElementCount >= MAX_BLOCK) {
       block = makeElement("div", "sentence");
       block.setAttribute("role", "presentation");

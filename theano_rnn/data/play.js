@@ -42,7 +42,7 @@ function show(answer) {
   chosen = -1;
   const children = [];
   for (const [i, piece] of pieces.entries()) {
-    const blanks = model.unit === "word" ? piece.text.match(/^\s*/)[0] : "";
+    const blanks = model.unit !== "char" ? piece.text.match(/^\s*/)[0] : "";
     const span = tokenSpan(piece.text.slice(blanks.length), piece.token, -piece.log_probability);
     span.id = `token-${i}`;
     span.setAttribute("role", "option");
@@ -248,7 +248,7 @@ document.addEventListener("keydown", (event) => {
 
 at("about").textContent = `${model.name}: ${model.cell.toUpperCase()}, ${model.num_layers} \u00d7 ${model.hidden_size} units, ` +
   `${model.parameters.toLocaleString("en")} parameters, vocabulary of ${model.vocab_size.toLocaleString("en")} ` +
-  `${model.unit === "word" ? "words" : "characters"}`;
+  { word: "words", char: "characters", subword: "pieces" }[model.unit];
 at("samples").max = model.limits.samples;
 at("length").max = model.limits.new_tokens;
 legend(at("legend"));

@@ -127,9 +127,14 @@ def export_onnx(model: LanguageModel) -> bytes:
 
 
 def metadata(vocabulary: Vocabulary, start_id: int) -> dict[str, str]:
-    """Returns the file's metadata: all tokens in the order of their ids, the settings of tokenization, the start id."""
+    """Returns the file's metadata: all tokens in the order of their ids, the settings of tokenization, the start id.
+
+    A model of subwords has its tokenizer, too.
+    """
     tokens = [UNK, EOS, *vocabulary.words, PAD, BOS]
-    return {"tokens": json.dumps(tokens), "text": json.dumps(to_mapping(vocabulary.text)), "start_id": str(start_id)}
+    subwords = {} if vocabulary.tokenizer is None else {"tokenizer": vocabulary.tokenizer}
+    text = json.dumps(to_mapping(vocabulary.text))
+    return {"tokens": json.dumps(tokens), "text": text, "start_id": str(start_id), **subwords}
 
 
 def state_names(config: ModelConfig) -> list[str]:

@@ -29,7 +29,7 @@ class Prompt(NamedTuple):
         start, position, tokens = breaks[-1].end() if breaks else 0, 0, []
         for piece in self.pieces:
             position += len(piece.text)
-            if piece.text and position > start:
+            if not piece.is_end and position > start:
                 tokens.append(piece.token)
         return tokens
 

@@ -79,14 +79,14 @@ class TextGenerator:
     ) -> None:
         self.step, self.initial_state, self.vocabulary, self.start = step, initial_state, vocabulary, start
         self.config, self.restarts = config, restarts
-        is_word = vocabulary.text.unit == "word"
-        if config.num_sentences is not None and not is_word:
+        has_sentences = vocabulary.text.has_sentences
+        if config.num_sentences is not None and not has_sentences:
             raise UserError("num_sentences needs a model of words; this one writes characters: use --length")
-        self.end_id = vocabulary.eos_id if is_word else None
+        self.end_id = vocabulary.eos_id if has_sentences else None
         banned = [] if config.allow_unknown else [vocabulary.unk_id]
         self.options: dict[str, Any] = {
             "end_id": self.end_id, "config": config, "max_tokens": self.max_tokens(),
-            "banned": banned if is_word else [*banned, vocabulary.eos_id],
+            "banned": banned if has_sentences else [*banned, vocabulary.eos_id],
         }  # fmt: skip
 
     def max_tokens(self) -> int:
@@ -159,9 +159,9 @@ class SampleWriter:
     def __init__(self, prompt: Prompt, vocabulary: Vocabulary, config: GenerationConfig, seed: Sequence[int]) -> None:
         self.prompt, self.vocabulary, self.config, self.seed = prompt, vocabulary, config, seed
         self.by_line = vocabulary.text.sentences == "line"
-        self.end_id = vocabulary.eos_id if vocabulary.text.unit == "word" else None
+        self.end_id = vocabulary.eos_id if vocabulary.text.has_sentences else None
         self.context = prompt.last_paragraph
-        self.place = PlaceInParagraph(vocabulary.paragraph_ends or {})
+        self.place = PlaceInParagraph(vocabulary.paragraph_ends or {}, vocabulary.text.unit)
         for token in self.context:
             self.place.read(token)
         self.rng = np.random.default_rng([*seed, 1])
@@ -227,7 +227,7 @@ class SampleWriter:
 
         It is called after each token, so for speed it first checks the last few tokens alone.
         """
-        recent = ids[-2 * max(map(len, self.config.stop)) - 8 :]
+        recent = ids[-4 * max(map(len, self.config.stop)) - 8 :]  # a character may be four bytes
         num_before = len(self.breaks) - recent.count(self.end_id) if self.end_id is not None else 0
         return self.has_stop(self.appended(recent, num_ends=num_before)) and self.has_stop(
             self.appended(ids, self.context)

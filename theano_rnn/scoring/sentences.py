@@ -14,7 +14,7 @@ from theano_rnn.learning.evaluation import LossFunction, StateFunction
 from theano_rnn.learning.measures import perplexity
 from theano_rnn.text.normalizing import normalize
 from theano_rnn.text.vocabulary import Vocabulary
-from theano_rnn.text.words import word_tokenizer
+from theano_rnn.text.words import model_tokenizer
 
 CHUNK = 1024  # number of sentences read ahead, so that sentences of similar length share a batch
 
@@ -98,8 +98,8 @@ class Scorer(NamedTuple):
     def sentences(self, sentences: Iterable[str]) -> Iterator[SentenceScore]:
         """Tokenize and score each sentence, with a token for its end; see `score_sentences`."""
         vocabulary = self.vocabulary
-        tokenize = word_tokenizer(vocabulary.text)
-        has_end = vocabulary.text.unit == "word" or "\n" in vocabulary
+        tokenize = model_tokenizer(vocabulary)
+        has_end = vocabulary.text.has_sentences or "\n" in vocabulary
         end = [sentence_end(vocabulary)] if has_end else []
         texts = ((sentence, normalize(sentence, vocabulary.text)) for sentence in sentences)
         encoded = ((sentence, [*vocabulary.encode(tokenize(text)), *end]) for sentence, text in texts)

@@ -48,7 +48,7 @@ class TokenizedText(NamedTuple):
     @property
     def tokens(self) -> list[str]:
         """The typed tokens, without ends of sentences."""
-        return [piece.token for piece in self.pieces if piece.text]
+        return [piece.token for piece in self.pieces if not piece.is_end]
 
 
 class Samples(NamedTuple):
@@ -81,11 +81,11 @@ class ServedModel:
     def __init__(self, model: LanguageModel, name: str) -> None:
         self.model, self.vocabulary = model, model.vocabulary
         self.name = name.encode("utf-8", "replace").decode()  # names of files need not be UTF-8, answers must
-        self.unit = self.vocabulary.text.unit
+        self.unit, has_sentences = self.vocabulary.text.unit, self.vocabulary.text.has_sentences
         reset_id = model.end_id if model.training.batching == "sentences" else None
         self.input_options: dict[str, Any] = {"start_id": model.start_id, "reset_id": reset_id}
-        self.banned = [self.vocabulary.unk_id] + ([self.vocabulary.eos_id] if self.unit == "char" else [])
-        self.end_id = self.vocabulary.eos_id if self.unit == "word" else None  # of a sample
+        self.banned = [self.vocabulary.unk_id] + ([] if has_sentences else [self.vocabulary.eos_id])
+        self.end_id = self.vocabulary.eos_id if has_sentences else None  # of a sample
 
     def about(self) -> dict[str, Any]:
         """Name, sizes and limits."""

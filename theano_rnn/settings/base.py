@@ -8,7 +8,7 @@ command line, a TOML file and a checkpoint all create the same objects, so each 
 'char'
 >>> TextConfig(unit="syllable")
 Traceback (most recent call last):
-theano_rnn.settings.base.UserError: unit must be one of word, char, got 'syllable'
+theano_rnn.settings.base.UserError: unit must be one of word, char, subword, got 'syllable'
 """
 
 from __future__ import annotations

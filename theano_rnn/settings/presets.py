@@ -27,7 +27,7 @@ DECIDE_OPTIMIZER = (
     "clip_value",
     "average_decay",
 )  # settings that SGD's large learning rate depends on: if the user names one, the optimizer is the default one
-TOO_FEW_TOKENS = {"word": 2_000, "char": 10_000}  # to learn more from than how frequent words or letters are
+TOO_FEW_TOKENS = {"word": 2_000, "char": 10_000, "subword": 2_000}  # to learn more than how frequent tokens are
 
 
 class Row(NamedTuple):

@@ -16,7 +16,10 @@ TEXT_RULES = 2  # 1: of version 0.2.0 and before, and of every vocabulary that d
 class TextConfig(Section):
     """How text becomes tokens. Stored in the vocabulary, so that a model tokenizes any text as in its training."""
 
-    unit: str = setting("word", "what one token is: a word or a character", choices=("word", "char"))
+    unit: str = setting(
+        "word", "what one token is: a word, a character, or a piece of a word (subword), of which rare words have "
+        "several and frequent words one, so that no word is unknown", choices=("word", "char", "subword"),
+    )  # fmt: skip
     sentences: str = setting(
         "punkt",
         "how to find the ends of sentences. punkt: with NLTK's Punkt and this package's list of abbreviations; line: "
@@ -34,6 +37,13 @@ class TextConfig(Section):
         super().__post_init__()
         if self.rules not in range(1, TEXT_RULES + 1):
             raise UserError(f"rules must be from 1 to {TEXT_RULES}, got {self.rules!r}: update theano_rnn")
+        if self.unit == "subword" and self.rules < 2:
+            raise UserError(f"rules must be at least 2 with unit subword, got {self.rules}")
+
+    @property
+    def has_sentences(self) -> bool:
+        """Whether the text is split into sentences, each with a token for its end; not if tokens are characters."""
+        return self.unit != "char"
 
 
 @dataclass(frozen=True)
@@ -58,9 +68,14 @@ class CorpusConfig(Section):
         "--valid or --test", kind=float, at_least=0, below=1,
     )  # fmt: skip
     vocab_size: int = setting(
-        10_000, "maximum size of the vocabulary: the most frequent words, <unk> and </s>", kind=int, at_least=3
-    )
+        10_000, "maximum size of the vocabulary: the most frequent words (with --unit subword: the pieces), <unk> and "
+        "</s>", kind=int, at_least=3,
+    )  # fmt: skip
     min_count: int = setting(1, "keep words that occur at least this often in the training text", kind=int, at_least=1)
+    subword_model: str | None = setting(
+        None, "with --unit subword, take the pieces of this tokenizer.json, a BPE of the package tokenizers with a "
+        "piece for every byte, instead of learning them from the training text", metavar="FILE",
+    )  # fmt: skip
     init_from: str | None = setting(
         None, "start from this checkpoint: train its network, with its vocabulary, on the new text", metavar="FILE"
     )

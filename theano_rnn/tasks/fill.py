@@ -28,6 +28,11 @@ class Fill(TextTask):
             raise UserError(
                 "--batching stream cannot be used with --task fill, which reads single sentences: leave it out"
             )
+        if sections["text"].unit == "subword":
+            raise UserError(
+                "--task fill cannot be used with --unit subword: it fills in one whole word, not the pieces of one. "
+                "Use --unit word"
+            )
         training = dataclasses.replace(sections["training"], batching="sentences")
         return super().settled({**sections, "training": training}, given)
 

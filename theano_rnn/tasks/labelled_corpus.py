@@ -20,8 +20,9 @@ from theano_rnn.settings.classification import LabelledTextsConfig
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.labelled_sources import LabelledSource, labelled_sources
 from theano_rnn.text.tokenizing import NUM_ENDS, Progress, tokenize_source, worker_pool
+from theano_rnn.text.type_ids import TypeIds
 from theano_rnn.text.vocabulary import Vocabulary
-from theano_rnn.text.vocabulary_extension import extend_vocabulary
+from theano_rnn.text.vocabulary_extension import extend_vocabulary, new_vocabulary
 from theano_rnn.text.worker_processes import WorkerPool
 
 PARTS = ("train", "valid", "test")
@@ -117,7 +118,7 @@ def load_labelled_texts(
     check_known(chosen, labels)
     types, counts = count_types(chosen["train"])
     if vocabulary is None:
-        vocabulary = Vocabulary.from_counts(types, counts, corpus.vocab_size, corpus.min_count, text)
+        vocabulary = new_vocabulary(types, counts, corpus, text)
     else:
         vocabulary = extend_vocabulary(vocabulary, types, counts, add_words)
     description = {"vocabulary": stable_description(vocabulary), "labels": list(labels)}
@@ -257,12 +258,12 @@ def encode(chosen: Chosen, vocabulary: Vocabulary, labels: Sequence[str]) -> Lab
     label_ids = {label: number for number, label in enumerate(labels)}
     ids, lengths, found = [], [], []
     for source, numbers in zip(*chosen):
-        words = map(vocabulary.token_to_id, source.types[NUM_ENDS:])
-        new_ids = np.array([*[vocabulary.eos_id] * NUM_ENDS, *words], np.int32)
         is_chosen = np.zeros(len(source.labels), bool)
         is_chosen[numbers] = True
-        ids.append(new_ids[source.ids[np.repeat(is_chosen, source.lengths)]])
-        lengths.append(source.lengths[numbers])
+        types = source.ids[np.repeat(is_chosen, source.lengths)]
+        new_ids, new_lengths = TypeIds(vocabulary, source.types).texts(types, source.lengths[numbers])
+        ids.append(new_ids)
+        lengths.append(new_lengths)
         found.append(np.array([label_ids[source.labels[number]] for number in numbers], np.int32))
     if not ids:
         return LabelledTexts(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.int32))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class NextToken(TextTask):
-    """Predict the next token, a word or a character, from the tokens before it."""
+    """Predict the next token, a word, a character or a piece of a word, from the tokens before it."""
 
     name = "next"
     kind = "language model"
@@ -44,7 +44,7 @@ class NextToken(TextTask):
         from theano_rnn.learning.batching import start_id
 
         vocabulary = data.facts["vocabulary"]
-        num_sentences = 1 if vocabulary.text.unit == "word" else None
+        num_sentences = 1 if vocabulary.text.has_sentences else None
         generator = TextGenerator(
             compiled("step"), model.initial_state, vocabulary,
             start=start_id(vocabulary, sections["training"].batching),

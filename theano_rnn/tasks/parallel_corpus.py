@@ -21,7 +21,9 @@ from theano_rnn.tasks.pair_batches import Pairs
 from theano_rnn.text.parallel_sources import PairFiles
 from theano_rnn.text.tables import KINDS
 from theano_rnn.text.tokenizing import NUM_ENDS, Progress, TokenizedFile, tokenize_source, worker_pool
+from theano_rnn.text.type_ids import TypeIds
 from theano_rnn.text.vocabulary import Vocabulary
+from theano_rnn.text.vocabulary_extension import new_vocabulary
 
 PARTS = ("train", "valid", "test")
 SIDES = ("source", "target")
@@ -104,9 +106,9 @@ def load_pairs(
     for part, (lines, numbers) in chosen.items():
         if not len(numbers) and part == "test":
             continue
-        source, target = (encode(lines, side, numbers, each) for side, each in enumerate(vocabularies))
+        encoded = [encode(lines, side, numbers, each) for side, each in enumerate(vocabularies)]
+        (source, source_lengths), (target, target_lengths) = encoded
         references = [] if part == "train" else [lines.targets[line] for line in lines.lines[numbers]]
-        source_lengths, target_lengths = (each[numbers] for each in lines.lengths)
         parts[part] = Pairs(source, target, source_lengths, target_lengths, lines.lines[numbers], references)
         for array in parts[part][:5]:
             digest.update(f"{part} {array.size} ".encode())
@@ -171,20 +173,18 @@ def make_vocabularies(
         both = {word: source.get(word, 0) + target.get(word, 0) for word in {**source, **target}}
         counted = [both, both]
     return tuple(  # type: ignore[return-value]
-        Vocabulary.from_counts(list(words), np.fromiter(words.values(), np.int64, len(words)), corpus.vocab_size,
-                               corpus.min_count, text)
+        new_vocabulary(list(words), np.fromiter(words.values(), np.int64, len(words)), corpus, text)
         for words in counted
-    )  # fmt: skip
+    )
 
 
-def encode(lines: Lines, side: int, numbers: Any, vocabulary: Vocabulary) -> Any:
-    """Returns the ids of one side of the chosen pairs, int32 (tokens,)."""
+def encode(lines: Lines, side: int, numbers: Any, vocabulary: Vocabulary) -> tuple[Any, Any]:
+    """Returns the ids of one side of the chosen pairs, int32 (tokens,), and how many each pair has."""
     tokens, lengths = lines.sides[side], lines.lengths[side]
-    words = map(vocabulary.token_to_id, tokens.types[NUM_ENDS:])
-    new_ids = np.array([*[vocabulary.eos_id] * NUM_ENDS, *words], np.int32)
     is_chosen = np.zeros(len(lengths), bool)
     is_chosen[numbers] = True
-    return new_ids[tokens.ids[np.repeat(is_chosen, lengths)]]
+    types = tokens.ids[np.repeat(is_chosen, lengths)]
+    return TypeIds(vocabulary, tokens.types).texts(types, lengths[numbers])
 
 
 def text_of_lines(text: TextConfig) -> TextConfig:

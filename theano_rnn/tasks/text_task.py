@@ -15,7 +15,32 @@ from theano_rnn.settings.text import CorpusConfig, TextConfig
 from theano_rnn.settings.training import TrainingConfig, check_head, resolved_head
 from theano_rnn.tasks.task import Data, Progress, Sections, Task
 
-UNITS = {"word": "words", "char": "characters"}
+UNITS = {"word": "words", "char": "characters", "subword": "pieces"}
+
+
+def check_subwords(sections: Sections, given: Mapping[str, Any]) -> None:
+    """Raises `UserError` if the settings of subwords contradict others, or if their package is not installed."""
+    corpus = sections["corpus"]
+    if sections["text"].unit != "subword":
+        if corpus.subword_model is not None:
+            raise UserError("--subword-model needs --unit subword: add it, or leave --subword-model out")
+        return
+    if corpus.add_words:
+        raise UserError("--add-words cannot be used with --unit subword, whose pieces can write every word: leave it "
+                        "out")  # fmt: skip
+    if corpus.subword_model is not None:
+        if corpus.init_from is not None:
+            raise UserError("--subword-model cannot be used with --init-from, which keeps the model's pieces: leave it "
+                            "out")  # fmt: skip
+        for name in given.keys() & {"vocab_size", "min_count"}:
+            raise UserError(f"--{name.replace('_', '-')} cannot be used with --subword-model, which has its pieces: "
+                            "leave it out")  # fmt: skip
+    from theano_rnn.text.subwords import MIN_SIZE, library
+
+    if corpus.vocab_size < MIN_SIZE:
+        raise UserError(f"--vocab-size must be at least {MIN_SIZE} with --unit subword, which has 256 pieces for "
+                        f"single bytes, got {corpus.vocab_size}")  # fmt: skip
+    library()
 
 
 class TextTask(Task):
@@ -26,6 +51,7 @@ class TextTask(Task):
 
     def settled(self, sections: Sections, given: Mapping[str, Any]) -> Sections:
         sections = super().settled(sections, given)
+        check_subwords(sections, given)
         if sections["training"].batching == "sentences":
             if sections["text"].unit == "char":
                 raise UserError(f"{self.needs_sentences()} needs --unit word: a text of characters is not split into "
@@ -112,5 +138,5 @@ class TextTask(Task):
         return f"{super().describe_test(facts)}, {100 * facts['unk_rate']:.1f} % unknown"
 
     def drawn(self, sections: Sections) -> Measure:
-        """Returns perplexity for words, nats per character for characters."""
-        return PERPLEXITY if sections["text"].unit == "word" else CHARACTER_LOSS
+        """Returns perplexity for words and their pieces, nats per character for characters."""
+        return PERPLEXITY if sections["text"].has_sentences else CHARACTER_LOSS

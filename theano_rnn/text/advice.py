@@ -60,7 +60,7 @@ class Advice:
         self.has_short_lines |= num_lines * mean > 1.5 * len(sample.split())
         if has_no_blanks(sample):
             self.unspaced.append(source.name)
-        elif self.text.tokens == "nltk" and looks_tokenized(sample):
+        elif (self.text.unit, self.text.tokens) == ("word", "nltk") and looks_tokenized(sample):
             self.tokenized.append(source.name)
         elif mean > LONG_SENTENCE:
             self.long.append((source.name, mean))

@@ -21,7 +21,7 @@ from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.normalizing import normalize
 from theano_rnn.text.reading import PARAGRAPH_END
 from theano_rnn.text.spacing import has_spacing_marks, without_last_mark
-from theano_rnn.text.token_spans import Piece, split_by_tokens
+from theano_rnn.text.token_spans import Piece, pieces_of_tokens
 from theano_rnn.text.vocabulary import Vocabulary
 from theano_rnn.text.words import detokenized_pieces, sentence_splitter, word_tokenizer
 
@@ -47,13 +47,14 @@ def tokenize_incomplete_text(
     start = 0
     for end, is_ended, probe in sentence_ends(text, config, ends_sentence=ends_sentence):
         sentence = text[start:end]
+        probe = probe if config.unit == "word" else ""  # only a word tokenizer looks at the next word
         tokens = tokenize(sentence.replace("\n", " ") + probe)
         if probe:
             tokens.pop()
             if tokens and has_spacing_marks(config):
                 tokens[-1] = without_last_mark(tokens[-1])  # about the blank before the probe
         if tokens:
-            pieces += map(Piece, split_by_tokens(sentence, tokens), tokens, map(vocabulary.token_to_id, tokens))
+            pieces += pieces_of_tokens(sentence, tokens, vocabulary)
             start = end
             if is_ended:
                 pieces.append(Piece("", end_token, end_id))
@@ -100,7 +101,8 @@ def sentence_ends(text: str, config: TextConfig, *, ends_sentence: bool = False)
 def text_to_append(new: Sequence[str], text: str, tokens: Sequence[str], config: TextConfig) -> str:
     """Returns the text that the tokens `new` add to `text`, whose own tokens are `tokens`.
 
-    It begins with a space if one is needed and `text` does not end with one.
+    It begins with a space if one is needed and `text` does not end with one. Empty if no text can be added, because a
+    piece continues a word after which `text` has a space, or is a part of a character.
 
     >>> text_to_append(["was", "``", "Oh"], 'He said "No" ', ["He", "said", "``", "No", "''"], TextConfig())
     'was "Oh'
@@ -108,4 +110,7 @@ def text_to_append(new: Sequence[str], text: str, tokens: Sequence[str], config:
     if config.unit == "char":
         return "".join(new)
     added = "".join(itertools.islice(detokenized_pieces([*tokens, *new], config), len(tokens), None))
+    if config.unit == "subword":
+        is_cut = text[-1:].isspace() and bool(tokens) and not added.startswith(" ")
+        return "" if is_cut or "\ufffd" in added else added.lstrip(" ") if text[-1:].isspace() else added
     return added.lstrip() if text[-1:].isspace() else added

@@ -193,7 +193,7 @@ def one_line(text: str, config: TextConfig) -> str:
     >>> one_line(" A  charming\\nfilm. ", TextConfig())
     'A charming film.'
     """
-    return " ".join(text.split()) if config.unit == "word" else text.replace("\n", " ")
+    return " ".join(text.split()) if config.has_sentences else text.replace("\n", " ")
 
 
 def labelled_sources(

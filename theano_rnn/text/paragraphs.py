@@ -25,6 +25,8 @@ import numpy as np
 
 from theano_rnn.text.corpus_cache import BLOCK_IDS
 from theano_rnn.text.spacing import without_marks
+from theano_rnn.text.subword_files import MARK
+from theano_rnn.text.subwords import pre_tokens
 from theano_rnn.text.tokenizing import NUM_ENDS
 
 OPENING, CLOSING = frozenset(["``", "“", "„", "«"]), frozenset(["''", "”", "»"])
@@ -35,7 +37,9 @@ UNKNOWN_RATE = 0.3  # about that of the novels
 Rates = Mapping[str, Sequence[float]]
 
 
-def paragraph_ends(parts: Iterable[tuple[tuple[Any, Sequence[str]], int, int]]) -> dict[str, tuple[float, float]]:
+def paragraph_ends(
+    parts: Iterable[tuple[tuple[Any, Sequence[str]], int, int]], unit: str = "word"
+) -> dict[str, tuple[float, float]]:
     """Returns the fraction of sentences that end their paragraph, outside and inside of quotations, by last token.
 
     The token "" stands for all that have no fractions of their own. Empty if the text has fewer than `MIN_PARAGRAPHS`.
@@ -44,13 +48,16 @@ def paragraph_ends(parts: Iterable[tuple[tuple[Any, Sequence[str]], int, int]]) 
     ----------
     parts
         As of `preprocessing.FilePart`: ((ids, types), start, end).
+    unit
+        Of subwords, a type is a word with its punctuation, and the last part of it counts as the last token.
     """
     sentences, ends = Counter[tuple[str, bool]](), Counter[tuple[str, bool]]()
     for (ids, types), start, end in parts:
+        kinds, last_tokens = directions_of_types(types, unit)
         for position in range(start, end, BLOCK_IDS):
             # a sentence across two blocks is not counted, nor is a quotation that began in the block before
             block = np.asarray(ids[position : min(position + BLOCK_IDS, end)])
-            count_ends(block, types, sentences, ends)
+            count_ends(block, kinds, last_tokens, sentences, ends)
     if sum(ends.values()) < MIN_PARAGRAPHS:
         return {}
     by_token = Counter[str]()
@@ -73,13 +80,33 @@ def rates(token: str | None, sentences: Counter[Any], ends: Counter[Any], overal
     return found[0], found[1]
 
 
-def count_ends(ids: Any, types: Sequence[str], sentences: Counter[Any], ends: Counter[Any]) -> None:
-    """Count the sentences in `ids`, and those that end a paragraph, by last token and whether a quotation is open."""
-    kinds = np.zeros(len(types), np.int8)
+def direction(token: str, unit: str) -> int:
+    """Returns 1 for a mark that opens a quotation, -1 for one that closes it, 0 for other tokens.
+
+    >>> direction("``", "word"), direction('▁"', "subword"), direction('"', "subword"), direction("I", "word")
+    (1, 1, -1, 0)
+    """
+    if unit == "subword" and token.endswith('"'):  # opens a quotation after a blank
+        return 1 if token.startswith(MARK) else -1
+    core = without_marks(token)
+    return (core in OPENING) - (core in CLOSING)
+
+
+def directions_of_types(types: Sequence[str], unit: str) -> tuple[Any, Sequence[str]]:
+    """Returns the `direction` of each type, int8 (types,), and the token that ends a sentence whose last type it is."""
+    kinds, last_tokens = np.zeros(len(types), np.int8), list(types)
     for number, token in enumerate(types):
-        core = without_marks(token)
-        kinds[number] = (core in OPENING) - (core in CLOSING)
+        if unit != "subword":
+            kinds[number] = direction(token, unit)
+        elif number >= NUM_ENDS:
+            *_, last_tokens[number] = parts = pre_tokens(token)
+            kinds[number] = next(filter(None, (direction(part, unit) for part in reversed(parts))), 0)
     kinds[1] = -1  # no quotation continues in the next paragraph
+    return kinds, last_tokens
+
+
+def count_ends(ids: Any, kinds: Any, last_tokens: Sequence[str], sentences: Counter[Any], ends: Counter[Any]) -> None:
+    """Count the sentences in `ids`, and those that end a paragraph, by last token and whether a quotation is open."""
     found = kinds[ids]
     last_mark = np.maximum.accumulate(np.where(found != 0, np.arange(ids.size), 0))
     places = np.flatnonzero(ids < NUM_ENDS)
@@ -87,7 +114,7 @@ def count_ends(ids: Any, types: Sequence[str], sentences: Counter[Any], ends: Co
     is_open = found[last_mark[places - 1]] > 0
     keys = 4 * ids[places - 1].astype(np.int64) + 2 * is_open + (ids[places] == 1)
     for key, count in zip(*np.unique(keys, return_counts=True)):
-        group = types[key // 4], bool(key % 4 // 2)
+        group = last_tokens[key // 4], bool(key % 4 // 2)
         sentences[group] += int(count)
         ends[group] += int(count) * int(key % 2)
 
@@ -99,16 +126,19 @@ class PlaceInParagraph:
     ----------
     rates
         As of `paragraph_ends`; if empty, each sentence ends its paragraph with probability `UNKNOWN_RATE`.
+    unit
+        What a token is, as in `TextConfig`.
     """
 
-    def __init__(self, rates: Rates) -> None:
+    def __init__(self, rates: Rates, unit: str = "word") -> None:
+        self.unit = unit
         self.rates = rates or {"": (UNKNOWN_RATE, UNKNOWN_RATE)}
         self.last, self.is_open = "", False
 
     def read(self, token: str) -> None:
         """Read the next token, but not the end of a sentence."""
-        core = without_marks(token)
-        self.is_open = core in OPENING or (self.is_open and core not in CLOSING)
+        turn = direction(token, self.unit)
+        self.is_open = turn > 0 or (self.is_open and turn == 0)
         self.last = token
 
     def end_rate(self) -> float:

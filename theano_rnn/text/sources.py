@@ -145,7 +145,7 @@ class Source:
             return
         end = "\n" if config.unit == "char" else "\n\n"
         for text in self.texts(config):
-            yield text + (end if config.unit == "word" or not text.endswith("\n") else "")
+            yield text + (end if config.has_sentences or not text.endswith("\n") else "")
 
     def texts(self, config: TextConfig) -> Iterator[str]:
         """Same as `blocks`, but each block of a table is a text as it is there, with nothing added."""

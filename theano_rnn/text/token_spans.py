@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from theano_rnn.text.spacing import without_marks
+from theano_rnn.text.subword_text import split_by_pieces
 from theano_rnn.text.typography import QUOTES
-from theano_rnn.text.vocabulary import Vocabulary
+from theano_rnn.text.vocabulary import EOS, Vocabulary
 from theano_rnn.text.words import word_tokenizer
 
 MAX_SKIPPED_CHARACTERS = 100  # in the search for the next token
@@ -23,12 +24,17 @@ class Piece(NamedTuple):
     """A token, its part of the text, and its id in the vocabulary.
 
     `text` includes the white space before the token. It is empty if nothing in the text stands for the token, as for
-    the end of a sentence. `token` is as the tokenizer made it.
+    the end of a sentence, or a byte that continues a character. `token` is as the model reads it.
     """
 
     text: str
     token: str
     id: int
+
+    @property
+    def is_end(self) -> bool:
+        """Whether this is the end of a sentence, not a token of the text."""
+        return not self.text and self.token == EOS
 
 
 def split_by_tokens(sentence: str, tokens: Sequence[str]) -> list[str]:
@@ -61,14 +67,24 @@ def token_end(token: str, text: str, start: int) -> int | None:
     return min(matches)[1] if matches else None
 
 
+def pieces_of_tokens(sentence: str, tokens: Sequence[str], vocabulary: Vocabulary) -> Iterator[Piece]:
+    """Yields the tokens of a sentence as the model reads them: those of `word_tokenizer`, or the pieces of each."""
+    read = tokens
+    if vocabulary.tokenizer is not None:
+        words = [vocabulary.pieces(token) for token in tokens]
+        read, texts = [piece for word in words for piece in word], split_by_pieces(sentence, words)
+    else:
+        texts = split_by_tokens(sentence, tokens)
+    for text, token in zip(texts, read):
+        yield Piece(text, token, vocabulary.token_to_id(token))
+
+
 def pieces_of_sentences(
     sentences: Iterable[str], vocabulary: Vocabulary, *, end_id: int | None = None
 ) -> Iterator[Piece]:
     """Yields the tokens of each sentence, and after it a piece of id `end_id`, if one is given."""
     tokenize = word_tokenizer(vocabulary.text)
     for sentence in sentences:
-        tokens = tokenize(sentence)
-        for text, token in zip(split_by_tokens(sentence, tokens), tokens):
-            yield Piece(text, token, vocabulary.token_to_id(token))
+        yield from pieces_of_tokens(sentence, tokenize(sentence), vocabulary)
         if end_id is not None:
             yield Piece("", vocabulary.id_to_token(end_id), end_id)

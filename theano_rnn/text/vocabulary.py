@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from theano_rnn.settings.base import UserError, from_mapping, to_mapping
-from theano_rnn.settings.text import TextConfig
+from theano_rnn.settings.text import CorpusConfig, TextConfig
 from theano_rnn.text.spacing import has_spacing_marks, other_forms
+from theano_rnn.text.subword_files import read_tokenizer
+from theano_rnn.text.subwords import learn_tokenizer, subword_encoder
 
 UNK, EOS, PAD, BOS = "<unk>", "</s>", "<pad>", "<s>"
 DEFAULT_TEXT = TextConfig()
@@ -40,11 +42,14 @@ class Vocabulary:
     paragraph_ends
         How often a sentence ends its paragraph, as of `text.paragraphs.paragraph_ends`; empty if that is not known,
         None if it has not been counted yet.
+    tokenizer
+        With `unit="subword"`, the JSON of the tokenizer that splits words into pieces. The pieces, in the order of
+        their numbers, are `words`.
 
     Raises
     ------
     UserError
-        If there is no word, or a word occurs twice.
+        If there is no word, a word occurs twice, or a vocabulary of subwords has no tokenizer.
 
     Examples
     --------
@@ -64,6 +69,7 @@ class Vocabulary:
     words: tuple[str, ...]
     text: TextConfig = DEFAULT_TEXT
     paragraph_ends: Mapping[str, Sequence[float]] | None = field(default=None, compare=False)
+    tokenizer: str | None = field(default=None, repr=False)
     word_to_id: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     unk_id = 0
@@ -75,6 +81,8 @@ class Vocabulary:
             raise UserError("a vocabulary needs at least one word")
         if len(word_to_id) < len(self.words):
             raise UserError(f"words must be unique, but {Counter(self.words).most_common(1)[0][0]!r} occurs twice")
+        if (self.text.unit == "subword") != (self.tokenizer is not None):
+            raise UserError("a vocabulary needs a tokenizer if its unit is subword, and must have none otherwise")
         object.__setattr__(self, "word_to_id", word_to_id)
 
     @classmethod
@@ -115,6 +123,7 @@ class Vocabulary:
             Words that occur less often are left out.
         text
             How the text was tokenized. With `tokens="whitespace"`, a literal `<unk>` in the text is the unknown word.
+            With `unit="subword"`, pieces are learned, as of `subwords.learn_tokenizer`.
 
         Raises
         ------
@@ -123,6 +132,9 @@ class Vocabulary:
         """
         if max_size is not None and max_size < 3:
             raise UserError(f"max_size must be at least 3 (<unk>, </s> and one word), got {max_size}")
+        if text.unit == "subword":
+            limit = CorpusConfig.vocab_size if max_size is None else max_size
+            return cls.from_tokenizer(learn_tokenizer(types, counts, max_size=limit, min_count=min_count), text)
         counts = np.asarray(counts)
         kept = np.flatnonzero(counts >= max(min_count, 1))
         if text.unit == "word" and text.tokens == "whitespace":
@@ -137,6 +149,11 @@ class Vocabulary:
             kept = kept[counts[kept] >= rarest]
         ordered = sorted((-int(counts[number]), types[number]) for number in kept)
         return cls(tuple(word for _, word in ordered[: None if max_size is None else max_size - 2]), text)
+
+    @classmethod
+    def from_tokenizer(cls, tokenizer: str, text: TextConfig) -> Vocabulary:
+        """Returns the vocabulary of the pieces of a tokenizer, given as JSON."""
+        return cls(read_tokenizer(tokenizer)[0], text, tokenizer=tokenizer)
 
     @property
     def vocab_size(self) -> int:
@@ -171,6 +188,16 @@ class Vocabulary:
             number = next(filter(None, map(self.word_to_id.get, other_forms(token))), None)
         return self.unk_id if number is None else number
 
+    def ids_of_token(self, token: str) -> Sequence[int]:
+        """Returns the ids of a token as `word_tokenizer` splits it off: one, or, of subwords, those of its pieces."""
+        if self.tokenizer is None:
+            return (self.token_to_id(token),)
+        return [number + 2 for number in subword_encoder(self.tokenizer).numbers(token)]
+
+    def pieces(self, token: str) -> list[str]:
+        """Returns the tokens that the model reads for a token of `word_tokenizer`: itself, or its pieces."""
+        return [token] if self.tokenizer is None else self.decode(self.ids_of_token(token))
+
     def id_to_token(self, number: int) -> str:
         """Returns the word of an id, or `<unk>`, `</s>`, `<pad>` or `<s>`.
 
@@ -197,7 +224,9 @@ class Vocabulary:
     def to_json(self) -> dict[str, Any]:
         """Returns plain values for a JSON file."""
         ends = {token: list(rates) for token, rates in (self.paragraph_ends or {}).items()}
-        return {"words": list(self.words), "text": to_mapping(self.text)} | ({"paragraph_ends": ends} if ends else {})
+        values = {"words": list(self.words), "text": to_mapping(self.text)}
+        values |= {} if self.tokenizer is None else {"tokenizer": self.tokenizer}
+        return values | ({"paragraph_ends": ends} if ends else {})
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Vocabulary:
@@ -224,7 +253,13 @@ class Vocabulary:
         ends = values.get("paragraph_ends", {})
         if not is_paragraph_ends(ends):
             raise UserError("the vocabulary's paragraph_ends must map tokens, '' among them, to two probabilities")
-        return cls(tuple(words), from_mapping(TextConfig, {"rules": 1, **text}), ends)
+        config, tokenizer = from_mapping(TextConfig, {"rules": 1, **text}), values.get("tokenizer")
+        if config.unit == "subword":
+            if not isinstance(tokenizer, str):
+                raise UserError("the vocabulary of subwords has no tokenizer")
+            if read_tokenizer(tokenizer)[0] != tuple(words):
+                raise UserError("the tokenizer of the vocabulary does not have its pieces")
+        return cls(tuple(words), config, ends, tokenizer if config.unit == "subword" else None)
 
 
 def is_paragraph_ends(values: Any) -> bool:

@@ -25,7 +25,7 @@ from theano_rnn.text.sources import Source
 from theano_rnn.text.tables import MAX_ROW_CHARACTERS, Table
 from theano_rnn.text.token_spans import Piece, pieces_of_sentences
 from theano_rnn.text.vocabulary import Vocabulary
-from theano_rnn.text.words import sentence_splitter, word_tokenizer
+from theano_rnn.text.words import model_tokenizer, sentence_splitter
 
 LONGEST = CHUNK_CHARACTERS - 2  # characters of a text that the tokenizer of files does not divide
 
@@ -39,7 +39,7 @@ def readable_text(text: str, config: TextConfig) -> str:
 def text_encoder(vocabulary: Vocabulary) -> Callable[[str], list[int]]:
     """Returns a function that returns the ids of a text; none if the text is blank."""
     config, eos_id = vocabulary.text, vocabulary.eos_id
-    split, tokenize, token_to_id = text_splitter(config), word_tokenizer(config), vocabulary.token_to_id
+    split, tokenize, token_to_id = text_splitter(config), model_tokenizer(vocabulary), vocabulary.token_to_id
 
     def encode_words(text: str) -> list[int]:
         ids: list[int] = []

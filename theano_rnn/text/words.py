@@ -37,13 +37,14 @@ from theano_rnn.text.detokenizing import spaced_tokens
 from theano_rnn.text.nltk_words import fast_nltk_tokenizer
 from theano_rnn.text.sentence_ends import join_false_ends
 from theano_rnn.text.spacing import mark_spacing, spaced_as_marked
+from theano_rnn.text.subword_text import piece_texts
 from theano_rnn.text.typography import plain_marks_for_sentences, plain_marks_for_words, tokens_as_written
 from theano_rnn.text.usual_spacing import usual_tokens
 from theano_rnn.text.vocabulary import BOS, EOS, PAD, UNK, Vocabulary
 
 __all__ = [
-    "BOS", "EOS", "PAD", "UNK", "Vocabulary", "abbreviations", "detokenize", "detokenized_pieces", "sentence_splitter",
-    "tokenization_fingerprint", "word_tokenizer",
+    "BOS", "EOS", "PAD", "UNK", "Vocabulary", "abbreviations", "detokenize", "detokenized_pieces", "model_tokenizer",
+    "sentence_splitter", "tokenization_fingerprint", "word_tokenizer",
 ]  # fmt: skip
 
 PUNKT_TAB_INSTRUCTIONS = (
@@ -64,7 +65,8 @@ def abbreviations() -> tuple[str, ...]:
 def sentence_splitter(config: TextConfig) -> Callable[[str], list[str]]:
     r"""Returns a function that splits a paragraph into sentences, without white space around them.
 
-    With `sentences="line"`, every line that is not blank is a sentence; with `unit="char"`, every line as it is.
+    With `sentences="line"`, every line that is not blank is a sentence; with `unit="char"`, every line as it is. With
+    `unit="subword"`, sentences end only at white space, so that nothing is lost when they are joined with blanks.
 
     Raises
     ------
@@ -98,9 +100,28 @@ def sentence_splitter(config: TextConfig) -> Callable[[str], list[str]]:
         text = paragraph.replace("\n", " ").strip()
         plain = plain_marks_for_sentences(text)
         spans = join_false_ends(plain, tokenizer.span_tokenize(plain))
+        if config.unit == "subword":
+            spans = list(join_touching(spans))
         return [text[start:end] for start, end in spans]
 
     return split
+
+
+def join_touching(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yields the spans of a text, joined if there is nothing between them.
+
+    >>> list(join_touching([(0, 3), (3, 5), (6, 9)]))
+    [(0, 5), (6, 9)]
+    """
+    begin = last = None
+    for start, end in spans:
+        if last != start:
+            if begin is not None and last is not None:
+                yield begin, last
+            begin = start
+        last = end
+    if begin is not None and last is not None:
+        yield begin, last
 
 
 def cached_decision(decide: Callable[[str], bool]) -> Callable[[str], bool]:
@@ -125,10 +146,10 @@ def punkt_tab_tokenizer() -> Any:
 
 def tokenization_fingerprint(config: TextConfig) -> str:
     """Returns a SHA-256, hexadecimal, of what decides tokens besides settings: NLTK's version, Punkt's parameters."""
-    parts: list[object] = [importlib.metadata.version("nltk") if config.unit == "word" else ""]
-    if config.unit == "word" and config.sentences == "punkt":
+    parts: list[object] = [importlib.metadata.version("nltk") if config.has_sentences else ""]
+    if config.has_sentences and config.sentences == "punkt":
         parts += abbreviations()
-    elif config.unit == "word" and config.sentences == "punkt_tab":
+    elif config.has_sentences and config.sentences == "punkt_tab":
         parameters = punkt_tab_tokenizer()._params
         parts += [sorted(parameters.abbrev_types), sorted(parameters.collocations), sorted(parameters.sent_starters)]
         parts += [sorted(parameters.ortho_context.items())]
@@ -136,7 +157,7 @@ def tokenization_fingerprint(config: TextConfig) -> str:
 
 
 def word_tokenizer(config: TextConfig) -> Callable[[str], list[str]]:
-    """Returns a function that splits a sentence into tokens.
+    """Returns a function that splits a sentence into tokens; with `unit="subword"`, into words, which have pieces.
 
     Examples
     --------
@@ -150,7 +171,7 @@ def word_tokenizer(config: TextConfig) -> Callable[[str], list[str]]:
     split: Callable[[str], list[str]]
     if config.unit == "char":
         split = list
-    elif config.tokens == "whitespace":
+    elif config.unit == "subword" or config.tokens == "whitespace":
         split = str.split
     elif config.rules == 1:
         split = fast_nltk_tokenizer()
@@ -161,6 +182,14 @@ def word_tokenizer(config: TextConfig) -> Callable[[str], list[str]]:
     if config.unit == "char":
         return lambda sentence: list("".join(map(str.lower, sentence)))  # one by one, or a sigma depends on its word
     return lambda sentence: [token.lower() for token in split(sentence)]
+
+
+def model_tokenizer(vocabulary: Vocabulary) -> Callable[[str], list[str]]:
+    """Returns a function that splits a sentence into the tokens that a model with this vocabulary reads."""
+    split = word_tokenizer(vocabulary.text)
+    if vocabulary.tokenizer is None:
+        return split
+    return lambda sentence: [piece for word in split(sentence) for piece in vocabulary.pieces(word)]
 
 
 @functools.lru_cache(maxsize=1)
@@ -193,9 +222,14 @@ def detokenize(tokens: Iterable[str], config: TextConfig) -> str:
 
 
 def detokenized_pieces(tokens: Iterable[str], config: TextConfig) -> Iterator[str]:
-    """Yields, for each token, the text that it adds; joined, these pieces are the text of `detokenize`."""
+    """Yields, for each token, the text that it adds; joined, these pieces are the text of `detokenize`.
+
+    If the last tokens are bytes that are no character, one more text is the sign for that.
+    """
     if config.unit == "char":
         yield from tokens
+    elif config.unit == "subword":
+        yield from piece_texts(tokens)
     elif config.tokens == "whitespace":
         for number, token in enumerate(tokens):
             yield f" {token}" if number else token

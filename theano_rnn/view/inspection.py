@@ -109,11 +109,12 @@ def inside_quotes(pieces: Sequence[Piece]) -> Any:
     """
     is_inside, inside = False, []
     for piece in pieces:
-        if piece.token in ("``", "\u201c"):
+        token = piece.token.removeprefix("\u2581")  # the sign for a blank
+        if token in ("``", "\u201c"):
             is_inside = True
-        elif piece.token == "\u201d":
+        elif token == "\u201d":
             is_inside = False
-        elif piece.token in ("''", '"'):  # NLTK's '' also opens, after a dash
+        elif token in ("''", '"'):  # NLTK's '' also opens, after a dash
             is_inside = not is_inside
         inside.append(float(is_inside))
     return np.array(inside)
