@@ -10,18 +10,24 @@ from tiny_runs import SIZES, sentences
 
 from theano_rnn.cli.main import command
 from theano_rnn.cli.options import given_settings, recipes, sections_from, settings_file
-from theano_rnn.cli.run_settings import all_sections
+from theano_rnn.cli.run_settings import COMMON_SECTIONS, all_sections
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.training import resolved_head
+from theano_rnn.tasks.registry import TASKS
 
-SECTIONS = dict(all_sections())
 RECIPES = recipes()
-NAMES = {"austen", "ptb-cpu-15min", "ptb-small", "ptb-medium", "ptb-awd", "char-cpu-30min", "char-shakespeare"}
+NAMES = {"austen", "ptb-cpu-15min", "ptb-small", "ptb-medium", "ptb-awd", "char-cpu-30min", "char-shakespeare",
+         "novels", "sentence-polarity"}  # fmt: skip
+
+
+def settings_in(name):
+    known = [section for _, section in all_sections()]
+    return given_settings(argparse.Namespace(config=name), known, others=("task",))
 
 
 def sections_of(name):
-    named = given_settings(argparse.Namespace(config=name), SECTIONS.values(), others=("task",))
-    return sections_from(named, SECTIONS)
+    named = settings_in(name)
+    return sections_from(named, {**TASKS[named.get("task", "next")].sections, **COMMON_SECTIONS})
 
 
 def test_these_are_the_recipes():
@@ -55,8 +61,13 @@ def test_only_a_recipe_named_by_minutes_depends_on_the_clock(name):
     assert sections_of(name)["run"].max_seconds == (60 * int(minutes[1]) if minutes else None)
 
 
+def test_the_defaults_of_a_classifier_are_the_recipe_for_reviews():
+    defaults, recipe = sections_from({}, TASKS["classify"].sections), sections_of("sentence-polarity")
+    assert {name: recipe[name] for name in defaults} == defaults
+
+
 def test_the_defaults_are_the_recipe_for_the_novels():
-    defaults, recipe = sections_from({}, SECTIONS), sections_of("austen")
+    defaults, recipe = sections_from({}, {**TASKS["next"].sections, **COMMON_SECTIONS}), sections_of("austen")
     assert recipe["run"].preset == "austen"  # nothing is chosen for the size of the text
     assert recipe | {"model": None, "run": None} == defaults | {"model": None, "run": None}
     assert recipe["model"] == resolved_head(recipe["model"]) == resolved_head(defaults["model"])
@@ -82,9 +93,12 @@ def test_a_recipe_run_twice_gives_the_same_bytes(name, tmp_path, monkeypatch, ca
     """A small network on a small text, with all other settings of the recipe."""
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     monkeypatch.chdir(tmp_path)
-    Path("text.txt").write_text("\n".join(sentences(40)))
-    head = ["--cutoffs", "5"] if sections_of(name)["model"].cutoffs else []
-    line = ["--config", name, *SIZES, *head, "--batch-size", "4", "--bptt-steps", "10", "--epochs", "1",
+    is_labelled = settings_in(name).get("task") == "classify"
+    marks = [f"{'ab'[number % 2]}\t" if is_labelled else "" for number in range(40)]
+    Path("text.txt").write_text("\n".join(map("".join, zip(marks, sentences(40)))))
+    head = ["--cutoffs", "5"] if getattr(sections_of(name)["model"], "cutoffs", ()) else []
+    steps = [] if is_labelled else ["--bptt-steps", "10"]
+    line = ["--config", name, *SIZES, *head, "--batch-size", "4", *steps, "--epochs", "1",
             "--train", "text.txt", "--valid", "text.txt", "--engine", ENGINES[-1]]  # fmt: skip
     for run in ("first", "second"):
         status = command("train", [*line, "--checkpoint", f"{run}.safetensors"], prog="train")

@@ -47,7 +47,7 @@ def test_a_folder_stands_for_its_text_files(tmp_path, monkeypatch, capsys):
     result = commands.train("--train", "books", "--valid", "books")
     assert result.err.startswith("reading 2 files of books: a.txt.gz, b.txt (skipped: cover.jpg)\n" * 2)
     stored = load(MODEL).settings["corpus"]
-    assert (stored["train"], stored["valid"]) == (["books/a.txt.gz", "books/b.txt"], "books")
+    assert (stored["train"], stored["valid"]) == (["books/a.txt.gz", "books/b.txt"], ["books"])
     fingerprint = load(MODEL).fingerprint
     commands.train("--train", "books/a.txt.gz", "books/b.txt", "--valid", "books")
     assert load(MODEL).fingerprint == fingerprint

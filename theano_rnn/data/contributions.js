@@ -76,6 +76,8 @@ function labelRows(probabilities, label, choose) {
   return left > 0 ? [...rows, makeElement("p", "help more", `and ${left.toLocaleString("en")} less likely labels`)] : rows;
 }
 
+let pointer = ""; // where it was: scrolling moves tokens under a pointer that rests, which chooses none
+
 // Lets the mouse, a finger and the keyboard choose tokens in `element`. `choose(i, scroll)` is called with their index.
 function followPointer(element, getSpans, getChosen, choose) {
   element.addEventListener("keydown", (event) => {
@@ -89,7 +91,9 @@ function followPointer(element, getSpans, getChosen, choose) {
   });
   for (const kind of ["mouseover", "click"]) {
     element.addEventListener(kind, (event) => {
-      if (event.target.place !== undefined) choose(event.target.place);
+      const place = `${event.clientX},${event.clientY}`;
+      if (event.target.place !== undefined && (kind === "click" || place !== pointer)) choose(event.target.place);
+      pointer = place;
     });
   }
 }
