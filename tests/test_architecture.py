@@ -22,7 +22,7 @@ FLOORS = (
     {"nn", "learning", "generation", "preprocessing"},
     {"model", "training", "scoring"},
     {"tasks", "view"},
-    {"language_model", "classifier"},
+    {"language_model", "classifier", "translator"},
     {"serving", "exchange"},
     {"cli"},
     {"api"},

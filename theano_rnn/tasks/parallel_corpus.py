@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -89,7 +88,7 @@ def load_pairs(
             if len(kept) < num_lines:
                 notes.append(f"{found.files[0].name}: {num_lines - len(kept):,} of {num_lines:,} pairs have a blank "
                              "side and are left out")  # fmt: skip
-            sides = [tokenize_source(found.side(number, kept), text, pool, progress) for number in (0, 1)]
+            sides = [with_ends(tokenize_source(found.side(number, kept), text, pool, progress)) for number in (0, 1)]
             ends = [np.flatnonzero(tokens.ids < NUM_ENDS) for tokens in sides]
             if not len(ends[0]) == len(ends[1]) == len(kept):
                 raise RuntimeError(f"{found.files[0].name}: {len(kept)} pairs became {[len(each) for each in ends]}")
@@ -114,6 +113,13 @@ def load_pairs(
     if not len(parts["valid"].lines):
         raise UserError("the validation part has no pairs: give more pairs, or name files with --valid")
     return ParallelCorpus(parts, vocabularies[0], vocabularies[1], digest.hexdigest(), tuple(notes))
+
+
+def with_ends(tokens: TokenizedFile) -> TokenizedFile:
+    """Returns the tokens with the end of a sentence in the place of each line break, which texts of characters have."""
+    if "\n" not in tokens.types:
+        return tokens
+    return tokens._replace(ids=np.where(tokens.ids == tokens.types.index("\n"), np.int32(0), tokens.ids))
 
 
 def open_pairs(paths: Sequence[str], columns: Sequence[str | None], part: str) -> PairFiles:
@@ -185,8 +191,3 @@ def encode(lines: Lines, side: int, numbers: Any, vocabulary: Vocabulary) -> Any
     is_chosen = np.zeros(len(lengths), bool)
     is_chosen[numbers] = True
     return new_ids[tokens.ids[np.repeat(is_chosen, lengths)]]
-
-
-def text_of_lines(text: TextConfig) -> TextConfig:
-    """Returns the settings of text in which each line is a sentence."""
-    return dataclasses.replace(text, sentences="line")

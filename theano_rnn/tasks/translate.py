@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from theano_rnn.learning.measures import LOSS, PERPLEXITY, Measure
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.network import TranslationConfig
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.settings.translation import ParallelTextsConfig, TranslationTrainingConfig
-from theano_rnn.tasks.task import Compiled, Data, Progress, Sections
+from theano_rnn.tasks.task import Compiled, Data, Progress, Sections, Task
 from theano_rnn.tasks.text_task import UNITS, TextTask
 
 if TYPE_CHECKING:
@@ -36,11 +36,45 @@ BLEU = Measure("bleu", is_higher_better=True, of_sums=bleu)
 CHRF = Measure("chrf", is_higher_better=True, of_sums=chrf)
 
 
+class TranslationScore(NamedTuple):
+    """A measure of translations, from 0 to 100, and sacrebleu's signature, which says how it was computed."""
+
+    name: str
+    score: float
+    signature: str
+
+
+def translation_scores(texts: Sequence[str], references: Sequence[str]) -> list[TranslationScore]:
+    """Returns BLEU and chrF of texts against one reference each, as in publications: cased, tokens of 13a.
+
+    Raises
+    ------
+    UserError
+        sacrebleu is not installed.
+    """
+    check_sacrebleu()
+    from sacrebleu import metrics
+
+    found = []
+    for name, metric in (("BLEU", metrics.BLEU()), ("chrF", metrics.CHRF())):
+        score = metric.corpus_score(list(texts), [list(references)]).score
+        found.append(TranslationScore(name, float(score), str(metric.get_signature())))
+    return found
+
+
+def check_sacrebleu() -> None:
+    """Raises `UserError` if sacrebleu is not installed."""
+    if importlib.util.find_spec("sacrebleu") is None:
+        raise UserError("translations are measured with sacrebleu, which is not installed: run "
+                        "pip install 'theano_rnn[translate]'")  # fmt: skip
+
+
 class Translate(TextTask):
     """Translate sentences. Its parts are `Pairs`; its facts are the vocabularies of source and target."""
 
     name = "translate"
     kind = "translator"
+    commands = ("translate", "serve")
     summary = "the translation of a sentence"
     sections = {  # noqa: RUF012
         "corpus": ParallelTextsConfig, "text": TextConfig, "model": TranslationConfig,
@@ -53,15 +87,10 @@ class Translate(TextTask):
             if name in given:
                 raise UserError(f"--{name.replace('_', '-')} cannot be used with --task translate, which reads whole "
                                 "sentences: leave it out")  # fmt: skip
-        if importlib.util.find_spec("sacrebleu") is None:
-            raise UserError("--task translate measures translations with sacrebleu, which is not installed: run "
-                            "pip install 'theano_rnn[translate]'")  # fmt: skip
+        check_sacrebleu()
         training = dataclasses.replace(sections["training"], batching="sentences")
         text = dataclasses.replace(sections["text"], sentences="line")
-        return super().settled({**sections, "text": text, "training": training}, given)
-
-    def needs_sentences(self) -> str:
-        return "--task translate"
+        return Task.settled(self, {**sections, "text": text, "training": training}, given)  # also for characters
 
     def chosen(self, sections: Sections, data: Data) -> dict[str, Any]:
         return {}
@@ -137,14 +166,9 @@ class Translate(TextTask):
         self, evaluation: Evaluation, compiled: Compiled, model: Any, part: Any, facts: Mapping[str, Any]
     ) -> Evaluation:
         """Returns the evaluation with BLEU and chrF of greedy translations of the part."""
-        import sacrebleu
-
         texts = self.translations(compiled, model, part, facts, range(min(len(part.lines), MAX_TRANSLATED)))
-        references = [list(part.references[: len(texts)])]
-        scores = {
-            "bleu": sacrebleu.corpus_bleu(texts, references).score,
-            "chrf": sacrebleu.corpus_chrf(texts, references).score,
-        }
+        found = translation_scores(texts, part.references[: len(texts)])
+        scores = {each.name.lower(): each.score for each in found}
         return evaluation._replace(sums={**evaluation.sums, **scores})
 
     def translations(

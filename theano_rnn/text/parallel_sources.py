@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,8 @@ from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.normalizing import normalize, normalized_blocks
 from theano_rnn.text.sources import Source
 from theano_rnn.text.tables import MAX_ROW_CHARACTERS, Row, Table, listed, split_lines
+from theano_rnn.text.vocabulary import Vocabulary
+from theano_rnn.text.words import word_tokenizer
 
 
 class PairTable(Table):
@@ -168,3 +170,15 @@ class PairSide:
         for number, line in enumerate(itertools.islice(self.files.lines(self.number, config), len(is_kept))):
             if is_kept[number]:
                 yield " ".join(line.split()) + "\n"
+
+
+def line_tokenizer(vocabulary: Vocabulary) -> Callable[[str], list[str]]:
+    """Returns a function that splits a line into tokens, exactly as training reads it; none if the line is blank."""
+    config = vocabulary.text
+    tokenize = word_tokenizer(config)
+
+    def split_line(line: str) -> list[str]:
+        line = " ".join(normalize(line, config).split())
+        return list(tokenize(line)) if line else []
+
+    return split_line
