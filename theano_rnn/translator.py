@@ -25,6 +25,7 @@ from theano_rnn.tasks.pair_batches import PairBatches, Pairs
 from theano_rnn.tasks.trained_model import TrainedModel
 from theano_rnn.text.parallel_sources import line_tokenizer
 from theano_rnn.text.pools import pools
+from theano_rnn.text.spacing import without_marks
 from theano_rnn.text.vocabulary import EOS, Vocabulary
 from theano_rnn.text.words import detokenize
 
@@ -227,8 +228,9 @@ class Translator(TrainedModel):
         found = np.zeros(len(sources))
         if not len(sources):
             return found
-        lengths = [np.array([len(ids) for ids in side], np.int64) for side in (sources, targets)]
-        pairs = Pairs(np.concatenate(sources), np.concatenate(targets), *lengths, np.arange(len(sources)))
+        source_lengths, target_lengths = (np.array(list(map(len, side)), np.int64) for side in (sources, targets))
+        pairs = Pairs(np.concatenate(sources), np.concatenate(targets), source_lengths, target_lengths,
+                      np.arange(len(sources)))  # fmt: skip
         batches = PairBatches(
             pairs, batch_size=BATCH_SIZE, start_id=self.vocabulary.bos_id, pad_id=self.vocabulary.pad_id,
             source_pad_id=self.source_vocabulary.pad_id, dtype=self.model.config.dtype,
@@ -271,7 +273,8 @@ class Translator(TrainedModel):
             padded[: len(given), 0], mask[: len(given), 0] = given, 1
             arrays += [padded, mask]
         (weights,) = self.function("attention")(*arrays)
-        return Attention(names, target_names, np.asarray(weights, np.float64)[: len(ids), 0, : len(names)])
+        source_names, target_names = (list(map(without_marks, tokens)) for tokens in (names, target_names))
+        return Attention(source_names, target_names, np.asarray(weights, np.float64)[: len(ids), 0, : len(names)])
 
 
 def with_end(vocabulary: Vocabulary, tokens: Sequence[str]) -> Any:

@@ -91,8 +91,15 @@ def test_a_beam_that_is_wide_enough_finds_the_best_texts(power, banned):
             assert each.score == pytest.approx(scores[each.ids])
 
 
-@pytest.mark.parametrize("rules", [{"beam_size": 1}, {"beam_size": 3, "num_best": 3},
-                                   {"beam_size": 4, "length_power": 0.0, "no_repeat_ngram_size": 2}], ids=repr)  # fmt: skip
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"beam_size": 1},
+        {"beam_size": 3, "num_best": 3},
+        {"beam_size": 4, "length_power": 0.0, "no_repeat_ngram_size": 2},
+    ],
+    ids=repr,
+)
 def test_a_sentence_does_not_depend_on_the_others(rules):
     model, rng = toy(3), np.random.default_rng(0)
     limits = rng.integers(2, 12, 20)

@@ -113,9 +113,7 @@ def lines_of(path: str, column: str | None) -> list[str]:
         return [line for line in rows_of(source) if line is not None]
 
 
-def translate(
-    args: argparse.Namespace, model: Translator, config: SearchConfig, lines: Iterator[str | None]
-) -> int:
+def translate(args: argparse.Namespace, model: Translator, config: SearchConfig, lines: Iterator[str | None]) -> int:
     """Print the translation of each line."""
     num_tokens = num_unknown = 0
     for number, found in enumerate(model.stream(lines, config)):

@@ -16,6 +16,7 @@ from theano_rnn.preprocessing import stable_description
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.settings.translation import ParallelTextsConfig
+from theano_rnn.tasks.date_pairs import PairTexts, date_pairs
 from theano_rnn.tasks.pair_batches import Pairs
 from theano_rnn.text.parallel_sources import PairFiles
 from theano_rnn.text.tables import KINDS
@@ -56,7 +57,7 @@ def load_pairs(
     vocabularies: Sequence[Vocabulary] | None = None,
     progress: Progress | None = None,
 ) -> ParallelCorpus:
-    """Returns the pairs of the files that `corpus` names.
+    """Returns the pairs of the files that `corpus` names, or generated dates if it names none.
 
     Parts without files are taken from the end of the training pairs: the last `test_fraction`, and `valid_fraction`
     before them.
@@ -76,15 +77,16 @@ def load_pairs(
     notes: list[str] = []
     files: dict[str, Lines] = {}
     with contextlib.ExitStack() as stack:
-        opened = {
+        opened: dict[str, Any] = {
             part: stack.enter_context(open_pairs(paths, (corpus.source_column, corpus.target_column), part))
             for part, paths in zip(PARTS, (corpus.train, corpus.valid, corpus.test))
             if paths
-        }
+        } or {part: PairTexts("dates", pairs) for part, pairs in date_pairs().items()}
         size = sum(file.num_bytes for found in opened.values() for file in found.files)
         pool = stack.enter_context(worker_pool(text, size))
         for part, found in opened.items():
             kept, num_lines = found.find_pairs(text)
+            notes += found.notes
             if len(kept) < num_lines:
                 notes.append(f"{found.files[0].name}: {num_lines - len(kept):,} of {num_lines:,} pairs have a blank "
                              "side and are left out")  # fmt: skip
@@ -96,6 +98,8 @@ def load_pairs(
             raw = list(found.lines(1, text))
             files[part] = Lines(found.files[0].name, (sides[0], sides[1]), (spans[0], spans[1]), kept, raw)
     chosen = split(corpus, files, notes)
+    if vocabularies is not None and is_shared and vocabularies[0] != vocabularies[1]:
+        raise UserError("--shared-embedding needs one vocabulary, but the initial model has two: leave it out")
     if vocabularies is None:
         vocabularies = make_vocabularies(corpus, text, *chosen["train"], is_shared=is_shared)
     digest = hashlib.sha256(json.dumps([stable_description(each) for each in vocabularies], sort_keys=True).encode())
@@ -107,6 +111,7 @@ def load_pairs(
         references = [] if part == "train" else [lines.targets[line] for line in lines.lines[numbers]]
         source_lengths, target_lengths = (each[numbers] for each in lines.lengths)
         parts[part] = Pairs(source, target, source_lengths, target_lengths, lines.lines[numbers], references)
+        digest.update("\n".join(references).encode("utf-8", "surrogatepass"))
         for array in parts[part][:5]:
             digest.update(f"{part} {array.size} ".encode())
             digest.update(np.ascontiguousarray(array).data)
@@ -138,8 +143,8 @@ def open_pairs(paths: Sequence[str], columns: Sequence[str | None], part: str) -
 
 def split(corpus: ParallelTextsConfig, files: dict[str, Lines], notes: list[str]) -> dict[str, tuple[Lines, Any]]:
     """Returns the files and the numbers of the pairs of each part. Too long training pairs are left out."""
-    test_fraction = Fraction(str(corpus.test_fraction)) if not corpus.valid and not corpus.test else Fraction(0)
-    valid_fraction = Fraction(str(corpus.valid_fraction)) if not corpus.valid else Fraction(0)
+    test_fraction = Fraction(str(corpus.test_fraction)) if files.keys() == {"train"} else Fraction(0)
+    valid_fraction = Fraction(str(corpus.valid_fraction)) if "valid" not in files else Fraction(0)
     if valid_fraction + test_fraction >= 1:
         raise UserError(f"valid_fraction + test_fraction must be less than 1, got {corpus.valid_fraction:g} + "
                         f"{corpus.test_fraction:g}: lower one of them, to leave pairs to train on")  # fmt: skip

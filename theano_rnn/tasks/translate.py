@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from theano_rnn.learning.evaluation import Evaluation
 
 FOR_STREAMS = ("batching", "bptt_steps", "random_windows")
+DATE_SETTINGS = {"embedding_size": 64, "hidden_size": 96, "epochs": 8}  # for generated dates
 MAX_TRANSLATED = 2_000  # pairs of a part that are translated to measure BLEU and chrF
 
 
@@ -32,8 +33,13 @@ def chrf(sums: Mapping[str, Any], num_targets: int) -> float:
     return float(sums["chrf"])
 
 
+def exact(sums: Mapping[str, Any], num_targets: int) -> float:
+    return float(sums["exact"])
+
+
 BLEU = Measure("bleu", is_higher_better=True, of_sums=bleu)
 CHRF = Measure("chrf", is_higher_better=True, of_sums=chrf)
+EXACT = Measure("exact", unit="% exact", digits=1, is_higher_better=True, of_sums=exact)
 
 
 class TranslationScore(NamedTuple):
@@ -53,10 +59,11 @@ def translation_scores(texts: Sequence[str], references: Sequence[str]) -> list[
         sacrebleu is not installed.
     """
     check_sacrebleu()
-    from sacrebleu import metrics
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
 
     found = []
-    for name, metric in (("BLEU", metrics.BLEU()), ("chrF", metrics.CHRF())):
+    for name, metric in (("BLEU", BLEU()), ("chrF", CHRF())):
         score = metric.corpus_score(list(texts), [list(references)]).score
         found.append(TranslationScore(name, float(score), str(metric.get_signature())))
     return found
@@ -80,7 +87,7 @@ class Translate(TextTask):
         "corpus": ParallelTextsConfig, "text": TextConfig, "model": TranslationConfig,
         "training": TranslationTrainingConfig,
     }  # fmt: skip
-    measures: ClassVar[tuple[Measure, ...]] = (LOSS, PERPLEXITY, BLEU, CHRF)
+    measures: ClassVar[tuple[Measure, ...]] = (LOSS, PERPLEXITY, BLEU, CHRF, EXACT)
 
     def settled(self, sections: Sections, given: Mapping[str, Any]) -> Sections:
         for name in FOR_STREAMS:
@@ -88,12 +95,16 @@ class Translate(TextTask):
                 raise UserError(f"--{name.replace('_', '-')} cannot be used with --task translate, which reads whole "
                                 "sentences: leave it out")  # fmt: skip
         check_sacrebleu()
+        if sections["corpus"].add_words:
+            raise UserError(
+                "--add-words cannot be used with --task translate, which keeps the vocabularies: leave it out"
+            )
         training = dataclasses.replace(sections["training"], batching="sentences")
         text = dataclasses.replace(sections["text"], sentences="line")
         return Task.settled(self, {**sections, "text": text, "training": training}, given)  # also for characters
 
     def chosen(self, sections: Sections, data: Data) -> dict[str, Any]:
-        return {}
+        return {} if sections["corpus"].train else DATE_SETTINGS
 
     def warnings(self, sections: Sections, data: Data) -> list[str]:
         return []
@@ -109,11 +120,18 @@ class Translate(TextTask):
             if not isinstance(facts.get(name), Vocabulary):
                 raise UserError(f"the checkpoint is damaged: it has no {name.replace('_', ' ')}")
             check_sizes(sections["model"], len(facts[name]), tensors)
+        model, source, target = sections["model"], facts["source_vocabulary"], facts["vocabulary"]
+        if (model.source_vocab_size, model.vocab_size) != (len(source), len(target)):
+            raise UserError("the checkpoint is damaged: its vocabularies do not fit its network")
+        if model.shared_embedding and source != target:
+            raise UserError("the checkpoint is damaged: its languages do not have the same vocabulary")
 
     def default_files(self, corpus: Any, root: Any) -> Any:
-        if not corpus.train:
-            raise UserError("--task translate needs pairs of sentences: add --train SOURCE TARGET, two files whose "
-                            "lines belong together, or a table with two columns")  # fmt: skip
+        """Returns `corpus`. If it names no files, generated dates are read; see `tasks.date_pairs`."""
+        for name in ("valid", "test", "source_column", "target_column", "init_from"):
+            if getattr(corpus, name) and not corpus.train:
+                raise UserError(f"--{name.replace('_', '-')} needs --train: name the training pairs, two files whose "
+                                "lines belong together, or a table with two columns")  # fmt: skip
         return corpus
 
     def read(
@@ -126,6 +144,9 @@ class Translate(TextTask):
     ) -> Data:
         from theano_rnn.tasks.parallel_corpus import load_pairs
 
+        if known is not None and "source_vocabulary" not in known:
+            raise UserError("--init-from needs a translator, because --task translate has a source vocabulary: name a "
+                            "model trained with --task translate")  # fmt: skip
         corpus = load_pairs(
             sections["corpus"], sections["text"], is_shared=sections["model"].shared_embedding,
             vocabularies=None if known is None else (known["source_vocabulary"], known["vocabulary"]),
@@ -165,10 +186,12 @@ class Translate(TextTask):
     def completed(
         self, evaluation: Evaluation, compiled: Compiled, model: Any, part: Any, facts: Mapping[str, Any]
     ) -> Evaluation:
-        """Returns the evaluation with BLEU and chrF of greedy translations of the part."""
+        """Returns the evaluation with BLEU, chrF and the percentage of exact translations, all of greedy ones."""
         texts = self.translations(compiled, model, part, facts, range(min(len(part.lines), MAX_TRANSLATED)))
-        found = translation_scores(texts, part.references[: len(texts)])
-        scores = {each.name.lower(): each.score for each in found}
+        references = part.references[: len(texts)]
+        scores = {each.name.lower(): each.score for each in translation_scores(texts, references)}
+        is_exact = [text.split() == reference.split() for text, reference in zip(texts, references)]
+        scores["exact"] = 100 * sum(is_exact) / len(is_exact)
         return evaluation._replace(sums={**evaluation.sums, **scores})
 
     def translations(
