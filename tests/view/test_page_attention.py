@@ -31,11 +31,10 @@ def test_a_page_of_attention(browser, tmp_path, width):
         "article:first-child tbody td > span", "them => them.map(e => Number(e.style.opacity))"
     )
     assert shades == pytest.approx(found[0][1].weights.ravel().tolist(), abs=1e-3)
-    assert window.locator("article").nth(0).locator("thead th").all_inner_texts()[-1] == "¶ end of sentence"
+    assert window.locator("article").nth(0).locator("thead th").all_inner_texts()[-1] == "¶"
     window.locator("article").nth(0).locator("tbody td").nth(1).click()
     told = window.locator("article").nth(0).locator(".weight")
     assert told.inner_text().endswith(f"← dog: {found[0][1].weights[0, 1]:.3f}")
-    window.keyboard.press("Tab")
     window.locator(".matrix").nth(0).focus()
     window.keyboard.press("ArrowRight")
     assert told.inner_text().endswith(f"← runs: {found[0][1].weights[0, 2]:.3f}")

@@ -4,8 +4,8 @@
 function attentionTable({ source, target, weights }) {
   const told = makeElement("p", "weight help");
   told.setAttribute("aria-live", "polite");
-  const columns = source.map((token) => makeElement("th", "", tokenName(token)));
-  const rows = target.map((token) => makeElement("th", "", tokenName(token)));
+  const heading = (token) => makeElement("th", "", token === "</s>" ? "\u00b6" : tokenName(token));
+  const columns = source.map(heading), rows = target.map(heading);
   const cells = target.map((_, i) => source.map((_, j) => {
     const shade = makeElement("span", "");
     shade.style.opacity = String(weights[i][j]);
@@ -14,7 +14,7 @@ function attentionTable({ source, target, weights }) {
     cell.place = [i, j];
     return cell;
   }));
-  for (const heading of [...columns, ...rows]) heading.dir = "auto";
+  for (const element of [...columns, ...rows]) element.dir = "auto";
   const table = makeElement("table", "",
     makeElement("thead", "", makeElement("tr", "", makeElement("td", ""), ...columns)),
     makeElement("tbody", "", ...cells.map((row, i) => makeElement("tr", "", rows[i], ...row))));
@@ -31,9 +31,10 @@ function attentionTable({ source, target, weights }) {
     told.textContent = `${tokenName(target[i])} \u2190 ${tokenName(source[j])}: ${weights[i][j].toFixed(3)}`;
   }
 
-  for (const kind of ["mouseover", "click"]) {
+  for (const kind of ["mousemove", "click"]) {
     box.addEventListener(kind, (event) => {
-      if (event.target.place) choose(...event.target.place);
+      const isScrolled = kind === "mousemove" && !event.movementX && !event.movementY; // the table moves, not the mouse
+      if (event.target.place && !isScrolled) choose(...event.target.place);
     });
   }
   box.addEventListener("keydown", (event) => {
