@@ -110,7 +110,9 @@ class Translate(TextTask):
         return []
 
     def check_devices(self, sections: Sections, num_devices: int) -> None:
-        pass
+        from theano_rnn.tasks.labelled_batches import check_shared_columns
+
+        check_shared_columns(sections["training"], num_devices)
 
     def check_stored(self, sections: Sections, facts: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
         from theano_rnn.learning.stored_values import check_sizes
