@@ -53,12 +53,12 @@ def train(commands, *arguments, epochs=1, checkpoint=MODEL, files=TRAIN):
 
 @pytest.mark.learns
 def test_it_learns_and_its_measures_are_recorded_and_shown(commands):
-    """Exact translations of the validation part after 25 epochs: 100 % with each of three seeds."""
+    """The best epochs of seeds 1, 2 and 3 have 100, 95 and 100 % exact translations of the validation part."""
     write_pairs(400)
     arguments = ["--embedding-size", "16", "--hidden-size", "16", "--learning-rate", "0.02"]
     result = train(commands, *arguments, epochs=20)
     *epochs, last = log_of(MODEL)
-    assert max(record["valid_exact"] for record in epochs) > 70
+    assert max(record["valid_exact"] for record in epochs) > 60
     assert {name for name in epochs[0] if name.startswith("valid")} == {f"valid_{name}" for name in NAMES}
     assert last.keys() >= {"pairs", "best_step", *(f"test_{name}" for name in NAMES)} and last["pairs"] == 20
     assert "360 / 20 / 20 pairs to train / validate / test on" in result.out
@@ -148,6 +148,15 @@ def test_a_model_is_trained_further_on_other_pairs(commands):
         assert (result.status, result.err.count("\n")) == (2, 1) and message in result.err, result.err
 
 
+@pytest.mark.slow
+@pytest.mark.learns
+def test_dates_are_learned(commands):
+    """With 8 epochs, seeds 1, 2 and 3 have 100 % exact translations; with 3 epochs, seed 1 has 84 %."""
+    result = commands("train", "--task", "translate", "--checkpoint", MODEL, "--epochs", "3")
+    assert result.status == 0, result.err
+    assert max(record["valid_exact"] for record in log_of(MODEL)[:-1]) > 60
+
+
 def test_dates_are_the_default(commands, monkeypatch):
     monkeypatch.setattr("theano_rnn.tasks.date_pairs.SIZES", {"train": 96, "valid": 8, "test": 8})
     before = set(contents(commands.folder))
@@ -193,6 +202,13 @@ def test_a_mistake_is_one_line_and_status_2(commands, arguments, message):
     result = commands("train", *flags, "--checkpoint", MODEL, "--epochs", "1", *arguments)
     assert (result.status, result.out, result.err.count("\n")) == (2, "", 1), result.err
     assert message in result.err
+
+
+def test_without_sacrebleu_the_command_says_what_to_install(commands, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "sacrebleu" else object())
+    result = commands("train", *FLAGS, *TRAIN, "--checkpoint", MODEL)
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert "run pip install 'theano_rnn[translate]'" in result.err
 
 
 def test_a_folder_is_more_than_two_files(commands):

@@ -1,6 +1,7 @@
 """Pairs of sentences: files and tables, headers, blank sides, line numbers, and what is refused."""
 
 import gzip
+import io
 import json
 
 import numpy as np
@@ -113,6 +114,12 @@ def test_folders_missing_files_and_standard_input_twice_are_refused(tmp_path):
         read(paths[0], tmp_path / "missing")
     with pytest.raises(UserError, match="only one of two files can be standard input"):
         read("-", "-")
+
+
+def test_one_side_may_come_from_standard_input(tmp_path, monkeypatch):
+    _, target = files_of(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("".join(a + "\n" for a, _ in PAIRS).encode())))
+    assert read("-", target)[2] == [PAIRS[i] for i in KEPT]
 
 
 def test_the_same_file_twice_is_said(tmp_path):
