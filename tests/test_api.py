@@ -10,7 +10,7 @@ import pytest
 from tiny_runs import sentences
 
 import theano_rnn
-from theano_rnn import Classifier, LanguageModel, train
+from theano_rnn import Classifier, LanguageModel, Translator, train
 from theano_rnn.cli.main import main
 from theano_rnn.learning.checkpoint import load
 from theano_rnn.settings.base import UserError
@@ -117,3 +117,15 @@ def test_a_classifier_is_trained_on_labelled_lines(folder):
         Classifier.train(lines, task="fill")
     with pytest.raises(UserError, match="a language model, but a classifier is needed: use it with generate"):
         Classifier(train(TEXT, checkpoint="words.safetensors", **{**SETTINGS, "epochs": 1}))
+
+
+def test_a_translator_is_trained_on_two_texts(folder):
+    pytest.importorskip("sacrebleu")
+    source = "".join(f"{sentence}\n" for sentence in sentences(60))
+    settings = {name: value for name, value in SETTINGS.items() if name != "bptt_steps"}
+    model = Translator.train([source, source.upper()], checkpoint="upper.safetensors", **{**settings, "epochs": 1})
+    assert "HOUSE" in model.vocabulary.words and "house" in model.source_vocabulary.words
+    found = Translator("upper.safetensors").translate(["Emma saw the house.", " "], num_best=2)
+    assert len(found[0].translations) == 2 and found[1].text == ""
+    with pytest.raises(TypeError, match="a translator is trained with task 'translate', got 'next'"):
+        Translator.train(source, task="next")

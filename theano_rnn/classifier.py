@@ -26,12 +26,12 @@ from theano_rnn.tasks.attribution import contributions, removals
 from theano_rnn.tasks.labelled_batches import TextBatches
 from theano_rnn.tasks.labelled_corpus import as_texts
 from theano_rnn.tasks.trained_model import TrainedModel
+from theano_rnn.text.pools import pools
 from theano_rnn.text.token_spans import Piece
 from theano_rnn.text.whole_texts import pieces_of_text, text_encoder
 
 BATCH_SIZE = 32
 EXPLAINED = 64, 4  # texts are padded to 64, 256, 1024, ... for explanations, because each takes seconds to compile
-POOL = 1_600  # texts that are sorted by length together
 MAX_EXPLAINED_TOKENS = 1 << 14  # more would need much memory
 LONG = 1 << 12  # tokens; longer texts are read one at a time, to limit the memory
 SHORTEST = 16  # the smallest length that texts are padded to; the others are twice, four times, ... as long
@@ -109,7 +109,7 @@ class Classifier(TrainedModel):
         return list(self.stream(texts))
 
     def stream(self, texts: Iterable[str | None]) -> Iterator[Classified]:
-        """Yields the label and the probabilities of each text, in order. Reads at most `POOL` texts ahead.
+        """Yields the label and the probabilities of each text, in order. Reads at most 1,600 texts ahead.
 
         None among the texts means that the next one has not arrived yet: the results of those before it come first.
         """
@@ -202,24 +202,6 @@ class Classifier(TrainedModel):
                                     "again with a smaller --learning-rate")  # fmt: skip
                 found[places[batch.numbers]] = rows
         return found
-
-
-def pools(items: Iterable[Any]) -> Iterator[list[Any]]:
-    """Yields the items in lists of at most `POOL`. A list ends at None; the first are short, so that results come soon.
-
-    >>> [len(pool) for pool in pools([*range(3_000), None, 1])]
-    [32, 128, 512, 1600, 728, 1]
-    """
-    pool: list[Any] = []
-    size = BATCH_SIZE
-    for item in items:
-        pool += [] if item is None else [item]
-        if pool and (item is None or len(pool) == size):
-            size = min(4 * size, POOL) if len(pool) == size else size
-            yield pool
-            pool = []
-    if pool:
-        yield pool
 
 
 def padded_lengths(longest: int, shortest: int = SHORTEST, factor: int = 2) -> list[int]:

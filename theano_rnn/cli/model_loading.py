@@ -18,6 +18,7 @@ from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig
 from theano_rnn.settings.use import MixtureConfig
 from theano_rnn.tasks.trained_model import TrainedModel
+from theano_rnn.translator import Translator
 
 
 def compile_with_progress(model: Any, name: str, machine: MachineConfig, **options: Any) -> Any:
@@ -50,6 +51,13 @@ def open_language_model(path: str, machine: MachineConfig, *, sentences: str | N
 def open_classifier(path: str, machine: MachineConfig, *, temperature: float | None = None) -> Classifier:
     """Load a trained classifier; `temperature` replaces the one that its training has found."""
     model = Classifier(path, temperature=temperature, **loading_options(machine))
+    note_unvalidated(path, model.checkpoint)
+    return model
+
+
+def open_translator(path: str, machine: MachineConfig) -> Translator:
+    """Load a trained translator."""
+    model = Translator(path, **loading_options(machine))
     note_unvalidated(path, model.checkpoint)
     return model
 

@@ -32,8 +32,9 @@ def build(prog: str) -> argparse.ArgumentParser:
         prog=prog,
         description="Play with a trained model in a browser. A language model shows the probability of each word of "
         "your text and the likeliest next words, and completes the text. A classifier shows the probability of each "
-        "label and what each word adds to it. The JSON interface has the same functions: /api/model, and /api/score "
-        "and /api/complete or /api/classify; /openapi.json describes it.",
+        "label and what each word adds to it. A translator translates and shows what each word attends to. The JSON "
+        "interface has the same functions: /api/model, and /api/score and /api/complete, /api/classify or "
+        "/api/translate; /openapi.json describes it.",
         epilog=f"examples:\n  {prog}\n  {prog} runs/model.safetensors --open\n  {prog} --port 0      any free port",
     )
     parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help=DEFAULT_CHECKPOINT_HELP)
@@ -71,7 +72,16 @@ def build_application(path: str, machine: MachineConfig, **options: Any) -> tupl
     from theano_rnn.learning.checkpoint import load
     from theano_rnn.tasks.registry import TASKS
 
-    if load(path).kind == TASKS["classify"].kind:
+    kind = load(path).kind
+    if kind == TASKS["translate"].kind:
+        from theano_rnn.serving.classifying import OneThread
+        from theano_rnn.serving.translating import ServedTranslator
+        from theano_rnn.serving.web_translator import create_translator_application
+
+        translator = ServedTranslator(load_and_warm_up_translator(path, machine), Path(path).name)
+        thread = OneThread()
+        return create_translator_application(translator, thread, **options), thread.close
+    if kind == TASKS["classify"].kind:
         from theano_rnn.serving.classifying import OneThread, ServedClassifier
         from theano_rnn.serving.web_classifier import create_classifier_application
 
@@ -134,6 +144,22 @@ def load_and_warm_up_classifier(path: str, machine: MachineConfig) -> Any:
     from theano_rnn.serving.classifying import warm_up
 
     model = open_classifier(path, machine)
+    progress, close = compiling_progress(machine.engine)
+    try:
+        if is_terminal():
+            progress(0)
+        warm_up(model)
+    finally:
+        close()
+    return model
+
+
+def load_and_warm_up_translator(path: str, machine: MachineConfig) -> Any:
+    """Load a translator and compile its functions for lines of usual lengths, with a progress display."""
+    from theano_rnn.cli.model_loading import open_translator
+    from theano_rnn.serving.translating import warm_up
+
+    model = open_translator(path, machine)
     progress, close = compiling_progress(machine.engine)
     try:
         if is_terminal():

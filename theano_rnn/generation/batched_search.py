@@ -7,8 +7,9 @@ by
 
     score = log P(text) / length^power
 
-with the end of the sentence counted in both. A sentence is complete when no hypothesis can still become one of its
-best: log P only falls, so no continuation of a hypothesis can score more than its log P / (greatest length)^power.
+with the end of the sentence counted in both. A sentence is complete when it has as many finished texts as hypotheses,
+so that a beam of 1 is the greedy search; or when no hypothesis can still become one of its best: log P only falls, so
+no continuation of a hypothesis can score more than its log P / (greatest length)^power.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class SearchRules(NamedTuple):
 
     beam_size : int
     num_best : int
-        The number of texts to find for each sentence.
+        The number of texts to find for each sentence, at most `beam_size`.
     length_power : float
         0 ranks by log P, which favors short texts; 1 by the mean per word.
     no_repeat_ngram_size : int
@@ -63,7 +64,7 @@ def beam_search(
     banned: Any,
     rules: SearchRules,
 ) -> list[list[Hypothesis]]:
-    """Returns the best texts of each sentence, the best first.
+    """Returns the best texts of each sentence, the best first: at least one for each, at most ``rules.num_best``.
 
     Parameters
     ----------
@@ -78,75 +79,83 @@ def beam_search(
     max_lengths : sequence of int
         The greatest number of words of each text, the end included; 0 for columns without a sentence.
     banned
-        As in `step`.
+        As in `step`: 0, or -inf for a word that may not come.
+
+    If no word can follow and no text is finished, the likeliest hypothesis is the result, without an end.
     """
-    size, count = rules.beam_size, len(max_lengths)
-    columns = count * size
-    tokens, parents = np.full(columns, start_id, np.int32), np.arange(columns, dtype=np.int32)
+    size, count, limits = rules.beam_size, len(max_lengths), np.array(max_lengths, np.int64)
+    first_columns = np.arange(count)[:, None] * size
+    tokens, parents = np.full(count * size, start_id, np.int32), np.arange(count * size, dtype=np.int32)
     log_p = np.full((count, size), -np.inf)
     log_p[:, 0] = 0.0  # the columns of a sentence are equal at first, so only one counts
-    texts: list[list[tuple[int, ...]]] = [[()] * size for _ in range(count)]
-    finished: list[list[Hypothesis]] = [[] for _ in range(count)]
-    is_open = np.array(max_lengths) > 0
-    length = 0
+    texts = np.zeros((count, size, max(max_lengths, default=0)), np.int32)
+    best_possible = 1 / np.maximum(limits, 1) ** rules.length_power  # times log P: the greatest score to come
+    found = [Finished(rules) for _ in range(count)]
+    least_score, num_finished = np.full(count, -np.inf), np.zeros(count, np.int64)
+    is_open, length = limits > 0, 0
     while is_open.any():
         length += 1
         values, words, *state = step(tokens, parents, *state, banned, *context)
-        values, words = np.asarray(values, np.float64), np.asarray(words)
-        tokens, parents = np.full(columns, end_id, np.int32), np.arange(columns, dtype=np.int32)
-        for sentence in np.flatnonzero(is_open):
-            rows = slice(sentence * size, (sentence + 1) * size)
-            totals = log_p[sentence][:, None] + values[rows]  # (hypotheses, proposals)
-            is_last = length >= max_lengths[sentence]
-            order = np.argsort(-totals, axis=None, kind="stable")
-            chosen: list[tuple[int, int, float]] = []
-            for rank, place in enumerate(order):
-                row, column = divmod(int(place), totals.shape[1])
-                total, word = float(totals[row, column]), int(words[rows][row, column])
-                if not np.isfinite(total) or len(chosen) == size:
-                    break
-                text = texts[sentence][row]
-                if word == end_id:
-                    if rank < size or is_last:
-                        score = total / length**rules.length_power
-                        finished[sentence].append(Hypothesis(text, total, score))
-                    continue
-                if not is_last and not repeats(text, word, rules.no_repeat_ngram_size):
-                    chosen.append((row, word, total))
-            if is_last:
-                for row in range(size):  # texts that are cut at the greatest length
-                    if np.isfinite(log_p[sentence, row]) and not finished[sentence]:
-                        total = float(log_p[sentence, row])
-                        found = Hypothesis(texts[sentence][row], total, total / length**rules.length_power)
-                        finished[sentence].append(found)
-                chosen = []
-            finished[sentence] = sorted(finished[sentence], key=lambda each: -each.score)[: max(size, rules.num_best)]
-            texts[sentence] = [(*texts[sentence][row], word) for row, word, _ in chosen]
-            log_p[sentence] = -np.inf
-            for column, (row, word, total) in enumerate(chosen):
-                log_p[sentence, column] = total
-                tokens[rows.start + column], parents[rows.start + column] = word, rows.start + row
-            texts[sentence] += [()] * (size - len(chosen))
-            is_open[sentence] = bool(chosen) and can_improve(
-                finished[sentence], log_p[sentence, 0], max_lengths[sentence], rules
-            )
-    return [found[: rules.num_best] for found in finished]
+        words = np.asarray(words).reshape(count, size, -1)
+        totals = log_p[:, :, None] + np.asarray(values, np.float64).reshape(words.shape)
+        may_follow = (words == end_id) | (length < limits)[:, None, None]
+        if rules.no_repeat_ngram_size:
+            repeats = repeated(texts[:, :, : length - 1], words, rules.no_repeat_ngram_size)
+            may_follow &= ~repeats | (words == end_id)
+        totals[~(may_follow & is_open[:, None, None])] = -np.inf
+        totals = totals.reshape(count, -1)
+        order = np.argsort(-totals, axis=1, kind="stable")[:, : 2 * size]
+        totals, rows = np.take_along_axis(totals, order, 1), order // words.shape[2]
+        words = np.take_along_axis(words.reshape(count, -1), order, 1)
+        is_possible, is_end = totals > -np.inf, words == end_id
+        for sentence, place in np.argwhere((is_possible & is_end)[:, :size]):
+            text = texts[sentence, rows[sentence, place], : length - 1]
+            found[sentence].add(text, float(totals[sentence, place]), length)
+            least_score[sentence], num_finished[sentence] = found[sentence].least_score, found[sentence].count
+        places = np.argsort(~(is_possible & ~is_end), axis=1, kind="stable")[:, :size]
+        totals = np.where(np.take_along_axis(is_end, places, 1), -np.inf, np.take_along_axis(totals, places, 1))
+        has_next = totals[:, 0] > -np.inf
+        for sentence in np.flatnonzero(is_open & ~has_next & (num_finished == 0)):
+            found[sentence].add(texts[sentence, 0, : length - 1], float(log_p[sentence, 0]), max(length - 1, 1))
+        rows, words, log_p = np.take_along_axis(rows, places, 1), np.take_along_axis(words, places, 1), totals
+        texts = np.take_along_axis(texts, rows[:, :, None], 1)
+        texts[:, :, length - 1] = words
+        is_open &= has_next & (num_finished < size) & (log_p[:, 0] * best_possible > least_score)
+        tokens, parents = words.ravel().astype(np.int32), (first_columns + rows).ravel().astype(np.int32)
+    return [each.best[: rules.num_best] for each in found]
 
 
-def can_improve(finished: Sequence[Hypothesis], best: float, max_length: int, rules: SearchRules) -> bool:
-    """Returns whether a hypothesis with log-probability `best` may become one of the `num_best` texts."""
-    if len(finished) < rules.num_best:
-        return True
-    return bool(best / max_length**rules.length_power > finished[rules.num_best - 1].score)
+class Finished:
+    """The finished texts of a sentence, as many as the beam is wide, the best first."""
+
+    def __init__(self, rules: SearchRules) -> None:
+        self.rules, self.count, self.least_score = rules, 0, -np.inf
+        self.best: list[Hypothesis] = []
+
+    def add(self, text: Any, log_probability: float, length: int) -> None:
+        """Add a text of `length` words, the end included."""
+        score = log_probability / length**self.rules.length_power
+        self.best.append(Hypothesis(tuple(text.tolist()), log_probability, score))
+        self.best = sorted(self.best, key=lambda each: -each.score)[: self.rules.beam_size]
+        self.count += 1
+        if len(self.best) >= self.rules.num_best:
+            self.least_score = self.best[self.rules.num_best - 1].score
 
 
-def repeats(text: Sequence[int], word: int, size: int) -> bool:
-    """Returns whether `word` after `text` makes a sequence of `size` words that the text already has.
+def repeated(texts: Any, words: Any, size: int) -> Any:
+    """Returns whether a word after a text makes a sequence of `size` words that the text already has.
 
-    >>> repeats((1, 2, 3, 1), 2, 2), repeats((1, 2, 3, 1), 3, 2)
-    (True, False)
+    `texts` are int (..., words) and `words` int (..., proposals).
+
+    >>> repeated(np.array([1, 2, 3, 1]), np.array([2, 3]), 2).tolist()
+    [True, False]
     """
-    if not size or len(text) < size:
-        return False
-    new = (*text[len(text) - size + 1 :], word)
-    return any(tuple(text[i : i + size]) == new for i in range(len(text) - size + 1))
+    count = texts.shape[-1] - size + 1
+    if count < 1:
+        return np.zeros(words.shape, bool)
+    last = texts[..., texts.shape[-1] - size + 1 :]
+    is_same = np.ones((*texts.shape[:-1], count), bool)
+    for place in range(size - 1):
+        is_same &= texts[..., place : place + count] == last[..., place, None]
+    following = np.where(is_same, texts[..., size - 1 :], -1)
+    return (words[..., None] == following[..., None, :]).any(axis=-1)

@@ -11,7 +11,7 @@ from theano_rnn.generation.batched_search import Hypothesis, SearchRules, beam_s
 
 LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 BATCH_SIZES = (1, 8, 64)  # few, so that few shapes are compiled
-NEVER = -1e30
+MAX_POSITIONS = 64 * 256  # of the sources of a batch, padding included; it limits the memory
 
 
 def translate(
@@ -38,14 +38,9 @@ def translate(
         Ids that no translation may have, such as that of unknown words.
     """
     banned = np.zeros(vocab_size, dtype)
-    banned[list(banned_ids)] = NEVER
+    banned[list(banned_ids)] = -np.inf
     found: list[list[Hypothesis]] = [[] for _ in sources]
-    order = sorted(range(len(sources)), key=lambda number: len(sources[number]))
-    for first in range(0, len(order), BATCH_SIZES[-1]):
-        numbers = order[first : first + BATCH_SIZES[-1]]
-        size = next(size for size in BATCH_SIZES if size >= len(numbers))
-        longest = max(len(sources[number]) for number in numbers)
-        steps = next((length for length in LENGTHS if length >= longest), -(-longest // LENGTHS[-1]) * LENGTHS[-1])
+    for numbers, size, steps in batches_of([len(source) for source in sources]):
         source, mask = np.full((steps, size), source_pad_id, np.int32), np.zeros((steps, size), dtype)
         for column, number in enumerate(numbers):
             source[: len(sources[number]), column] = sources[number]
@@ -61,3 +56,25 @@ def translate(
         for number, text in zip(numbers, texts):
             found[number] = text
     yield from found
+
+
+def batches_of(lengths: Sequence[int]) -> Iterator[tuple[list[int], int, int]]:
+    """Yields batches of sentences of similar length: their numbers, the number of columns, and the padded length.
+
+    >>> [(len(numbers), size, steps) for numbers, size, steps in batches_of([5] * 70 + [300, 9_000])]
+    [(64, 64, 8), (7, 8, 512), (1, 1, 9216)]
+    """
+    order = sorted(range(len(lengths)), key=lambda number: lengths[number])
+    while order:
+        for count in range(min(len(order), BATCH_SIZES[-1]), 0, -1):
+            size = next(size for size in BATCH_SIZES if size >= count)
+            steps = padded_length(lengths[order[count - 1]])
+            if count == 1 or size * steps <= MAX_POSITIONS:
+                break
+        yield order[:count], size, steps
+        order = order[count:]
+
+
+def padded_length(length: int) -> int:
+    """Returns one of `LENGTHS`, or a multiple of the last one."""
+    return next((each for each in LENGTHS if each >= length), -(-length // LENGTHS[-1]) * LENGTHS[-1])

@@ -37,7 +37,7 @@ class SearchConfig(Section):
     """How translations are searched."""
 
     beam_size: int = setting(
-        5, "number of hypotheses of the beam search; 1: always take the likeliest next word", kind=int, at_least=1
+        5, "number of hypotheses in the beam search; 1: always take the likeliest next word", kind=int, at_least=1
     )
     nbest: int = setting(1, "number of translations of each line, the best first", kind=int, at_least=1)
     length_power: float = setting(
@@ -47,3 +47,8 @@ class SearchConfig(Section):
     no_repeat_ngram_size: int = setting(
         0, "never repeat a sequence of this many tokens; 0: no such rule", kind=int, at_least=0
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.nbest > self.beam_size:
+            raise UserError(f"nbest must be at most beam_size, {self.beam_size}, got {self.nbest}: raise --beam-size")

@@ -83,15 +83,9 @@ class Classify(TextTask):
         return []
 
     def check_devices(self, sections: Sections, num_devices: int) -> None:
-        from theano_rnn.learning.batching import evaluation_batch_size
-        from theano_rnn.tasks.labelled_batches import least_columns
+        from theano_rnn.tasks.labelled_batches import check_shared_columns
 
-        size = sections["training"].batch_size
-        for columns in (least_columns(size), least_columns(evaluation_batch_size(sections["training"]))):
-            if size % num_devices == 0 and columns % num_devices:
-                use = f"--batch-size {8 * num_devices}" if num_devices <= 8 else "at most 8 devices"
-                raise UserError(f"batch_size {size} cannot be used with {num_devices} devices, because batches of long "
-                                f"texts have {columns} columns, which they cannot share: use {use}")  # fmt: skip
+        check_shared_columns(sections["training"], num_devices)
 
     def check_stored(self, sections: Sections, facts: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
         from theano_rnn.learning.stored_values import check_sizes, expect, is_number

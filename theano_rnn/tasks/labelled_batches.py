@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theano_rnn.learning.batching import BUCKETS, POOL, BatchSequence
+from theano_rnn.learning.batching import BUCKETS, POOL, BatchSequence, evaluation_batch_size
+from theano_rnn.settings.base import UserError
+from theano_rnn.settings.training import TrainingConfig
 from theano_rnn.tasks.labelled_corpus import LabelledTexts
 
 MAX_TOKENS = 1 << 13  # of a batch, padding included; longer texts come in batches of fewer columns
@@ -181,3 +183,13 @@ def least_columns(batch_size: int) -> int:
     [8, 10, 4]
     """
     return num_columns(MAX_TOKENS + 1, batch_size)
+
+
+def check_shared_columns(config: TrainingConfig, num_devices: int) -> None:
+    """Raises `UserError` if batches of long texts have a number of columns that the devices cannot share."""
+    size = config.batch_size
+    for columns in (least_columns(size), least_columns(evaluation_batch_size(config))):
+        if size % num_devices == 0 and columns % num_devices:
+            use = f"--batch-size {8 * num_devices}" if num_devices <= 8 else "at most 8 devices"
+            raise UserError(f"batch_size {size} cannot be used with {num_devices} devices, because batches of long "
+                            f"texts have {columns} columns, which they cannot share: use {use}")  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from theano_rnn.preprocessing import stable_description
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.settings.translation import ParallelTextsConfig
+from theano_rnn.tasks.date_pairs import PairTexts, date_pairs
 from theano_rnn.tasks.pair_batches import Pairs
 from theano_rnn.text.parallel_sources import PairFiles
 from theano_rnn.text.tables import KINDS
@@ -59,7 +59,7 @@ def load_pairs(
     vocabularies: Sequence[Vocabulary] | None = None,
     progress: Progress | None = None,
 ) -> ParallelCorpus:
-    """Returns the pairs of the files that `corpus` names.
+    """Returns the pairs of the files that `corpus` names, or generated dates if it names none.
 
     Parts without files are taken from the end of the training pairs: the last `test_fraction`, and `valid_fraction`
     before them.
@@ -79,19 +79,20 @@ def load_pairs(
     notes: list[str] = []
     files: dict[str, Lines] = {}
     with contextlib.ExitStack() as stack:
-        opened = {
+        opened: dict[str, Any] = {
             part: stack.enter_context(open_pairs(paths, (corpus.source_column, corpus.target_column), part))
             for part, paths in zip(PARTS, (corpus.train, corpus.valid, corpus.test))
             if paths
-        }
+        } or {part: PairTexts("dates", pairs) for part, pairs in date_pairs().items()}
         size = sum(file.num_bytes for found in opened.values() for file in found.files)
         pool = stack.enter_context(worker_pool(text, size))
         for part, found in opened.items():
             kept, num_lines = found.find_pairs(text)
+            notes += found.notes
             if len(kept) < num_lines:
                 notes.append(f"{found.files[0].name}: {num_lines - len(kept):,} of {num_lines:,} pairs have a blank "
                              "side and are left out")  # fmt: skip
-            sides = [tokenize_source(found.side(number, kept), text, pool, progress) for number in (0, 1)]
+            sides = [with_ends(tokenize_source(found.side(number, kept), text, pool, progress)) for number in (0, 1)]
             ends = [np.flatnonzero(tokens.ids < NUM_ENDS) for tokens in sides]
             if not len(ends[0]) == len(ends[1]) == len(kept):
                 raise RuntimeError(f"{found.files[0].name}: {len(kept)} pairs became {[len(each) for each in ends]}")
@@ -99,6 +100,8 @@ def load_pairs(
             raw = list(found.lines(1, text))
             files[part] = Lines(found.files[0].name, (sides[0], sides[1]), (spans[0], spans[1]), kept, raw)
     chosen = split(corpus, files, notes)
+    if vocabularies is not None and is_shared and vocabularies[0] != vocabularies[1]:
+        raise UserError("--shared-embedding needs one vocabulary, but the initial model has two: leave it out")
     if vocabularies is None:
         vocabularies = make_vocabularies(corpus, text, *chosen["train"], is_shared=is_shared)
     digest = hashlib.sha256(json.dumps([stable_description(each) for each in vocabularies], sort_keys=True).encode())
@@ -110,12 +113,20 @@ def load_pairs(
         (source, source_lengths), (target, target_lengths) = encoded
         references = [] if part == "train" else [lines.targets[line] for line in lines.lines[numbers]]
         parts[part] = Pairs(source, target, source_lengths, target_lengths, lines.lines[numbers], references)
+        digest.update("\n".join(references).encode("utf-8", "surrogatepass"))
         for array in parts[part][:5]:
             digest.update(f"{part} {array.size} ".encode())
             digest.update(np.ascontiguousarray(array).data)
     if not len(parts["valid"].lines):
         raise UserError("the validation part has no pairs: give more pairs, or name files with --valid")
     return ParallelCorpus(parts, vocabularies[0], vocabularies[1], digest.hexdigest(), tuple(notes))
+
+
+def with_ends(tokens: TokenizedFile) -> TokenizedFile:
+    """Returns the tokens with the end of a sentence in the place of each line break, which texts of characters have."""
+    if "\n" not in tokens.types:
+        return tokens
+    return tokens._replace(ids=np.where(tokens.ids == tokens.types.index("\n"), np.int32(0), tokens.ids))
 
 
 def open_pairs(paths: Sequence[str], columns: Sequence[str | None], part: str) -> PairFiles:
@@ -134,8 +145,8 @@ def open_pairs(paths: Sequence[str], columns: Sequence[str | None], part: str) -
 
 def split(corpus: ParallelTextsConfig, files: dict[str, Lines], notes: list[str]) -> dict[str, tuple[Lines, Any]]:
     """Returns the files and the numbers of the pairs of each part. Too long training pairs are left out."""
-    test_fraction = Fraction(str(corpus.test_fraction)) if not corpus.valid and not corpus.test else Fraction(0)
-    valid_fraction = Fraction(str(corpus.valid_fraction)) if not corpus.valid else Fraction(0)
+    test_fraction = Fraction(str(corpus.test_fraction)) if files.keys() == {"train"} else Fraction(0)
+    valid_fraction = Fraction(str(corpus.valid_fraction)) if "valid" not in files else Fraction(0)
     if valid_fraction + test_fraction >= 1:
         raise UserError(f"valid_fraction + test_fraction must be less than 1, got {corpus.valid_fraction:g} + "
                         f"{corpus.test_fraction:g}: lower one of them, to leave pairs to train on")  # fmt: skip
@@ -185,8 +196,3 @@ def encode(lines: Lines, side: int, numbers: Any, vocabulary: Vocabulary) -> tup
     is_chosen[numbers] = True
     types = tokens.ids[np.repeat(is_chosen, lengths)]
     return TypeIds(vocabulary, tokens.types).texts(types, lengths[numbers])
-
-
-def text_of_lines(text: TextConfig) -> TextConfig:
-    """Returns the settings of text in which each line is a sentence."""
-    return dataclasses.replace(text, sentences="line")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from theano_rnn.learning.measures import LOSS, PERPLEXITY, Measure
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.network import TranslationConfig
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.settings.translation import ParallelTextsConfig, TranslationTrainingConfig
-from theano_rnn.tasks.task import Compiled, Data, Progress, Sections
+from theano_rnn.tasks.task import Compiled, Data, Progress, Sections, Task
 from theano_rnn.tasks.text_task import UNITS, TextTask
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from theano_rnn.learning.evaluation import Evaluation
 
 FOR_STREAMS = ("batching", "bptt_steps", "random_windows")
+DATE_SETTINGS = {"embedding_size": 64, "hidden_size": 96, "epochs": 8}  # for generated dates
 MAX_TRANSLATED = 2_000  # pairs of a part that are translated to measure BLEU and chrF
 
 
@@ -32,8 +33,47 @@ def chrf(sums: Mapping[str, Any], num_targets: int) -> float:
     return float(sums["chrf"])
 
 
+def exact(sums: Mapping[str, Any], num_targets: int) -> float:
+    return float(sums["exact"])
+
+
 BLEU = Measure("bleu", is_higher_better=True, of_sums=bleu)
 CHRF = Measure("chrf", is_higher_better=True, of_sums=chrf)
+EXACT = Measure("exact", unit="% exact", digits=1, is_higher_better=True, of_sums=exact)
+
+
+class TranslationScore(NamedTuple):
+    """A measure of translations, from 0 to 100, and sacrebleu's signature, which says how it was computed."""
+
+    name: str
+    score: float
+    signature: str
+
+
+def translation_scores(texts: Sequence[str], references: Sequence[str]) -> list[TranslationScore]:
+    """Returns BLEU and chrF of texts against one reference each, as in publications: cased, tokens of 13a.
+
+    Raises
+    ------
+    UserError
+        sacrebleu is not installed.
+    """
+    check_sacrebleu()
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+
+    found = []
+    for name, metric in (("BLEU", BLEU()), ("chrF", CHRF())):
+        score = metric.corpus_score(list(texts), [list(references)]).score
+        found.append(TranslationScore(name, float(score), str(metric.get_signature())))
+    return found
+
+
+def check_sacrebleu() -> None:
+    """Raises `UserError` if sacrebleu is not installed."""
+    if importlib.util.find_spec("sacrebleu") is None:
+        raise UserError("translations are measured with sacrebleu, which is not installed: run "
+                        "pip install 'theano_rnn[translate]'")  # fmt: skip
 
 
 class Translate(TextTask):
@@ -41,36 +81,38 @@ class Translate(TextTask):
 
     name = "translate"
     kind = "translator"
+    commands = ("translate", "serve")
     summary = "the translation of a sentence"
     sections = {  # noqa: RUF012
         "corpus": ParallelTextsConfig, "text": TextConfig, "model": TranslationConfig,
         "training": TranslationTrainingConfig,
     }  # fmt: skip
-    measures: ClassVar[tuple[Measure, ...]] = (LOSS, PERPLEXITY, BLEU, CHRF)
+    measures: ClassVar[tuple[Measure, ...]] = (LOSS, PERPLEXITY, BLEU, CHRF, EXACT)
 
     def settled(self, sections: Sections, given: Mapping[str, Any]) -> Sections:
         for name in FOR_STREAMS:
             if name in given:
                 raise UserError(f"--{name.replace('_', '-')} cannot be used with --task translate, which reads whole "
                                 "sentences: leave it out")  # fmt: skip
-        if importlib.util.find_spec("sacrebleu") is None:
-            raise UserError("--task translate measures translations with sacrebleu, which is not installed: run "
-                            "pip install 'theano_rnn[translate]'")  # fmt: skip
+        check_sacrebleu()
+        if sections["corpus"].add_words:
+            raise UserError(
+                "--add-words cannot be used with --task translate, which keeps the vocabularies: leave it out"
+            )
         training = dataclasses.replace(sections["training"], batching="sentences")
         text = dataclasses.replace(sections["text"], sentences="line")
-        return super().settled({**sections, "text": text, "training": training}, given)
-
-    def needs_sentences(self) -> str:
-        return "--task translate"
+        return Task.settled(self, {**sections, "text": text, "training": training}, given)  # also for characters
 
     def chosen(self, sections: Sections, data: Data) -> dict[str, Any]:
-        return {}
+        return {} if sections["corpus"].train else DATE_SETTINGS
 
     def warnings(self, sections: Sections, data: Data) -> list[str]:
         return []
 
     def check_devices(self, sections: Sections, num_devices: int) -> None:
-        pass
+        from theano_rnn.tasks.labelled_batches import check_shared_columns
+
+        check_shared_columns(sections["training"], num_devices)
 
     def check_stored(self, sections: Sections, facts: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
         from theano_rnn.learning.stored_values import check_sizes
@@ -80,11 +122,18 @@ class Translate(TextTask):
             if not isinstance(facts.get(name), Vocabulary):
                 raise UserError(f"the checkpoint is damaged: it has no {name.replace('_', ' ')}")
             check_sizes(sections["model"], len(facts[name]), tensors)
+        model, source, target = sections["model"], facts["source_vocabulary"], facts["vocabulary"]
+        if (model.source_vocab_size, model.vocab_size) != (len(source), len(target)):
+            raise UserError("the checkpoint is damaged: its vocabularies do not fit its network")
+        if model.shared_embedding and source != target:
+            raise UserError("the checkpoint is damaged: its languages do not have the same vocabulary")
 
     def default_files(self, corpus: Any, root: Any) -> Any:
-        if not corpus.train:
-            raise UserError("--task translate needs pairs of sentences: add --train SOURCE TARGET, two files whose "
-                            "lines belong together, or a table with two columns")  # fmt: skip
+        """Returns `corpus`. If it names no files, generated dates are read; see `tasks.date_pairs`."""
+        for name in ("valid", "test", "source_column", "target_column", "init_from"):
+            if getattr(corpus, name) and not corpus.train:
+                raise UserError(f"--{name.replace('_', '-')} needs --train: name the training pairs, two files whose "
+                                "lines belong together, or a table with two columns")  # fmt: skip
         return corpus
 
     def read(
@@ -97,6 +146,9 @@ class Translate(TextTask):
     ) -> Data:
         from theano_rnn.tasks.parallel_corpus import load_pairs
 
+        if known is not None and "source_vocabulary" not in known:
+            raise UserError("--init-from needs a translator, because --task translate has a source vocabulary: name a "
+                            "model trained with --task translate")  # fmt: skip
         corpus = load_pairs(
             sections["corpus"], sections["text"], is_shared=sections["model"].shared_embedding,
             vocabularies=None if known is None else (known["source_vocabulary"], known["vocabulary"]),
@@ -136,15 +188,12 @@ class Translate(TextTask):
     def completed(
         self, evaluation: Evaluation, compiled: Compiled, model: Any, part: Any, facts: Mapping[str, Any]
     ) -> Evaluation:
-        """Returns the evaluation with BLEU and chrF of greedy translations of the part."""
-        import sacrebleu
-
+        """Returns the evaluation with BLEU, chrF and the percentage of exact translations, all of greedy ones."""
         texts = self.translations(compiled, model, part, facts, range(min(len(part.lines), MAX_TRANSLATED)))
-        references = [list(part.references[: len(texts)])]
-        scores = {
-            "bleu": sacrebleu.corpus_bleu(texts, references).score,
-            "chrf": sacrebleu.corpus_chrf(texts, references).score,
-        }
+        references = part.references[: len(texts)]
+        scores = {each.name.lower(): each.score for each in translation_scores(texts, references)}
+        is_exact = [text.split() == reference.split() for text, reference in zip(texts, references)]
+        scores["exact"] = 100 * sum(is_exact) / len(is_exact)
         return evaluation._replace(sums={**evaluation.sums, **scores})
 
     def translations(

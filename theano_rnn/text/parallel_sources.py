@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ from theano_rnn.settings.text import TextConfig
 from theano_rnn.text.normalizing import normalize, normalized_blocks
 from theano_rnn.text.sources import Source
 from theano_rnn.text.tables import MAX_ROW_CHARACTERS, Row, Table, listed, split_lines
+from theano_rnn.text.vocabulary import Vocabulary
+from theano_rnn.text.words import word_tokenizer
 
 
 class PairTable(Table):
@@ -36,18 +39,19 @@ class PairTable(Table):
     def __init__(self, name: str, kind: str, columns: Sequence[str | None]) -> None:
         super().__init__(name, kind, None)
         self.columns = list(columns)
+        self.has_header = True
 
     def pairs(self, blocks: Iterator[str]) -> Iterator[tuple[str, str]]:
         """Yields the texts of both sides of each row."""
         lines: Iterator[str] = split_lines(blocks, MAX_ROW_CHARACTERS)
         if self.kind != "jsonl" and self.columns == [None, None]:
             first = next(lines, "")
-            mark = "\t" if self.kind == "tsv" or "\t" in first else ","
-            if " " in first.strip() or any(character in first for character in ".!?"):  # a sentence: no header
+            self.has_header = not (" " in first.strip() or any(character in first for character in ".!?"))
+            lines = itertools.chain([first], lines)
+            if not self.has_header:  # it has a sentence
+                mark = "\t" if self.kind == "tsv" or "\t" in first else ";" if "," not in first else ","
                 names = [f"column {number}" for number in range(1, first.count(mark) + 2)]
-                lines, self.line = itertools.chain([mark.join(names) + "\n", first], lines), -1
-            else:
-                lines = itertools.chain([first], lines)
+                lines, self.line = itertools.chain([mark.join(names) + "\n"], lines), -1
         sample, rows = self.read(lines)
         if not sample:
             return
@@ -68,7 +72,9 @@ class PairTable(Table):
 
     def tsv_rows(self, lines: Iterator[str]) -> Iterator[Row]:
         """Same as `Table.tsv_rows`, but a blank line is a row, so that lines keep their numbers."""
-        return super().tsv_rows(line if line.strip() else "\t\n" for line in lines)
+        first = next(lines, "")
+        blank = '""' + "\t" * first.count("\t") + "\n"  # the reader of tables skips lines without any field
+        return super().tsv_rows(itertools.chain([first], (line if line.strip() else blank for line in lines)))
 
 
 class PairFiles:
@@ -82,15 +88,23 @@ class PairFiles:
         The target file; None for a table.
     columns
         The columns of a table, as of `PairTable`.
+
+    Attributes
+    ----------
+    notes : list of str
+        After `find_pairs`: what was assumed about the files, for the user.
     """
 
     def __init__(self, source: str, target: str | None = None, columns: Sequence[str | None] = (None, None)) -> None:
         self.columns = tuple(columns)
+        self.notes: list[str] = []
+        if source == target == "-":
+            raise UserError("only one of two files can be standard input: name the other one")
         self.files = [Source(source)]
         if target is None and self.files[0].format.table is None:
             self.files[0].file.close()
-            raise UserError(f"{source} is one file of plain text: name two files, the source and its translation, or a "
-                            "table with two columns (.tsv, .csv, .jsonl)")  # fmt: skip
+            raise UserError(f"{self.files[0].name} is one file of plain text: name two files, the source and its "
+                            "translation, or a table with two columns (.tsv, .csv, .jsonl)")  # fmt: skip
         if target is not None:
             try:
                 self.files.append(Source(target))
@@ -115,7 +129,11 @@ class PairFiles:
                 yield line.removesuffix("\n")
             return
         assert file.format.table is not None
-        for pair in PairTable(file.name, file.format.table, self.columns).pairs(blocks):
+        table = PairTable(file.name, file.format.table, self.columns)
+        for number, pair in enumerate(table.pairs(blocks)):
+            if not number and table.has_header and self.columns == (None, None):
+                self.notes = [f"{file.name}: the source is column {table.columns[0]}, the target column "
+                              f"{table.columns[1]}"]  # fmt: skip
             yield normalize(" ".join(pair[side].splitlines()), config)
 
     def find_pairs(self, config: TextConfig) -> tuple[Any, int]:
@@ -132,6 +150,9 @@ class PairFiles:
             names = [file.name for file in self.files]
             raise UserError(f"{names[0]} has {counts[0]:,} lines, but {names[-1]} has {counts[1]:,}: the lines of both "
                             "must belong together")  # fmt: skip
+        paths = [file.name for file in self.files]
+        if len(paths) == 2 and all(map(os.path.exists, paths)) and os.path.samefile(*paths):
+            self.notes = [f"{paths[0]} is both the source and the target"]
         kept = np.flatnonzero(~(blanks[0] | blanks[1]))
         if not len(kept):
             raise UserError(f"{self.files[0].name} contains no pairs")
@@ -143,18 +164,18 @@ class PairFiles:
 
 
 class PairSide:
-    """The kept lines of one side, as a text for `tokenize_source`."""
+    """The kept lines of one side of `PairFiles`, or of what is like them, as a text for `tokenize_source`."""
 
-    def __init__(self, files: PairFiles, number: int, kept: Any) -> None:
+    def __init__(self, files: Any, number: int, kept: Any) -> None:
         self.files, self.number, self.kept = files, number, kept
         self.source = files.files[number % len(files.files)]
         self.name, self.num_bytes = self.source.name, self.source.num_bytes
 
     def num_bytes_read(self) -> int:
-        return self.source.num_bytes_read()
+        return int(self.source.num_bytes_read())
 
     def has_changed(self) -> bool:
-        return self.source.has_changed()
+        return bool(self.source.has_changed())
 
     def digest(self) -> str:
         """Returns the SHA-256 of the file and of what decides which lines are read, hexadecimal."""
@@ -168,3 +189,15 @@ class PairSide:
         for number, line in enumerate(itertools.islice(self.files.lines(self.number, config), len(is_kept))):
             if is_kept[number]:
                 yield " ".join(line.split()) + "\n"
+
+
+def line_tokenizer(vocabulary: Vocabulary) -> Callable[[str], list[str]]:
+    """Returns a function that splits a line into tokens, exactly as training reads it; none if the line is blank."""
+    config = vocabulary.text
+    tokenize = word_tokenizer(config)
+
+    def split_line(line: str) -> list[str]:
+        line = " ".join(normalize(line, config).split())
+        return list(tokenize(line)) if line else []
+
+    return split_line

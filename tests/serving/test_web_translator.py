@@ -1,0 +1,121 @@
+"""The web application for a translator: the answers of the model, strict bodies, limits, and one thread for all."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from conftest import ENGINES
+from translator_models import checkpoint, opened
+
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+from web_client import Client
+
+from theano_rnn.cli import serve
+from theano_rnn.serving.classifying import OneThread
+from theano_rnn.serving.translating import LIMITS, NUM_BEST, ServedTranslator, warm_up
+from theano_rnn.serving.web_translator import TRANSLATE, create_translator_application
+from theano_rnn.settings.machine import MachineConfig
+from theano_rnn.view.pages import security_policy
+
+TEXT = "A dog <b>runs</b>, Zorblax!\n\nIt is late."
+
+
+@pytest.fixture(scope="module")
+def client():
+    thread = OneThread()
+    client = Client(create_translator_application(ServedTranslator(opened(), "a model"), thread))
+    yield client
+    client.close()
+    thread.close()
+
+
+def refused(answer, status):
+    assert answer.status == status, answer.text
+    (key, line), = answer.json().items()
+    assert key == "error" and line and line.isascii() and line.isprintable() and len(line) <= 200
+    return line
+
+
+def test_the_page_keeps_to_its_policy_and_the_model_is_described(client):
+    answer = client.get("/")
+    assert answer.status == 200 and answer.headers["content-security-policy"] == security_policy(answer.text)
+    about = client.get("/api/model").json()
+    assert (about["name"], about["kind"], about["limits"]) == ("a model", "translator", LIMITS)
+    assert about["vocab_size"] == 12 and about["source_vocab_size"] == 12
+    assert TRANSLATE in client.get("/openapi.json").json()["paths"]
+
+
+def test_an_answer_is_that_of_the_model(client):
+    lines = client.post(TRANSLATE, {"text": TEXT}).json()["lines"]
+    expected = opened().translate(TEXT.split("\n"), NUM_BEST)
+    assert [line["source"] for line in lines] == TEXT.split("\n")
+    for line, found in zip(lines, expected):
+        assert [each["text"] for each in line["translations"]] == [each.text for each in found.translations]
+        assert [each["score"] for each in line["translations"]] == pytest.approx(
+            [each.score for each in found.translations], abs=1e-5
+        )
+    assert lines[0]["num_unknown"] == expected[0].num_unknown > 0
+    assert lines[1]["translations"] == [] and lines[1]["attention"] is None
+    attention = opened().attention("It is late.")
+    assert lines[2]["attention"]["source"] == attention.source and lines[2]["attention"]["target"] == attention.target
+    for row, weights in zip(lines[2]["attention"]["weights"], attention.weights):
+        assert row == pytest.approx(weights.tolist(), abs=1e-3)
+
+
+def test_a_blank_text_has_no_translation(client):
+    assert client.post(TRANSLATE, {"text": ""}).json() == {"lines": []}
+    (line,) = client.post(TRANSLATE, {"text": " \u200b"}).json()["lines"]
+    assert line["translations"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ({}, "text: Field required"),
+        ({"text": 1}, "text: Input should be a valid string"),
+        ({"text": "a", "more": 1}, "more: Extra inputs are not permitted"),
+        ({"text": "a" * (LIMITS["characters"] + 1)}, "text: String should have at most 5000 characters"),
+        ({"text": "a\n" * (LIMITS["lines"] + 1)}, "the text must have at most 20 lines, got 21"),
+        ({"text": "a\n" + "a " * (LIMITS["tokens"] + 1)}, "line 2 must have at most 200 tokens, got 201"),
+    ],
+)
+def test_a_mistake_is_one_line(client, body, line):
+    assert refused(client.post(TRANSLATE, body), 422).startswith(line)
+
+
+def test_requests_are_guarded(client):
+    assert refused(client.post(TRANSLATE, content=b"{"), 400) == "the body is not JSON"
+    refused(client.post(TRANSLATE, {"text": "a"}, headers={"origin": "http://example.org"}), 403)
+    refused(client.post(TRANSLATE, {"text": "a"}, headers={"content-type": "text/plain"}), 415)
+    assert client.get(TRANSLATE).status == 405 and client.get("/api/classify").status == 404
+
+
+def test_requests_at_the_same_time_have_their_own_answers(client):
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda text: client.post(TRANSLATE, {"text": text}).json(), [TEXT, "A dog"] * 6))
+    assert answers[::2] == answers[:1] * 6 and answers[1::2] == answers[1:2] * 6 and answers[0] != answers[1]
+
+
+def test_serve_chooses_the_application_for_the_kind_of_model(monkeypatch):
+    monkeypatch.setattr("theano_rnn.cli.model_loading.open_translator", lambda path, machine: opened())
+    app, close = serve.build_application(str(checkpoint()), MachineConfig(engine=ENGINES[-1]))
+    close()
+    assert app.post_paths == {TRANSLATE}
+
+
+def test_all_usual_lengths_are_compiled_before_the_first_request():
+    model, seen = opened(unit="char"), []
+    original = model.function("encode")
+    model.functions["encode"] = lambda source, *rest: seen.append(len(source)) or original(source, *rest)
+    try:
+        warm_up(model)
+        assert seen == [8, 12, 16, 24]
+    finally:
+        model.functions["encode"] = original
+
+
+def test_answers_are_json_without_nan():
+    answer = ServedTranslator(opened(), "caf\udce9").answer(TEXT)
+    assert json.loads(json.dumps(answer, allow_nan=False)) == answer
+    assert ServedTranslator(opened(), "caf\udce9").name == "caf?"
