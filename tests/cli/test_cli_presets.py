@@ -104,3 +104,23 @@ def test_validations_within_an_epoch_are_shown_with_samples(commands):
     assert result.out.count("\n  | ") >= 3 * len(shown)
     result = commands("train", *flags, "--max-seconds", "1e-9")
     assert any(line.startswith("epoch 0") for line in result.out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], ("sgd", 10.0)),
+        (["--dropout", "0.1", "--epochs", "1"], ("sgd", 10.0)),
+        (["--cell", "gru"], ("adam", 0.003)),
+        (["--learning-rate", "0.01"], ("adam", 0.01)),
+        (["--optimizer", "rmsprop"], ("rmsprop", 0.001)),
+        (["--batching", "sentences"], ("adam", 0.003)),
+        (["--task", "fill"], ("adam", 0.003)),
+    ],
+)
+def test_the_large_rate_of_sgd_is_only_for_the_network_that_it_suits(commands, flags, expected):
+    (commands.folder / "text.txt").write_text(" ".join(sentences(600)))
+    result = commands("train", *SIZES, *flags, "--train", "text.txt", "--checkpoint", MODEL, "--max-seconds", "1e-9")
+    assert result.status == 0, result.err
+    settings = stored()
+    assert (settings["optimizer"], settings["learning_rate"]) == expected

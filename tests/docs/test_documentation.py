@@ -71,6 +71,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_text(TEXT)
     (folder / "beginning.txt").write_text("It is a truth")
     (folder / "reviews.csv").write_text("name,review\n" + "".join(f'a,"{each}"\n' for each in sentences(90)))
+    labelled = [f"{'pos' if i % 2 else 'neg'}\t{each}\n" for i, each in enumerate(sentences(80))]
+    for name in ("labelled.tsv", "more.tsv"):
+        (folder / name).write_text("label\ttext\n" + "".join(labelled))
     (folder / "lists.txt").write_text(LISTS)
     (folder / "references.txt").write_text("It is a truth .\n")
     (folder / "books.gz").write_bytes(gzip.compress(TEXT.encode()))
@@ -110,7 +113,8 @@ class Runner:
         if name == "train":
             is_free = not {"--resume", "--init-from"} & set(arguments)
             text = [] if {"--train", "--config", "--resume"} & set(arguments) else ["--train", "mybook.txt"]
-            arguments = [*(SMALL if is_free else []), *text, *arguments, "--max-seconds", "0.3"]
+            small = SMALL[: SMALL.index("--bptt-steps")] if "classify" in arguments else SMALL
+            arguments = [*(small if is_free else []), *text, *arguments, "--max-seconds", "0.3"]
         self.monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(standard_input.encode())))
         result = self.commands(name, *arguments)
         assert result.status == 0, f"{command}\n{result.err}"
