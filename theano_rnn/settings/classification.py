@@ -28,7 +28,7 @@ class ClassifierTrainingConfig(TrainingConfig):
     embedding_dropout: float = with_default(TrainingConfig, "embedding_dropout", 0.2)
     average_decay: float = with_default(TrainingConfig, "average_decay", 0.99)
     batch_size: int = with_default(TrainingConfig, "batch_size", 32)
-    epochs: int = with_default(TrainingConfig, "epochs", 5)
+    epochs: int = with_default(TrainingConfig, "epochs", 6)
     class_weights: str = setting(
         "equal",
         "how much each text counts in the training loss. equal: all texts the same; balanced: all labels the same, so "

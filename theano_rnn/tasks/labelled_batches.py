@@ -95,24 +95,7 @@ class TextBatches(BatchSequence):
         self.label_weights, self.num_targets = label_weights, len(texts)
         self.begins = np.cumsum(texts.lengths) - texts.lengths
         self.padded_lengths = padded_lengths(texts.lengths) if lengths is None else lengths
-        self.plan = self.make_plan(np.arange(len(texts)) if rng is None else rng.permutation(len(texts)), rng)
-
-    def make_plan(self, order: Any, rng: np.random.Generator | None) -> list[tuple[Any, int, int]]:
-        """Returns (texts, steps, columns) for every batch."""
-        plan: list[tuple[Any, int, int]] = []
-        for first in range(0, len(order), self.batch_size * POOL):
-            pool = order[first : first + self.batch_size * POOL]
-            pool = pool[np.argsort(self.texts.lengths[pool], kind="stable")]
-            groups, end = [], len(pool)
-            while end:  # from the longest text to the shortest, because the longest decides the number of columns
-                longest = self.texts.lengths[pool[end - 1]]
-                steps = next(length for length in self.padded_lengths if length >= longest)
-                columns = num_columns(steps, self.batch_size)
-                groups.append((pool[max(end - columns, 0) : end], steps, columns))
-                end = max(end - columns, 0)
-            groups.reverse()
-            plan += groups if rng is None else [groups[i] for i in rng.permutation(len(groups))]
-        return plan
+        self.plan = plan_by_length(texts.lengths, self.padded_lengths, batch_size, rng=rng)
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -128,6 +111,38 @@ class TextBatches(BatchSequence):
         labels[: len(numbers)] = self.texts.labels[numbers]
         weights[: len(numbers)] = 1 if self.label_weights is None else self.label_weights[labels[: len(numbers)]]
         return TextBatch(tokens, mask, labels, weights, numbers)
+
+
+def plan_by_length(
+    lengths: Any, padded: Sequence[int], batch_size: int, *, second: Any = None, rng: np.random.Generator | None
+) -> list[tuple[Any, int, int]]:
+    """Returns (numbers of the texts, steps, columns) for every batch of texts of similar length.
+
+    Texts are shuffled if `rng` is given. Each group of `POOL` batches is sorted by length, and by `second` among texts
+    of the same length.
+
+    Parameters
+    ----------
+    lengths : int (texts,)
+    padded : sequence of int
+        The lengths to pad to, in increasing order.
+    second : int (texts,), optional
+    """
+    plan: list[tuple[Any, int, int]] = []
+    order = np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths))
+    for first in range(0, len(order), batch_size * POOL):
+        pool = order[first : first + batch_size * POOL]
+        keys = (lengths[pool],) if second is None else (second[pool], lengths[pool])
+        pool = pool[np.lexsort(keys)]
+        groups, end = [], len(pool)
+        while end:  # from the longest text to the shortest, because the longest decides the number of columns
+            steps = next(length for length in padded if length >= lengths[pool[end - 1]])
+            columns = num_columns(steps, batch_size)
+            groups.append((pool[max(end - columns, 0) : end], steps, columns))
+            end = max(end - columns, 0)
+        groups.reverse()
+        plan += groups if rng is None else [groups[i] for i in rng.permutation(len(groups))]
+    return plan
 
 
 def padded_lengths(lengths: Any) -> list[int]:

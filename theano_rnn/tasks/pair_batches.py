@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theano_rnn.learning.batching import POOL, BatchSequence
-from theano_rnn.tasks.labelled_batches import num_columns, padded_lengths
+from theano_rnn.learning.batching import BatchSequence
+from theano_rnn.tasks.labelled_batches import padded_lengths, plan_by_length
 
 
 class Pairs(NamedTuple):
@@ -105,25 +105,7 @@ class PairBatches(BatchSequence):
         self.padded_lengths = padded_lengths(self.longer)
         self.source_begins = np.cumsum(pairs.source_lengths) - pairs.source_lengths
         self.target_begins = np.cumsum(pairs.target_lengths) - pairs.target_lengths
-        count = len(pairs.lines)
-        self.plan = self.make_plan(np.arange(count) if rng is None else rng.permutation(count), rng)
-
-    def make_plan(self, order: Any, rng: np.random.Generator | None) -> list[tuple[Any, int, int]]:
-        """Returns (pairs, steps, columns) for every batch."""
-        plan: list[tuple[Any, int, int]] = []
-        for first in range(0, len(order), self.batch_size * POOL):
-            pool = order[first : first + self.batch_size * POOL]
-            pool = pool[np.lexsort((self.pairs.source_lengths[pool], self.longer[pool]))]
-            groups, end = [], len(pool)
-            while end:
-                longest = self.longer[pool[end - 1]]
-                steps = next(length for length in self.padded_lengths if length >= longest)
-                columns = num_columns(steps, self.batch_size)
-                groups.append((pool[max(end - columns, 0) : end], steps, columns))
-                end = max(end - columns, 0)
-            groups.reverse()
-            plan += groups if rng is None else [groups[i] for i in rng.permutation(len(groups))]
-        return plan
+        self.plan = plan_by_length(self.longer, self.padded_lengths, batch_size, second=pairs.source_lengths, rng=rng)
 
     def __len__(self) -> int:
         return len(self.plan)
