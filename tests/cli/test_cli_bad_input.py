@@ -125,7 +125,6 @@ def test_other_texts_that_cannot_be_used(commands, flag):
 @pytest.mark.parametrize("flags", [[], ["--stream"]])
 def test_text_that_cannot_be_scored(commands, monkeypatch, file, message, flags):
     monkeypatch.setattr(SharedModel, "compile", lambda *_, **__: pytest.fail("compiled before the mistake was said"))
-    message = {"nothing.txt": "nothing.txt: ", "folder": "folder: "}.get(file, message)
     refused(commands, message, "score", MODEL, file, *flags)
 
 

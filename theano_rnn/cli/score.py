@@ -91,8 +91,9 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     from theano_rnn.text.vocabulary import UNK
 
     model = open_language_model(args.checkpoint, machine, sentences=scoring.sentences)
-    if args.file != "-":
-        with open(args.file, "rb"):  # report a wrong name before anything is compiled
+    path = Path(args.file)
+    if args.file != "-" and (path.is_file() or path.is_dir() or not path.exists()):  # a pipe can be read only once
+        with Source(args.file, scoring.column):  # report a wrong name before anything is compiled
             pass
     if args.stream:
         if is_table(args.file):
