@@ -69,32 +69,38 @@ def build_application(path: str, machine: MachineConfig, **options: Any) -> tupl
 
     `options` are as of `Guard`.
     """
+    from theano_rnn.cli.model_loading import open_classifier, open_language_model, open_translator
     from theano_rnn.learning.checkpoint import load
+    from theano_rnn.serving.classifying import OneThread
     from theano_rnn.tasks.registry import TASKS
 
-    kind = load(path).kind
+    kind, name = load(path).kind, Path(path).name
     if kind == TASKS["translate"].kind:
-        from theano_rnn.serving.classifying import OneThread
-        from theano_rnn.serving.translating import ServedTranslator
+        from theano_rnn.serving import translating
         from theano_rnn.serving.web_translator import create_translator_application
 
-        translator = ServedTranslator(load_and_warm_up_translator(path, machine), Path(path).name)
+        translator = load_and_warm_up(path, machine, open_translator, translating.warm_up)
         thread = OneThread()
-        return create_translator_application(translator, thread, **options), thread.close
+        served = translating.ServedTranslator(translator, name)
+        return create_translator_application(served, thread, **options), thread.close
     if kind == TASKS["classify"].kind:
-        from theano_rnn.serving.classifying import OneThread, ServedClassifier
+        from theano_rnn.serving import classifying
         from theano_rnn.serving.web_classifier import create_classifier_application
 
-        classifier = ServedClassifier(load_and_warm_up_classifier(path, machine), Path(path).name)
+        classifier = load_and_warm_up(path, machine, open_classifier, classifying.warm_up)
         thread = OneThread()
-        return create_classifier_application(classifier, thread, **options), thread.close
-    from theano_rnn.serving.playing import ServedModel
+        served_classifier = classifying.ServedClassifier(classifier, name)
+        return create_classifier_application(served_classifier, thread, **options), thread.close
+    from theano_rnn.serving import playing
     from theano_rnn.serving.request_batching import RequestBatcher
     from theano_rnn.serving.web import create_application
 
-    trained = load_and_warm_up(path, machine)
+    def warm_up(model: Any) -> None:
+        playing.warm_up(model.function("step"), model.model.initial_state, model.model.config.vocab_size)
+
+    trained = load_and_warm_up(path, machine, open_language_model, warm_up)
     batcher = RequestBatcher(trained.function("step"), trained.model.initial_state)
-    return create_application(ServedModel(trained, Path(path).name), batcher, **options), batcher.close
+    return create_application(playing.ServedModel(trained, name), batcher, **options), batcher.close
 
 
 def bind_socket(host: str, port: int) -> socket.socket:
@@ -121,48 +127,14 @@ def bind_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
-def load_and_warm_up(path: str, machine: MachineConfig) -> Any:
-    """Load the model of a checkpoint and compile its step for all batch sizes, with a progress display."""
-    from theano_rnn.cli.model_loading import open_language_model
-    from theano_rnn.serving.playing import warm_up
-
-    trained = open_language_model(path, machine)
-    step = trained.function("step")
+def load_and_warm_up(
+    path: str, machine: MachineConfig, open_model: Callable[..., Any], warm_up: Callable[[Any], None]
+) -> Any:
+    """Load a model and compile its functions for the usual shapes, with a progress display."""
+    model = open_model(path, machine)
     progress, close = compiling_progress(machine.engine)
     try:
         if is_terminal():  # otherwise the line has been printed already
-            progress(0)
-        warm_up(step, trained.model.initial_state, trained.model.config.vocab_size)
-    finally:
-        close()
-    return trained
-
-
-def load_and_warm_up_classifier(path: str, machine: MachineConfig) -> Any:
-    """Load a classifier and compile its functions for texts of usual lengths, with a progress display."""
-    from theano_rnn.cli.model_loading import open_classifier
-    from theano_rnn.serving.classifying import warm_up
-
-    model = open_classifier(path, machine)
-    progress, close = compiling_progress(machine.engine)
-    try:
-        if is_terminal():
-            progress(0)
-        warm_up(model)
-    finally:
-        close()
-    return model
-
-
-def load_and_warm_up_translator(path: str, machine: MachineConfig) -> Any:
-    """Load a translator and compile its functions for lines of usual lengths, with a progress display."""
-    from theano_rnn.cli.model_loading import open_translator
-    from theano_rnn.serving.translating import warm_up
-
-    model = open_translator(path, machine)
-    progress, close = compiling_progress(machine.engine)
-    try:
-        if is_terminal():
             progress(0)
         warm_up(model)
     finally:
