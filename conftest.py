@@ -5,6 +5,9 @@ from importlib.util import find_spec
 NEEDS = {
     "theano_rnn/serving/connections.py": "uvicorn",
     "theano_rnn/serving/web.py": "fastapi",
+    "theano_rnn/serving/web_classifier.py": "fastapi",
+    "theano_rnn/serving/web_common.py": "fastapi",
+    "theano_rnn/serving/web_translator.py": "fastapi",
     "theano_rnn/text/subwords.py": "tokenizers",
 }
 
