@@ -10,6 +10,7 @@ from theano_rnn.settings.text import TextConfig
 from theano_rnn.settings.translation import ParallelTextsConfig
 from theano_rnn.tasks.labelled_corpus import load_labelled_texts
 from theano_rnn.tasks.parallel_corpus import load_pairs
+from theano_rnn.text.parallel_sources import line_tokenizer
 from theano_rnn.text.whole_texts import pieces_of_text, text_encoder
 
 TEXTS = [(label, f"A {word} film. {word}, really é{'y' * number}!")
@@ -58,3 +59,17 @@ def test_both_sides_of_a_pair_have_the_pieces_of_their_words(tmp_path, monkeypat
     for side, vocabulary in enumerate((corpus.source_vocabulary, corpus.vocabulary)):
         for line, ids in zip(lines[side], found[side], strict=True):
             assert ids == [*(number for word in line.split() for number in vocabulary.ids_of_token(word)), 1]
+
+
+def test_a_translator_splits_lines_as_its_training_does(tmp_path):
+    lines = [f"The unusual {noun} runs unusually." for noun in ("dog", "dogs", "cat", "catfish")] * 10
+    paths = tuple(str(tmp_path / name) for name in ("a.en", "a.de"))
+    for path in paths:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+    text = TextConfig(unit="subword", sentences="line")
+    corpus = load_pairs(ParallelTextsConfig(train=paths, valid=paths, vocab_size=330), text)
+    vocabulary, pairs = corpus.source_vocabulary, corpus.parts["valid"]
+    split = line_tokenizer(vocabulary)
+    expected = [i for line in lines for i in [*vocabulary.encode(split(line)).tolist(), vocabulary.eos_id]]
+    assert pairs.source.tolist() == expected

@@ -30,7 +30,7 @@ from theano_rnn.text.normalizing import normalize, normalized_blocks
 from theano_rnn.text.sources import Source
 from theano_rnn.text.tables import MAX_ROW_CHARACTERS, Row, Table, listed, split_lines
 from theano_rnn.text.vocabulary import Vocabulary
-from theano_rnn.text.words import word_tokenizer
+from theano_rnn.text.words import model_tokenizer
 
 
 class PairTable(Table):
@@ -194,7 +194,7 @@ class PairSide:
 def line_tokenizer(vocabulary: Vocabulary) -> Callable[[str], list[str]]:
     """Returns a function that splits a line into tokens, exactly as training reads it; none if the line is blank."""
     config = vocabulary.text
-    tokenize = word_tokenizer(config)
+    tokenize = model_tokenizer(vocabulary)
 
     def split_line(line: str) -> list[str]:
         line = " ".join(normalize(line, config).split())
