@@ -23,6 +23,7 @@ from theano_rnn.settings.base import UserError
 from theano_rnn.settings.translation import SearchConfig
 from theano_rnn.tasks.pair_batches import PairBatches, Pairs
 from theano_rnn.tasks.trained_model import TrainedModel
+from theano_rnn.tasks.translate import banned_ids
 from theano_rnn.text.parallel_sources import line_tokenizer
 from theano_rnn.text.pools import pools
 from theano_rnn.text.spacing import without_marks
@@ -166,7 +167,7 @@ class Translator(TrainedModel):
         for hypotheses in translate(
             self.search_functions(rules.beam_size), sources, start_id=vocabulary.bos_id, end_id=vocabulary.eos_id,
             source_pad_id=self.source_vocabulary.pad_id, vocab_size=vocabulary.vocab_size,
-            banned_ids=[vocabulary.unk_id], rules=rules, dtype=self.model.config.dtype,
+            banned_ids=banned_ids(self.checkpoint.facts), rules=rules, dtype=self.model.config.dtype,
         ):  # fmt: skip
             yield [
                 Translation(detokenize(vocabulary.decode(each.ids), vocabulary.text), each.log_probability, each.score,

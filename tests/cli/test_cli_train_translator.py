@@ -19,7 +19,7 @@ pytest.importorskip("sacrebleu")
 
 MODEL = "model.safetensors"
 FLAGS = ["--preset", "none", "--task", "translate", *SIZES, "--batch-size", "8", "--cell", "gru", "--dropout", "0",
-         "--tokens", "whitespace"]  # fmt: skip
+         "--unit", "word", "--tokens", "whitespace"]  # fmt: skip
 TRAIN = ["--train", "a.en", "a.de"]
 NAMES = {"loss", "perplexity", "bleu", "chrf", "exact"}
 
@@ -123,7 +123,46 @@ def test_vocabularies_are_those_of_the_training_part(commands):
     assert set(facts["source_vocabulary"].words) == set("abcde") and set(facts["vocabulary"].words) == set("ABCDE")
     train(commands, "--shared-embedding", files=["--train", "a.tsv"], checkpoint=MODEL)
     facts = load(MODEL).facts
-    assert facts["source_vocabulary"] == facts["vocabulary"] and len(facts["vocabulary"]) == 12
+    vocabulary = facts["vocabulary"]
+    assert facts["source_vocabulary"] == vocabulary and len(vocabulary) == 12
+    assert {vocabulary.id_to_token(i) for i in facts["unseen_ids"]} == set("abcde")
+    Path("some.txt").write_text("a b c d e\n" * 3 + "e d\n")
+    for flags in ([], ["--beam-size", "12", "--nbest", "12"]):
+        result = commands("translate", MODEL, "some.txt", *flags)
+        assert result.status == 0 and result.out.strip() and result.out == result.out.upper().replace("LOG_P", "log_p"), result
+
+
+def test_pieces_of_words_are_the_default(commands):
+    pytest.importorskip("tokenizers")
+    flags = [flag for flag in FLAGS if flag not in ("--unit", "word", "--tokens", "whitespace")]
+    arguments = ["--checkpoint", MODEL, "--epochs", "1", "--max-tokens-in-pair", "7"]
+    for name, line in (("a.en", "1234567"), ("a.de", "A")):  # each digit is a piece
+        Path(name).write_text(f"{line}\n{Path(name).read_text()}")
+    result = commands("train", *flags, *TRAIN, *arguments)
+    assert result.status == 0 and "pieces in the vocabularies" in result.out, result.err
+    assert "1 training pairs have a side of more than 7 tokens and are left out" in result.err
+    assert load(MODEL).settings["text"]["unit"] == "subword"
+
+
+def test_the_size_of_a_vocabulary_suits_the_number_of_pairs():
+    from theano_rnn.settings.translation import ParallelTextsConfig
+
+    sizes = [ParallelTextsConfig().largest_vocabulary(*case) for case in (("subword", 9), ("subword", 10**6), ("word", 9))]
+    assert sizes == [4_000, 10_000, 10_000]
+    assert ParallelTextsConfig(vocab_size=77).largest_vocabulary("word", 10**6) == 77
+
+
+def test_few_pairs_are_read_more_often():
+    from theano_rnn.tasks.translate import Translate
+
+    task = Translate()
+    sections = {name: section() for name, section in task.sections.items()}
+    sections["corpus"] = sections["corpus"].__class__(train=("a.tsv",))
+
+    def epochs(count):
+        return task.chosen(sections, SimpleNamespace(parts={"train": SimpleNamespace(lines=range(count))}))["epochs"]
+
+    assert epochs(1_000_000) == epochs(29_000) == 9 and epochs(640) == 200
 
 
 def test_characters_and_other_networks_are_trained(commands):

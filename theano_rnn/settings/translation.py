@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from theano_rnn.settings.base import Section, UserError, setting
-from theano_rnn.settings.text import CorpusConfig
+from theano_rnn.settings.base import Section, UserError, setting, with_default
+from theano_rnn.settings.text import CorpusConfig, TextConfig
 from theano_rnn.settings.training import TrainingConfig
 
 SOURCE_COLUMN_HELP = "column with the source text in .csv, .tsv and .jsonl files (default: the first column)"
 TARGET_COLUMN_HELP = "column with the target text (default: the second column)"
 MAX_WORDS_HELP = "leave out training pairs with a longer side than this many tokens"
+
+
+MANY_PAIRS = 300_000  # from here up, there are examples enough for rarer pieces
+
+
+@dataclass(frozen=True)
+class TranslationTextConfig(TextConfig):
+    """How both languages become tokens: by default pieces of words, because a word-level translator must skip words."""
+
+    unit: str = with_default(TextConfig, "unit", "subword")
 
 
 @dataclass(frozen=True)
@@ -20,11 +30,22 @@ class ParallelTextsConfig(CorpusConfig):
     source_column: str | None = setting(None, SOURCE_COLUMN_HELP, metavar="NAME")
     target_column: str | None = setting(None, TARGET_COLUMN_HELP, metavar="NAME")
     max_tokens_in_pair: int = setting(200, MAX_WORDS_HELP, kind=int, at_least=1)
+    vocab_size: int | None = with_default(CorpusConfig, "vocab_size", None)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.column is not None:
             raise UserError("column is for one text: use --source-column and --target-column")
+
+    def largest_vocabulary(self, unit: str, num_pairs: int) -> int:
+        """Returns the maximum size of a vocabulary: `vocab_size`, or by default one that suits the number of pairs.
+
+        >>> ParallelTextsConfig().largest_vocabulary("subword", 29_000)
+        4000
+        """
+        if self.vocab_size is not None:
+            return int(self.vocab_size)
+        return 10_000 if unit != "subword" or num_pairs >= MANY_PAIRS else 4_000
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -42,11 +43,16 @@ class Lines(NamedTuple):
 
 
 class ParallelCorpus(NamedTuple):
-    """The parts, by name, the vocabularies, a hash of all, and advice on the data."""
+    """The parts, by name, the vocabularies, a hash of all, and advice on the data.
+
+    `unseen_ids` are the ids of a shared vocabulary that no training target has. They are only of the source language,
+    so no translation may have them.
+    """
 
     parts: dict[str, Pairs]
     source_vocabulary: Vocabulary
     vocabulary: Vocabulary
+    unseen_ids: list[int]
     fingerprint: str
     notes: tuple[str, ...]
 
@@ -99,7 +105,7 @@ def load_pairs(
             spans = tuple(np.diff(end + 1, prepend=0) for end in ends)
             raw = list(found.lines(1, text))
             files[part] = Lines(found.files[0].name, (sides[0], sides[1]), (spans[0], spans[1]), kept, raw)
-    chosen = split(corpus, files, notes)
+    chosen = split(corpus, files)
     if vocabularies is not None and is_shared and vocabularies[0] != vocabularies[1]:
         raise UserError("--shared-embedding needs one vocabulary, but the initial model has two: leave it out")
     if vocabularies is None:
@@ -113,13 +119,20 @@ def load_pairs(
         (source, source_lengths), (target, target_lengths) = encoded
         references = [] if part == "train" else [lines.targets[line] for line in lines.lines[numbers]]
         parts[part] = Pairs(source, target, source_lengths, target_lengths, lines.lines[numbers], references)
+        if part == "train":
+            parts[part] = without_long(parts[part], corpus.max_tokens_in_pair, lines.name, notes)
         digest.update("\n".join(references).encode("utf-8", "surrogatepass"))
         for array in parts[part][:5]:
             digest.update(f"{part} {array.size} ".encode())
             digest.update(np.ascontiguousarray(array).data)
     if not len(parts["valid"].lines):
         raise UserError("the validation part has no pairs: give more pairs, or name files with --valid")
-    return ParallelCorpus(parts, vocabularies[0], vocabularies[1], digest.hexdigest(), tuple(notes))
+    is_seen = np.ones(vocabularies[1].vocab_size, bool)
+    if is_shared:
+        is_seen = np.bincount(parts["train"].target, minlength=len(is_seen)) > 0
+        is_seen[vocabularies[1].unk_id] = True  # it has rules of its own
+    unseen_ids = np.flatnonzero(~is_seen).tolist()
+    return ParallelCorpus(parts, vocabularies[0], vocabularies[1], unseen_ids, digest.hexdigest(), tuple(notes))
 
 
 def with_ends(tokens: TokenizedFile) -> TokenizedFile:
@@ -143,8 +156,8 @@ def open_pairs(paths: Sequence[str], columns: Sequence[str | None], part: str) -
     return PairFiles(paths[0], paths[1] if len(paths) == 2 else None, columns)
 
 
-def split(corpus: ParallelTextsConfig, files: dict[str, Lines], notes: list[str]) -> dict[str, tuple[Lines, Any]]:
-    """Returns the files and the numbers of the pairs of each part. Too long training pairs are left out."""
+def split(corpus: ParallelTextsConfig, files: dict[str, Lines]) -> dict[str, tuple[Lines, Any]]:
+    """Returns the files and the numbers of the pairs of each part."""
     test_fraction = Fraction(str(corpus.test_fraction)) if files.keys() == {"train"} else Fraction(0)
     valid_fraction = Fraction(str(corpus.valid_fraction)) if "valid" not in files else Fraction(0)
     if valid_fraction + test_fraction >= 1:
@@ -157,12 +170,6 @@ def split(corpus: ParallelTextsConfig, files: dict[str, Lines], notes: list[str]
     for part, begin, end in zip(PARTS, edges, edges[1:]):
         is_own = part in files and part != "train"
         chosen[part] = (files[part], np.arange(len(files[part].lines))) if is_own else (train, np.arange(begin, end))
-    numbers = chosen["train"][1]
-    is_short = np.maximum(*train.lengths)[numbers] <= corpus.max_tokens_in_pair
-    if not is_short.all():
-        notes.append(f"{train.name}: {int((~is_short).sum()):,} training pairs have a side of more than "
-                     f"{corpus.max_tokens_in_pair} tokens and are left out (--max-tokens-in-pair)")  # fmt: skip
-    chosen["train"] = train, numbers[is_short]
     if len(chosen["train"][1]) < 2:
         raise UserError("the training part has fewer than two pairs: give more")
     return chosen
@@ -183,10 +190,35 @@ def make_vocabularies(
         source, target = counted
         both = {word: source.get(word, 0) + target.get(word, 0) for word in {**source, **target}}
         counted = [both, both]
-    return tuple(  # type: ignore[return-value]
+    corpus = dataclasses.replace(corpus, vocab_size=corpus.largest_vocabulary(text.unit, len(numbers)))
+    made = [
         new_vocabulary(list(words), np.fromiter(words.values(), np.int64, len(words)), corpus, text)
-        for words in counted
+        for words in (counted[:1] if is_shared else counted)
+    ]
+    return made[0], made[-1]
+
+
+def without_long(pairs: Pairs, most: int, name: str, notes: list[str]) -> Pairs:
+    """Returns the pairs without those with a side of more than `most` tokens, and adds a note that counts them.
+
+    Raises
+    ------
+    UserError
+        Fewer than two pairs are left.
+    """
+    is_short = np.maximum(pairs.source_lengths, pairs.target_lengths) <= most
+    if is_short.all():
+        return pairs
+    notes.append(f"{name}: {int((~is_short).sum()):,} training pairs have a side of more than {most} tokens and are "
+                 "left out (--max-tokens-in-pair)")  # fmt: skip
+    if is_short.sum() < 2:
+        raise UserError(f"fewer than two training pairs have at most {most} tokens on each side: raise "
+                        "--max-tokens-in-pair, or give pairs of sentences")  # fmt: skip
+    source, target = (
+        ids[np.repeat(is_short, lengths)]
+        for ids, lengths in ((pairs.source, pairs.source_lengths), (pairs.target, pairs.target_lengths))
     )
+    return Pairs(source, target, pairs.source_lengths[is_short], pairs.target_lengths[is_short], pairs.lines[is_short])
 
 
 def encode(lines: Lines, side: int, numbers: Any, vocabulary: Vocabulary) -> tuple[Any, Any]:

@@ -37,7 +37,7 @@ def check_subwords(sections: Sections, given: Mapping[str, Any]) -> None:
                             "leave it out")  # fmt: skip
     from theano_rnn.text.subwords import MIN_SIZE, library
 
-    if corpus.vocab_size < MIN_SIZE:
+    if corpus.vocab_size is not None and corpus.vocab_size < MIN_SIZE:
         raise UserError(f"--vocab-size must be at least {MIN_SIZE} with --unit subword, which has 256 pieces for "
                         f"single bytes, got {corpus.vocab_size}")  # fmt: skip
     library()

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from theano_rnn.learning.measures import LOSS, PERPLEXITY, Measure
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.network import TranslationConfig
+from theano_rnn.settings.presets import MIN_UPDATES
 from theano_rnn.settings.text import TextConfig
-from theano_rnn.settings.translation import ParallelTextsConfig, TranslationTrainingConfig
+from theano_rnn.settings.translation import ParallelTextsConfig, TranslationTextConfig, TranslationTrainingConfig
 from theano_rnn.tasks.task import Compiled, Data, Progress, Sections, Task
-from theano_rnn.tasks.text_task import UNITS, TextTask
+from theano_rnn.tasks.text_task import UNITS, TextTask, check_subwords
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 FOR_STREAMS = ("batching", "bptt_steps", "random_windows")
 DATE_SETTINGS = {"embedding_size": 64, "hidden_size": 96, "epochs": 8}  # for generated dates
+PAIR_SETTINGS: dict[str, Any] = {
+    "batch_size": 64, "dropout": 0.2, "label_smoothing": 0.1, "clip_norm": 1.0, "epochs": 9, "patience": 3,
+}  # fmt: skip
 MAX_TRANSLATED = 2_000  # pairs of a part that are translated to measure BLEU and chrF
 
 
@@ -76,6 +80,11 @@ def check_sacrebleu() -> None:
                         "pip install 'theano_rnn[translate]'")  # fmt: skip
 
 
+def banned_ids(facts: Mapping[str, Any]) -> list[int]:
+    """Returns the ids that no translation may have: that of unknown words, and those of the source language only."""
+    return [facts["vocabulary"].unk_id, *facts.get("unseen_ids", ())]
+
+
 class Translate(TextTask):
     """Translate sentences. Its parts are `Pairs`; its facts are the vocabularies of source and target."""
 
@@ -84,7 +93,7 @@ class Translate(TextTask):
     commands = ("translate", "serve")
     summary = "the translation of a sentence"
     sections = {  # noqa: RUF012
-        "corpus": ParallelTextsConfig, "text": TextConfig, "model": TranslationConfig,
+        "corpus": ParallelTextsConfig, "text": TranslationTextConfig, "model": TranslationConfig,
         "training": TranslationTrainingConfig,
     }  # fmt: skip
     measures: ClassVar[tuple[Measure, ...]] = (LOSS, PERPLEXITY, BLEU, CHRF, EXACT)
@@ -100,11 +109,20 @@ class Translate(TextTask):
                 "--add-words cannot be used with --task translate, which keeps the vocabularies: leave it out"
             )
         training = dataclasses.replace(sections["training"], batching="sentences")
-        text = dataclasses.replace(sections["text"], sentences="line")
+        values = dataclasses.asdict(sections["text"]) | {"sentences": "line"}
+        if not sections["corpus"].train and "unit" not in given:
+            values["unit"] = "word"  # of a date, there are few words
+        text = TextConfig(**values)  # as the vocabularies keep it
+        check_subwords({**sections, "text": text}, given)
         return Task.settled(self, {**sections, "text": text, "training": training}, given)  # also for characters
 
     def chosen(self, sections: Sections, data: Data) -> dict[str, Any]:
-        return {} if sections["corpus"].train else DATE_SETTINGS
+        """Returns settings that were good for 29,000 pairs, and more passes for fewer pairs."""
+        if not sections["corpus"].train:
+            return DATE_SETTINGS
+        updates = max(1, len(data.parts["train"].lines) // PAIR_SETTINGS["batch_size"])
+        epochs = max(PAIR_SETTINGS["epochs"], -(-MIN_UPDATES // updates))
+        return PAIR_SETTINGS | {"epochs": epochs}
 
     def warnings(self, sections: Sections, data: Data) -> list[str]:
         return []
@@ -127,6 +145,9 @@ class Translate(TextTask):
             raise UserError("the checkpoint is damaged: its vocabularies do not fit its network")
         if model.shared_embedding and source != target:
             raise UserError("the checkpoint is damaged: its languages do not have the same vocabulary")
+        unseen = facts.get("unseen_ids", [])
+        if not isinstance(unseen, list) or not all(type(i) is int and 1 < i < len(target) for i in unseen):
+            raise UserError("the checkpoint is damaged: its list of unseen ids does not fit its vocabulary")
 
     def default_files(self, corpus: Any, root: Any) -> Any:
         """Returns `corpus`. If it names no files, generated dates are read; see `tasks.date_pairs`."""
@@ -154,7 +175,11 @@ class Translate(TextTask):
             vocabularies=None if known is None else (known["source_vocabulary"], known["vocabulary"]),
             progress=progress,
         )  # fmt: skip
-        facts = {"source_vocabulary": corpus.source_vocabulary, "vocabulary": corpus.vocabulary}
+        unseen = set(corpus.unseen_ids)
+        if known is not None:  # what the initial model has seen, it may still write
+            unseen &= set(known.get("unseen_ids", ()))
+        facts: dict[str, Any] = {"source_vocabulary": corpus.source_vocabulary, "vocabulary": corpus.vocabulary}
+        facts["unseen_ids"] = sorted(unseen)
         return Data(corpus.parts, facts, corpus.fingerprint, corpus.notes)
 
     def make_model(
@@ -211,7 +236,7 @@ class Translate(TextTask):
         found = translate(
             compiled, [part.source[begins[i] : begins[i] + part.source_lengths[i]] for i in numbers],
             start_id=vocabulary.bos_id, end_id=vocabulary.eos_id, source_pad_id=facts["source_vocabulary"].pad_id,
-            vocab_size=vocabulary.vocab_size, banned_ids=[vocabulary.unk_id], rules=SearchRules(beam_size=1),
+            vocab_size=vocabulary.vocab_size, banned_ids=banned_ids(facts), rules=SearchRules(beam_size=1),
             dtype=model.config.dtype,
         )  # fmt: skip
         return [detokenize(vocabulary.decode(each[0].ids), vocabulary.text) for each in found]
