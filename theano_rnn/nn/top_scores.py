@@ -65,8 +65,8 @@ class TopScores(Op):  # type: ignore[misc]
 def top_of_blocks(jax: Any, scores: Any, count: int) -> tuple[Any, Any]:
     """Returns the same as `jax.lax.top_k`, which sorts: here, it sorts only the blocks with the largest maxima.
 
-    The `count` largest scores are in the `count` blocks with the largest maxima: each of these has a score that is larger
-    than all scores of any other block, or as large and further left.
+    The `count` largest scores are in the `count` blocks with the largest maxima: each of these blocks has a score that
+    is larger than all scores of any other block, or as large and further left.
     """
     rows, columns = scores.shape
     num_blocks = -(-columns // BLOCK)
