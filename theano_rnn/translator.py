@@ -182,8 +182,8 @@ class Translator(TrainedModel):
         """
         config = config or SearchConfig()
         if config.copy_unknown and self.vocabulary.text.unit == "subword":
-            raise UserError("copy_unknown cannot be used with a translator of subwords, which can write every word: "
-                            "leave it out")  # fmt: skip
+            raise UserError("a translator of subwords can write every word, so there are none to copy: leave "
+                            "--copy-unknown (copy_unknown) out")  # fmt: skip
         rules = SearchRules(config.beam_size, config.nbest, config.length_power, config.no_repeat_ngram_size,
                             config.coverage)  # fmt: skip
         for pool in pools(lines):

@@ -24,10 +24,12 @@ def run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # too late to count, but else the command would set it
     original = model_loading.open_translator
-    monkeypatch.setattr(
-        model_loading, "open_translator",
-        lambda path, machine, **more: (opened() if str(path) == str(checkpoint()) and not any(more.values()) else original(path, machine, **more)),
-    )  # fmt: skip
+
+    def open_translator(path, machine, **more):
+        is_plain = str(path) == str(checkpoint()) and not any(more.values())
+        return opened() if is_plain else original(path, machine, **more)
+
+    monkeypatch.setattr(model_loading, "open_translator", open_translator)
 
     def run(*arguments, text=None, model=None, name="translate"):
         if text is not None:

@@ -58,8 +58,8 @@ def build(prog: str) -> argparse.ArgumentParser:
                         "end of the sentence) TAB line")  # fmt: skip
     output.add_argument("--attention", metavar="PAGE", help=f"write an HTML page with the first {MAX_SHOWN} sentences, "
                         "their translations, and how much each target token attends to each source token")  # fmt: skip
-    parser.add_argument("--tune-lm-weight", action="store_true", help="with --evaluate and --lm, translate with several "
-                        "weights of the language model, and print the BLEU of each and the best one")  # fmt: skip
+    parser.add_argument("--tune-lm-weight", action="store_true", help="with --evaluate and --lm, translate with "
+                        "several weights of the language model, and print the BLEU of each")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="replace an existing page")
     add_flags(parser, "this machine", MachineConfig)
     return parser
@@ -103,6 +103,8 @@ def check_flags(args: argparse.Namespace, further: FurtherModelsConfig) -> None:
     for name, flag in (("lm_weight", "--lm-weight"), ("tune_lm_weight", "--tune-lm-weight")):
         if vars(args).get(name) is not None and vars(args)[name] is not False and further.lm is None:
             raise UserError(f"{flag} needs a language model: add --lm, or leave it out")
+    if args.score is not None and further.lm is not None:
+        raise UserError("--score gives the log-probability of the translator alone: leave --lm out")
     if args.tune_lm_weight and args.evaluate is None:
         raise UserError("--tune-lm-weight compares BLEU: add --evaluate REFERENCE")
     if args.tune_lm_weight and "lm_weight" in vars(args):
