@@ -137,10 +137,12 @@ def lines_of(path: str, column: str | None) -> list[str]:
 def translate(args: argparse.Namespace, model: Translator, config: SearchConfig, lines: Iterator[str | None]) -> int:
     """Print the translation of each line."""
     num_tokens = num_unknown = 0
+    has_lm = model.ensemble.language_model is not None and config.lm_weight > 0
     for number, found in enumerate(model.stream(lines, config)):
         num_tokens, num_unknown = num_tokens + found.num_tokens, num_unknown + found.num_unknown
         if "nbest" in vars(args):
-            sys.stdout.write("".join(f"{line}\n" for line in nbest_lines(number, found)))
+            entries = nbest_lines(number, found, has_lm=has_lm, has_coverage=bool(config.coverage))
+            sys.stdout.write("".join(f"{line}\n" for line in entries))
         elif args.scores:
             sys.stdout.write(f"{found.translations[0].score:.6f}\t{found.text}\n" if found.translations else "-\t\n")
         else:
@@ -151,19 +153,19 @@ def translate(args: argparse.Namespace, model: Translator, config: SearchConfig,
     return 0
 
 
-def nbest_lines(number: int, found: Translated) -> Iterator[str]:
+def nbest_lines(number: int, found: Translated, *, has_lm: bool, has_coverage: bool) -> Iterator[str]:
     """Yields the translations of a line in Moses' format. A blank line has one, which is empty.
 
-    Features are ``log_p=``, of the translator; ``lm=``, the log-probability of the language model, if one took part;
-    and ``coverage=``, the penalty, if it is not 0.
+    Features are ``log_p=``, of the translator; ``lm=``, the log-probability of the language model, if one takes part;
+    and ``coverage=``, the penalty, if there is one.
     """
-    if not found.translations:
-        yield f"{number} {MOSES}  {MOSES} log_p= 0.000000 {MOSES} 0.000000"
-    for each in found.translations:
+    from theano_rnn.translator import Translation
+
+    for each in found.translations or [Translation("", 0.0, 0.0, ())]:
         text = each.text.replace(MOSES, "| | |")
         features = f"log_p= {each.log_probability:.6f}"
-        features += "" if each.lm_log_probability is None else f" lm= {each.lm_log_probability:.6f}"
-        features += f" coverage= {each.coverage:.6f}" if each.coverage else ""
+        features += f" lm= {each.lm_log_probability or 0:.6f}" if has_lm else ""
+        features += f" coverage= {each.coverage:.6f}" if has_coverage else ""
         yield f"{number} {MOSES} {text} {MOSES} {features} {MOSES} {each.score:.6f}"
 
 
