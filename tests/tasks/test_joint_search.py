@@ -5,13 +5,14 @@ import itertools
 import numpy as np
 import pytest
 from conftest import ENGINES
-from translator_models import CHARACTERS, WORDS, language_model, opened
+from translator_models import CHARACTERS, WORDS, checkpoint, language_model, opened
 
 from theano_rnn.generation.batched_search import SearchRules
 from theano_rnn.language_model import LanguageModel
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.tasks.fused_language_model import corresponding_ids, has_same_tokens
 from theano_rnn.text.vocabulary import Vocabulary
+from theano_rnn.translator import Translator
 
 LINES = ["A dog runs.", "It is late!", "A", "It is a dog, it runs, it is late."]
 
@@ -141,3 +142,19 @@ def test_pieces_must_be_joined_in_the_same_order():
     one, other, again = (Vocabulary.from_sentences([words] * 3, text=text)
                          for words in (["abab", "cab"], ["abc", "bcb"], ["cab", "abab"]))  # fmt: skip
     assert has_same_tokens(one, one) and has_same_tokens(one, again) and not has_same_tokens(one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(ENGINES) < 2, reason="needs two engines")
+def test_both_engines_find_the_same():
+    options = {"lm_weight": 0.4, "coverage": 0.2, "beam_size": 2}
+    found = [
+        Translator(checkpoint(), lm=language_model(), ensemble=[checkpoint(seed=6)], engine=engine).translate(
+            LINES[:2], 2, **options
+        )
+        for engine in ENGINES
+    ]
+    for one, other in zip(*found, strict=True):
+        for each, same in zip(one.translations, other.translations, strict=True):
+            assert each.ids == same.ids
+            assert each[1:3] + each[4:] == pytest.approx(same[1:3] + same[4:], abs=1e-4)
