@@ -160,7 +160,7 @@ class Translator(TrainedModel):
         copy_unknown
             Allow unknown words, and replace each by the source word that it attends to most.
         lm_weight
-            The weight of the log-probability of the language model; by default 0.2.
+            The weight of the log-probability of the language model; by default 0.1.
 
         Raises
         ------

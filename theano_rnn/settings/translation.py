@@ -52,7 +52,7 @@ class SearchConfig(Section):
         at_least=0,
     )  # fmt: skip
     lm_weight: float = setting(
-        0.2, "with --lm, weight of the language model's log-probability beside the translator's", kind=float, at_least=0
+        0.1, "with --lm, weight of the language model's log-probability beside the translator's", kind=float, at_least=0
     )
     copy_unknown: bool = setting(
         False, "allow unknown words, and replace each by the source word that it attends to most, such as a name. "
