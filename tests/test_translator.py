@@ -1,11 +1,16 @@
 """A trained translator: translations that do not depend on other lines, scores, attention, n-best lists."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from translator_models import opened
+from translator_models import checkpoint, language_model, opened
 
 from theano_rnn.settings.base import UserError
+from theano_rnn.settings.text import TextConfig
 from theano_rnn.settings.translation import SearchConfig
+from theano_rnn.text.words import detokenize
+from theano_rnn.translator import Translator, with_copies
 
 LINES = ["A dog runs.", "It is late!", "Zorblax is late, A dog.", "A", "It is a dog, it runs, it is late."]
 
@@ -108,9 +113,60 @@ def test_scores_are_sums_over_the_target():
         model.score("", "Ein")
 
 
+def test_unknown_words_are_copied_from_where_they_are_looked_at():
+    model, line = opened(), "Zorblax is late, Quux."
+    bias = model.model.params["b_y"]
+    before = bias.get_value()
+    bias.set_value(before + 4 * (np.arange(len(before)) == 0).astype(before.dtype))  # unknown words are likely
+    try:
+        assert all(0 not in each.ids for each in model.translate([line], 3)[0].translations)
+        found = model.translate([line, "A dog."], 3, copy_unknown=True)
+        tokens = ["Zorblax", "is", "late", ",", "Quux", "."]
+        for each in found[0].translations:
+            weights = model.attention(line, each).weights[:, : len(tokens)]
+            expected = [tokens[weights[place].argmax()] if number == 0 else model.vocabulary.id_to_token(number)
+                        for place, number in enumerate(each.ids)]  # fmt: skip
+            assert each.text == detokenize(expected, model.vocabulary.text) and "<unk>" not in each.text
+        assert any(0 in each.ids for those in found for each in those.translations)
+    finally:
+        bias.set_value(before)
+
+
+def test_the_end_of_the_source_is_not_copied():
+    weights = np.array([[0.1, 0.2, 0.7], [0.3, 0.1, 0.6]])
+    assert with_copies(["<unk>", "<unk>"], [0, 0], ["a", "b"], weights) == ["b", "a"]
+    assert with_copies(["<unk>", "c"], [5, 2], ["a", "b"], weights) == ["<unk>", "c"]
+
+
+def test_pieces_are_not_copied():
+    model = opened()
+    vocabulary = model.vocabulary
+    try:
+        model.vocabulary = SimpleNamespace(text=TextConfig(unit="subword"))
+        with pytest.raises(UserError, match="can write every word"):
+            model.translate(["A"], copy_unknown=True)
+    finally:
+        model.vocabulary = vocabulary
+
+
+def test_models_that_cannot_search_together_are_refused():
+    with pytest.raises(UserError, match=r"char-1.0-5.safetensors has other vocabularies than .*word-1.0-5.safetensors"):
+        Translator(checkpoint(), ensemble=[checkpoint(unit="char")])
+    with pytest.raises(UserError, match="is a language model, but a translator is needed"):
+        Translator(checkpoint(), ensemble=[language_model()])
+    with pytest.raises(UserError, match="is a translator, but a language model is needed"):
+        Translator(checkpoint(), lm=checkpoint())
+    other = language_model(words=("Ein", "Hund"))
+    with pytest.raises(UserError, match=r"does not have the target vocabulary of .*: train .* --vocab-from"):
+        Translator(checkpoint(), lm=other)
+    with pytest.raises(UserError, match="lm_weight 0.2 needs a language model"):
+        opened().translate(["A"], lm_weight=0.2)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"beam_size": 0}, "beam_size must be at least 1"), ({"num_best": 3, "beam_size": 2}, "nbest must be at most"),
+    [({"coverage": -1}, "coverage must be at least 0"), ({"lm_weight": -1}, "lm_weight -1 needs a language model"),
+     ({"beam_size": 0}, "beam_size must be at least 1"), ({"num_best": 3, "beam_size": 2}, "nbest must be at most"),
      ({"length_power": -1}, "length_power must be at least 0"), ({"num_best": 0}, "nbest must be at least 1")],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(options, message):

@@ -5,7 +5,8 @@ translator = Translator("runs/en-de.safetensors")
 translator.score("A dog is running.", "Ein Hund rennt.")
 translator.attention("A dog is running.").weights
 
-The commands use this class. `stream` translates any number of lines in constant memory. A line is one sentence, split
+`Translator(path, ensemble=[...], lm=...)` searches with several translators and a language model. The commands use
+this class. `stream` translates any number of lines in constant memory. A line is one sentence, split
 into tokens as in training; its translation does not depend on the other lines.
 """
 
@@ -17,35 +18,35 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theano_rnn.generation.batched_search import SearchRules, num_proposals
-from theano_rnn.generation.translating import padded_length, translate
+from theano_rnn.generation.batched_search import Hypothesis, SearchRules
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.translation import SearchConfig
-from theano_rnn.tasks.pair_batches import PairBatches, Pairs
+from theano_rnn.tasks.fused_language_model import FusedLanguageModel
 from theano_rnn.tasks.trained_model import TrainedModel
-from theano_rnn.tasks.translate import banned_ids
+from theano_rnn.tasks.translator_ensemble import TranslatorEnsemble
 from theano_rnn.text.parallel_sources import line_tokenizer
 from theano_rnn.text.pools import pools
 from theano_rnn.text.spacing import without_marks
 from theano_rnn.text.vocabulary import EOS, Vocabulary
 from theano_rnn.text.words import detokenize
 
-BATCH_SIZE = 32  # of pairs that are scored
+VOCABULARIES = ("vocabulary", "source_vocabulary")
 MAX_ATTENTION_TOKENS = 1 << 11  # of each side
-DIVERGED = ("the model's outputs are not numbers, because its training diverged: train it again with a smaller "
-            "--learning-rate")  # fmt: skip
 
 
 class Translation(NamedTuple):
     """A translation. `log_probability` is ln P(text | source) with its end, in nats; `score` is what ranks it.
 
-    `ids` are its tokens in the target vocabulary, without the end.
+    `ids` are its tokens in the target vocabulary, without the end. `lm_log_probability` is ln P(text) of the language
+    model, if one took part; `coverage` is the coverage penalty.
     """
 
     text: str
     log_probability: float
     score: float
     ids: tuple[int, ...]
+    lm_log_probability: float | None = None
+    coverage: float = 0.0
 
 
 class Translated(NamedTuple):
@@ -91,28 +92,43 @@ class Translator(TrainedModel):
     ----------
     path
         The checkpoint.
+    ensemble
+        The checkpoints of further translators with the same vocabularies. Log-probabilities are then the mean of those
+        of all translators, and attention is the mean of their weights.
+    lm : optional
+        The checkpoint of a language model with the target vocabulary, which helps to search.
     engine, device, compiler
         As for `TrainedModel`.
 
     Raises
     ------
     UserError
-        The checkpoint was trained for another task, or is not a checkpoint.
+        A checkpoint was trained for another task, has another vocabulary, or is not a checkpoint.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         *,
+        ensemble: Sequence[str | os.PathLike[str]] = (),
+        lm: str | os.PathLike[str] | None = None,
         engine: str = "auto",
         device: str = "auto",
         compiler: Callable[..., Any] | None = None,
     ) -> None:
-        super().__init__(path, task="translate", engine=engine, device=device, compiler=compiler)
+        options: dict[str, Any] = {"engine": engine, "device": device, "compiler": compiler}
+        super().__init__(path, task="translate", **options)
         self.vocabulary: Vocabulary = self.checkpoint.facts["vocabulary"]
         self.source_vocabulary: Vocabulary = self.checkpoint.facts["source_vocabulary"]
         self.split_source = line_tokenizer(self.source_vocabulary)
         self.split_target = line_tokenizer(self.vocabulary)
+        others = [TrainedModel(each, task="translate", **options) for each in ensemble]
+        for each, other in zip(ensemble, others):
+            if any(other.checkpoint.facts[name] != self.checkpoint.facts[name] for name in VOCABULARIES):
+                raise UserError(f"{each} has other vocabularies than {path}: an ensemble needs translators that were "
+                                "trained on the same pairs")  # fmt: skip
+        fused = None if lm is None else FusedLanguageModel(lm, self.vocabulary, path, **options)
+        self.ensemble = TranslatorEnsemble([self, *others], fused)
 
     def translate(
         self,
@@ -122,6 +138,9 @@ class Translator(TrainedModel):
         beam_size: int | None = None,
         length_power: float = SearchConfig.length_power,
         no_repeat_ngram_size: int = SearchConfig.no_repeat_ngram_size,
+        coverage: float = SearchConfig.coverage,
+        copy_unknown: bool = SearchConfig.copy_unknown,
+        lm_weight: float | None = None,
     ) -> list[Translated]:
         """Returns each line with its `num_best` best translations.
 
@@ -136,14 +155,24 @@ class Translator(TrainedModel):
             Translations are ranked by ``log P / length ** length_power``.
         no_repeat_ngram_size
             Never repeat a sequence of this many tokens; 0: no such rule.
+        coverage
+            The weight of the penalty for parts of the source that were hardly looked at; 0: none.
+        copy_unknown
+            Allow unknown words, and replace each by the source word that it attends to most.
+        lm_weight
+            The weight of the log-probability of the language model; by default 0.1.
 
         Raises
         ------
         UserError
-            A setting is out of range.
+            A setting is out of range, or there is a weight but no language model.
         """
-        width = max(SearchConfig.beam_size, num_best) if beam_size is None else beam_size
-        config = SearchConfig(width, num_best, length_power, no_repeat_ngram_size)
+        if lm_weight is not None and self.ensemble.language_model is None:
+            raise UserError(f"lm_weight {lm_weight} needs a language model: open Translator(path, lm=...)")
+        config = SearchConfig(
+            max(SearchConfig.beam_size, num_best) if beam_size is None else beam_size, num_best, length_power,
+            no_repeat_ngram_size, coverage, SearchConfig.lm_weight if lm_weight is None else lm_weight, copy_unknown,
+        )  # fmt: skip
         return list(self.stream(lines, config))
 
     def stream(self, lines: Iterable[str | None], config: SearchConfig | None = None) -> Iterator[Translated]:
@@ -152,43 +181,29 @@ class Translator(TrainedModel):
         None among the lines means that the next one has not arrived yet: the results of those before it come first.
         """
         config = config or SearchConfig()
-        rules = SearchRules(config.beam_size, config.nbest, config.length_power, config.no_repeat_ngram_size)
+        if config.copy_unknown and self.vocabulary.text.unit == "subword":
+            raise UserError("a translator of subwords can write every word, so there are none to copy: leave "
+                            "--copy-unknown (copy_unknown) out")  # fmt: skip
+        rules = SearchRules(config.beam_size, config.nbest, config.length_power, config.no_repeat_ngram_size,
+                            config.coverage)  # fmt: skip
         for pool in pools(lines):
             sources = list(map(self.source_ids, pool))
-            found = self.search([ids for ids in sources if len(ids)], rules)
+            found = self.ensemble.search([ids for ids in sources if len(ids)], rules, lm_weight=config.lm_weight,
+                                         may_be_unknown=config.copy_unknown)  # fmt: skip
             for line, ids in zip(pool, sources):
                 unknown = int((ids == self.source_vocabulary.unk_id).sum())
-                translations = next(found) if len(ids) else []
+                translations = [self.translation(each, line, ids) for each in next(found)] if len(ids) else []
                 yield Translated(line, translations, max(len(ids) - 1, 0), unknown)
 
-    def search(self, sources: Sequence[Any], rules: SearchRules) -> Iterator[list[Translation]]:
-        """Yields the translations of each source, an int32 array with its end."""
-        vocabulary = self.vocabulary
-        for hypotheses in translate(
-            self.search_functions(rules.beam_size), sources, start_id=vocabulary.bos_id, end_id=vocabulary.eos_id,
-            source_pad_id=self.source_vocabulary.pad_id, vocab_size=vocabulary.vocab_size,
-            banned_ids=banned_ids(self.checkpoint.facts), rules=rules, dtype=self.model.config.dtype,
-        ):  # fmt: skip
-            yield [
-                Translation(detokenize(vocabulary.decode(each.ids), vocabulary.text), each.log_probability, each.score,
-                            each.ids)
-                for each in hypotheses
-            ]  # fmt: skip
-
-    def search_functions(self, beam_size: int) -> Callable[[str], Any]:
-        """Returns a function that returns the compiled ``encode`` and ``search_step`` for a beam of this size."""
-        name = f"search_step {beam_size}"
-        if name not in self.functions:
-            self.model.num_top = num_proposals(beam_size)
-            self.functions[name] = self.compile("search_step")
-
-        def checked_step(*arguments: Any) -> list[Any]:
-            results: list[Any] = self.functions[name](*arguments)
-            if np.isnan(np.asarray(results[0])).any():
-                raise UserError(DIVERGED)
-            return results
-
-        return lambda wanted: checked_step if wanted == "search_step" else self.function(wanted)
+    def translation(self, found: Hypothesis, source: str, source_ids: Any) -> Translation:
+        """Returns what the search found for a source line as text, each unknown word replaced by a source word."""
+        tokens = self.vocabulary.decode(found.ids)
+        if self.vocabulary.unk_id in found.ids:
+            weights = self.ensemble.attention(source_ids, [*found.ids, self.vocabulary.eos_id])
+            tokens = with_copies(tokens, found.ids, self.split_source(source), weights)
+        log_p, lm_log_p = found.features or (found.log_probability, None)
+        text = detokenize(tokens, self.vocabulary.text)
+        return Translation(text, log_p, found.score, found.ids, lm_log_p, found.coverage)
 
     def source_ids(self, line: str) -> Any:
         """Returns the ids of a source line with its end, int32; none if it is blank."""
@@ -217,7 +232,7 @@ class Translator(TrainedModel):
         for pool in pools(pairs):
             sources, targets = [self.source_ids(each) for each, _ in pool], [self.target_ids(each) for _, each in pool]
             places = [place for place, ids in enumerate(sources) if len(ids)]
-            values = self.log_probabilities([sources[i] for i in places], [targets[i] for i in places])
+            values = self.ensemble.log_probabilities([sources[i] for i in places], [targets[i] for i in places])
             found: list[PairScore | None] = [None] * len(pool)
             for place, value in zip(places, values):
                 unknown = int((targets[place] == self.vocabulary.unk_id).sum())
@@ -226,24 +241,7 @@ class Translator(TrainedModel):
 
     def log_probabilities(self, sources: Sequence[Any], targets: Sequence[Any]) -> Any:
         """Returns ln P(target | source) of each pair of ids, float64 (pairs,)."""
-        found = np.zeros(len(sources))
-        if not len(sources):
-            return found
-        source_lengths, target_lengths = (np.array(list(map(len, side)), np.int64) for side in (sources, targets))
-        pairs = Pairs(np.concatenate(sources), np.concatenate(targets), source_lengths, target_lengths,
-                      np.arange(len(sources)))  # fmt: skip
-        batches = PairBatches(
-            pairs, batch_size=BATCH_SIZE, start_id=self.vocabulary.bos_id, pad_id=self.vocabulary.pad_id,
-            source_pad_id=self.source_vocabulary.pad_id, dtype=self.model.config.dtype,
-        )  # fmt: skip
-        loss = self.function("loss")
-        for batch in map(batches.batch, range(len(batches))):
-            (losses,) = loss(*batch.arrays)
-            sums = np.asarray(losses, np.float64).sum(axis=0)[: len(batch.numbers)]
-            if np.isnan(sums).any():
-                raise UserError(DIVERGED)
-            found[batch.numbers] = -sums
-        return found
+        return self.ensemble.log_probabilities(sources, targets)
 
     def attention(self, source: str, target: str | Translation | None = None) -> Attention:
         """Returns what each token of a target attends to; by default of the best translation.
@@ -266,19 +264,24 @@ class Translator(TrainedModel):
         if max(len(names), len(ids)) > MAX_ATTENTION_TOKENS:
             raise UserError(f"attention can be shown for at most {MAX_ATTENTION_TOKENS:,} tokens, got "
                             f"{max(len(names), len(ids)):,}: shorten the sentence")  # fmt: skip
-        steps, dtype = padded_length(max(len(names), len(ids))), self.model.config.dtype
-        arrays = []
-        for given, pad_id in ((self.source_ids(source), self.source_vocabulary.pad_id),
-                              ([self.vocabulary.bos_id, *ids[:-1]], self.vocabulary.pad_id)):  # fmt: skip
-            padded, mask = np.full((steps, 1), pad_id, np.int32), np.zeros((steps, 1), dtype)
-            padded[: len(given), 0], mask[: len(given), 0] = given, 1
-            arrays += [padded, mask]
-        (weights,) = self.function("attention")(*arrays)
+        weights = self.ensemble.attention(self.source_ids(source), ids)
         source_names, target_names = (list(map(without_marks, tokens)) for tokens in (names, target_names))
-        return Attention(source_names, target_names, np.asarray(weights, np.float64)[: len(ids), 0, : len(names)])
+        return Attention(source_names, target_names, weights)
 
 
 def with_end(vocabulary: Vocabulary, tokens: Sequence[str]) -> Any:
     """Returns the ids of the tokens and of the end, int32; none if there are no tokens."""
     ids = [*map(vocabulary.token_to_id, tokens), vocabulary.eos_id] if tokens else []
     return np.array(ids, np.int32)
+
+
+def with_copies(tokens: Sequence[str], ids: Sequence[int], source: Sequence[str], weights: Any) -> list[str]:
+    """Returns the tokens of a translation, each unknown one replaced by the source token that it attends to most.
+
+    `weights` (target, source) include the ends of both, but the end of the source is not copied.
+
+    >>> with_copies(["Herr", "<unk>"], [5, 0], ["Mr.", "Quux"], np.array([[0.9, 0.1, 0.0], [0.1, 0.3, 0.6]]))
+    ['Herr', 'Quux']
+    """
+    best = weights[:, : len(source)].argmax(axis=1)
+    return [source[place] if number == Vocabulary.unk_id else token for token, number, place in zip(tokens, ids, best)]

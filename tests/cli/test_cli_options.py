@@ -32,6 +32,7 @@ PROMISED = [
     "preset", "validate-every", "learning-rate-factor", "unfreeze-epochs",
     "label-column", "bidirectional", "no-bidirectional", "pooling", "class-weights",
     "source-column", "target-column", "max-tokens-in-pair", "attention", "shared-embedding", "subword-model",
+    "vocab-from",
 ]  # fmt: skip
 
 

@@ -305,3 +305,49 @@ def test_other_commands_refuse_a_translator(good, commands):
         assert (result.status, result.out, result.err.count("\n")) == (2, "", 1)
         assert "is a translator, but a " in result.err and "use it with translate or serve" in result.err
     assert TASKS["translate"].commands == ("translate", "serve")
+
+
+@pytest.mark.parametrize("unit", ["word", "char", "subword"])
+def test_a_language_model_with_the_vocabulary_of_a_translator_helps_it(commands, unit):
+    """It is resumed to the byte, without the translator, and may find sentences otherwise."""
+    if unit == "subword":
+        pytest.importorskip("tokenizers")
+    size = ["--vocab-size", "300"] if unit == "subword" else []
+    flags = [flag for flag in FLAGS if flag not in ("--tokens", "whitespace")] if unit != "word" else FLAGS
+    result = commands("train", *flags, *TRAIN, "--unit", unit, *size, "--checkpoint", MODEL, "--epochs", 1)
+    assert result.status == 0, result.err
+    options = ["--preset", "none", *SIZES, "--batch-size", "4", "--epochs", "2", "--train", "text.txt", "--vocab-from"]
+    options += [MODEL, "--sentences", "punkt"]
+    for name, more in (("whole.safetensors", []), ("cut.safetensors", ["--max-seconds", "1e-9"])):
+        result = commands("train", *options, "--checkpoint", name, *more)
+        assert result.status == 0, result.err
+    translator, lm = load(MODEL), load("whole.safetensors")
+    more = ("\n",) if unit == "char" else ()
+    assert lm.vocabulary.words == (*translator.vocabulary.words, *more)
+    assert lm.vocabulary.tokenizer == translator.vocabulary.tokenizer
+    assert (lm.vocabulary.text.sentences, translator.vocabulary.text.sentences) == ("punkt", "line")
+    assert lm.vocabulary.text.tokens == translator.vocabulary.text.tokens
+    shutil.move(MODEL, "moved.safetensors")
+    result = commands("train", "--resume", "--checkpoint", "cut.safetensors")
+    assert result.status == 0, result.err
+    assert Path("cut.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
+    Path("b.en").write_text("a b c\n")
+    result = commands("translate", "moved.safetensors", "b.en", "--lm", "whole.safetensors", "--nbest", "1")
+    assert result.status == 0, result.err
+    assert " lm= -" in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--vocab-size", "50"], "--vocab-size cannot be used with --vocab-from"),
+        (["--unit", "char"], "--unit char conflicts with model.safetensors, which has word"),
+        (["--lowercase"], "--lowercase True conflicts with model.safetensors"),
+        (["--task", "fill"], "--vocab-from is for --task next, not --task fill"),
+    ],
+)
+def test_another_vocabulary_is_refused_beside_that_of_a_model(commands, arguments, said):
+    train(commands)
+    result = commands("train", "--train", "a.de", "--vocab-from", MODEL, "--checkpoint", "lm.safetensors", *arguments)
+    assert (result.status, result.err.count("\n")) == (2, 1), result.err
+    assert said in result.err

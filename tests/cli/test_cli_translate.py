@@ -9,6 +9,7 @@ import pytest
 from conftest import ENGINES
 from play_models import checkpoint as language_model
 from translator_models import checkpoint, opened
+from translator_models import language_model as fitting_language_model
 
 from theano_rnn.cli import model_loading
 from theano_rnn.cli.main import command
@@ -24,10 +25,12 @@ def run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # too late to count, but else the command would set it
     original = model_loading.open_translator
-    monkeypatch.setattr(
-        model_loading, "open_translator",
-        lambda path, machine: opened() if str(path) == str(checkpoint()) else original(path, machine),
-    )  # fmt: skip
+
+    def open_translator(path, machine, **more):
+        is_plain = str(path) == str(checkpoint()) and not any(more.values())
+        return opened() if is_plain else original(path, machine, **more)
+
+    monkeypatch.setattr(model_loading, "open_translator", open_translator)
 
     def run(*arguments, text=None, model=None, name="translate"):
         if text is not None:
@@ -80,6 +83,47 @@ def test_n_best_lists_are_those_that_rescore_reads(run, tmp_path):
     assert all("theano_rnn=" in line and "log_p=" in line for line in ranked.splitlines())
     _, one, _ = run("--nbest", "1", text="A dog\n")
     assert one.startswith("0 ||| ") and one.count("\n") == 1
+
+
+def test_a_language_model_an_ensemble_and_coverage_take_part(run):
+    lm, other = fitting_language_model(), checkpoint(seed=6)
+    flags = ["--lm", lm, "--lm-weight", "0.4", "--coverage", "0.3", "--ensemble", other]
+    status, out, err = run(*flags, "--nbest", "2", text="A dog runs.\n\n")
+    assert status == 0, err
+    model = opened(lm=lm, others=(6,))
+    (found,) = model.translate(["A dog runs."], 2, lm_weight=0.4, coverage=0.3)
+    for entry, each in zip(next(read_lists(out.splitlines(), "lists")), found.translations, strict=True):
+        assert entry.text == each.text.replace("|||", "| | |").strip()
+        assert entry.fields[2] == (f"log_p= {each.log_probability:.6f} lm= {each.lm_log_probability:.6f} "
+                                   f"coverage= {each.coverage:.6f}")  # fmt: skip
+        total = each.log_probability + 0.4 * each.lm_log_probability
+        assert entry.score == pytest.approx(total / (len(each.ids) + 1) + each.coverage, abs=1e-5)
+    assert out.splitlines()[2] == "1 |||  ||| log_p= 0.000000 lm= 0.000000 coverage= 0.000000 ||| 0.000000"
+    _, scored, _ = run("--lm", lm, "--scores", text="A dog runs.\n")
+    best = model_with_lm().translate(["A dog runs."])[0].translations[0]
+    assert scored == f"{best.score:.6f}\t{best.text}\n"
+
+
+def model_with_lm():
+    return opened(lm=fitting_language_model())
+
+
+def test_the_weight_of_the_language_model_is_tuned(run, tmp_path, monkeypatch):
+    pytest.importorskip("sacrebleu")
+    model, lines = model_with_lm(), ["A dog runs.", "It is late!", "It is a dog, it runs, it is late."]
+    (tmp_path / "source.txt").write_text("\n".join(lines) + "\n")
+    wanted = [each.text for each in model.translate(lines, lm_weight=0.4)]
+    assert wanted != [each.text for each in model.translate(lines, lm_weight=0)]
+    (tmp_path / "target.txt").write_text("\n".join(wanted) + "\n")
+    monkeypatch.setattr(model_loading, "open_translator", lambda path, machine, **more: model)
+    arguments = ["source.txt", "--evaluate", "target.txt", "--lm", fitting_language_model(), "--tune-lm-weight"]
+    status, out, err = run(*arguments)
+    assert status == 0, err
+    *tried, best = out.splitlines()
+    scores = {float(line.split()[1]): float(line.split()[3]) for line in tried}
+    assert scores[0.4] == 100 > scores[0.0]
+    smallest = min(weight for weight, score in scores.items() if score == 100)
+    assert re.fullmatch(rf"best: --lm-weight {smallest:g}  BLEU 100.00  nrefs:1\|.*", best), best
 
 
 def test_translations_are_measured(run, tmp_path):
@@ -148,6 +192,13 @@ def test_tables_and_unknown_words(run, tmp_path):
         (["missing.txt"], "cannot find missing.txt"),
         (["--score", "-"], "only one of the two files can be standard input"),
         (["--attention", "x.html"], "there is no sentence to show"),
+        (["--lm-weight", "0"], "--lm-weight needs a language model: add --lm"),
+        (["--tune-lm-weight"], "--tune-lm-weight needs a language model: add --lm"),
+        (["--lm", "missing.safetensors"], "cannot find the model missing.safetensors"),
+        (["--lm", "x", "--tune-lm-weight"], "--tune-lm-weight compares BLEU: add --evaluate REFERENCE"),
+        (["--lm", "x", "--lm-weight", "-1"], "--lm-weight must be at least 0"),
+        (["--ensemble", "missing.safetensors"], "cannot find the model missing.safetensors"),
+        (["--coverage", "-1"], "--coverage must be at least 0"),
     ],
     ids=repr,
 )
@@ -159,10 +210,16 @@ def test_a_mistake_is_one_line_and_status_2(run, arguments, message):
     assert message in err
 
 
-def test_the_wrong_kind_of_model_is_refused(run):
+def test_the_wrong_kind_of_model_is_refused(run, tmp_path):
     status, _, err = run(text="A", model=language_model())
     assert status == 2 and "is a language model, but a translator is needed" in err and err.count("\n") == 1
     for name in ("score", "generate", "classify", "fill"):
         status, out, err = run(*(["-"] if name != "generate" else []), text="A", name=name)
         assert (status, out, err.count("\n")) == (2, "", 1), err
         assert "is a translator, but a " in err and "use it with translate or serve" in err
+    status, _, err = run("--lm", language_model(), text="A")
+    assert status == 2 and "does not have the target vocabulary of" in err and err.count("\n") == 1
+    assert f"train.py --vocab-from {checkpoint()} --train TEXT" in err
+    (tmp_path / "target.txt").write_text("A\n")
+    status, _, err = run("--score", "target.txt", "--lm", fitting_language_model(), text="A")
+    assert status == 2 and "leave --lm out" in err and err.count("\n") == 1

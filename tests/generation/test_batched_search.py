@@ -5,7 +5,15 @@ import itertools
 import numpy as np
 import pytest
 
-from theano_rnn.generation.batched_search import SearchRules, beam_search, num_proposals, repeated
+from theano_rnn.generation.batched_search import (
+    LEAST_COVERAGE,
+    Hypothesis,
+    SearchRules,
+    beam_search,
+    coverage_penalty,
+    num_proposals,
+    repeated,
+)
 from theano_rnn.generation.translating import batches_of, translate
 
 START, END, VOCAB = 9, 1, 5
@@ -37,6 +45,61 @@ class Step:
         scores = np.array([self.log_probabilities(*each) for each in state]) + banned
         words = np.argsort(-scores, axis=1, kind="stable")[:, : self.count]
         return [np.take_along_axis(scores, words, 1), words.astype(np.int32), state]
+
+
+class RichStep(Step):
+    """A step with a language model, whose weight is given, and with attention to a few positions."""
+
+    def __init__(self, log_probabilities, beam_size, language_model, weight, attention=None):
+        super().__init__(log_probabilities, beam_size)
+        self.language_model, self.weight, self.attention = language_model, weight, attention
+
+    def __call__(self, tokens, parents, state, banned):
+        state = [state[parent] for parent in parents]
+        state = [(sentence, text if token == START else (*text, int(token)))
+                 for (sentence, text), token in zip(state, tokens)]  # fmt: skip
+        log_p = np.array([self.log_probabilities(*each) for each in state])
+        lm_log_p = np.array([self.language_model(0, text) for _, text in state])
+        scores = log_p + self.weight * lm_log_p + banned
+        words = np.argsort(-scores, axis=1, kind="stable")[:, : self.count]
+        values, *features = (np.take_along_axis(each, words, 1) for each in (scores, log_p, lm_log_p))
+        attention = [] if self.attention is None else [np.array([self.attention(*each) for each in state])]
+        return [values, words.astype(np.int32), *features, *attention, state]
+
+
+def looking(seed, lengths, positions):
+    """Attention weights of each position that depend on the sentence and its words; 0 beyond the sentence's length."""
+
+    def weights(sentence, text):
+        values = np.random.default_rng([seed, sentence, *text]).random(positions) ** 6
+        values[lengths[sentence] :] = 0
+        return values / values.sum()
+
+    return weights
+
+
+def rich_search(sentences, limits, lengths, *, weight=0.6, never=(), coverage=0.7, **rules):
+    """Returns what is found with a language model and coverage, and the score of any text by the equations."""
+    rules = SearchRules(coverage=coverage, **rules)
+    model, lm, attention = toy(2), toy(12), looking(3, lengths, max(lengths) + 2)
+    step = RichStep(model, rules.beam_size, lm, weight, attention if coverage else None)
+    banned = np.zeros(VOCAB)
+    banned[list(never)] = -np.inf
+    state = [(sentence, ()) for sentence in sentences for _ in range(rules.beam_size)]
+    found = beam_search(step, [state], [], limits, start_id=START, end_id=END, banned=banned, rules=rules,
+                        num_features=2, source_lengths=[lengths[sentence] for sentence in sentences])  # fmt: skip
+
+    def expected(sentence, text):
+        path = [*text, END]
+        log_p = sum(model(sentence, text[:i])[word] for i, word in enumerate(path))
+        lm_log_p = sum(lm(0, text[:i])[word] for i, word in enumerate(path))
+        attended = sum(attention(sentence, text[:i]) for i in range(len(path)))[: lengths[sentence]]
+        penalty = coverage * np.log(np.minimum(attended, 1)).sum()
+        total = log_p + weight * lm_log_p
+        return Hypothesis(tuple(text), total, total / len(path) ** rules.length_power + penalty, (log_p, lm_log_p),
+                          penalty)  # fmt: skip
+
+    return found, expected, step.calls
 
 
 def search(log_probabilities, sentences, limits, *, banned=(), vocab=VOCAB, **rules):
@@ -89,6 +152,62 @@ def test_a_beam_that_is_wide_enough_finds_the_best_texts(power, banned):
         for each in hypotheses:
             assert each.log_probability == pytest.approx(texts[each.ids])
             assert each.score == pytest.approx(scores[each.ids])
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0])
+@pytest.mark.parametrize("coverage", [0.0, 0.7])
+def test_a_wide_beam_finds_the_best_texts_with_a_language_model_and_coverage(power, coverage):
+    limit, lengths = 4, [3, 1, 4, 2]
+    found, expected, _ = rich_search(range(4), [limit] * 4, lengths, coverage=coverage, beam_size=90, num_best=4,
+                                     length_power=power)  # fmt: skip
+    plain = search(toy(2), range(4), [limit] * 4, beam_size=90, num_best=4, length_power=power)[0]
+    for sentence, hypotheses in enumerate(found):
+        every = [expected(sentence, text) for text, _ in every_text(toy(2), sentence, limit)]
+        best = sorted(every, key=lambda each: -each.score)[:4]
+        assert [each.ids for each in hypotheses] == [each.ids for each in best]
+        for each, other in zip(hypotheses, best):
+            assert each[1:3] + each.features == pytest.approx(other[1:3] + other.features)
+            assert each.coverage == pytest.approx(other.coverage) and each.coverage <= 0
+    assert [[each.ids for each in those] for those in found] != [[each.ids for each in those] for those in plain]
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_a_sentence_with_features_and_coverage_does_not_depend_on_the_others(beam_size):
+    lengths = np.random.default_rng(0).integers(1, 6, 12).tolist()
+    limits = [length + 3 for length in lengths]
+    together, expected, _ = rich_search(range(12), limits, lengths, beam_size=beam_size, num_best=beam_size)
+    num_checked = 0
+    for sentence in range(12):
+        alone, _, _ = rich_search([sentence], [limits[sentence]], lengths, beam_size=beam_size, num_best=beam_size)
+        assert alone[0] == together[sentence]
+        ended = [each for each in alone[0] if len(each.ids) < limits[sentence] - 1]
+        for each in ended:
+            assert each.score == pytest.approx(expected(sentence, each.ids).score)
+        num_checked += len(ended)
+    assert num_checked >= 6 * beam_size
+
+
+def test_a_weight_of_zero_changes_nothing():
+    lengths = [4] * 8
+    found, _, _ = rich_search(range(8), [7] * 8, lengths, weight=0.0, coverage=0.0, beam_size=4, num_best=4)
+    plain, _ = search(toy(2), range(8), [7] * 8, beam_size=4, num_best=4)
+    assert [[each[:3] for each in those] for those in found] == [[each[:3] for each in those] for those in plain]
+    assert all(each.features[0] == each.log_probability for those in found for each in those)
+
+
+def test_a_cut_text_has_the_features_of_its_words():
+    (found,), _, _ = rich_search([0], [5], [3], beam_size=2, never=[END])
+    (each,) = found
+    model, lm = toy(2), toy(12)
+    sums = [sum(one(sentence, each.ids[:i])[word] for i, word in enumerate(each.ids))
+            for one, sentence in ((model, 0), (lm, 0))]  # fmt: skip
+    assert len(each.ids) == 4 and each.features == pytest.approx(tuple(sums))
+    assert each.log_probability == pytest.approx(sums[0] + 0.6 * sums[1])
+
+
+def test_coverage_is_finite_for_a_position_that_is_never_looked_at():
+    assert coverage_penalty(np.array([0.0, 2.0]), 0.5) == pytest.approx(0.5 * np.log(LEAST_COVERAGE))
+    assert coverage_penalty(np.array([1.0, 2.0]), 0.5) == 0
 
 
 @pytest.mark.parametrize(

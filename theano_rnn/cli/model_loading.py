@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,14 @@ def open_classifier(path: str, machine: MachineConfig, *, temperature: float | N
     return model
 
 
-def open_translator(path: str, machine: MachineConfig) -> Translator:
-    """Load a trained translator."""
-    model = Translator(path, **loading_options(machine))
-    note_unvalidated(path, model.checkpoint)
+def open_translator(
+    path: str, machine: MachineConfig, *, ensemble: Sequence[str] = (), lm: str | None = None
+) -> Translator:
+    """Load a trained translator, and the models that search together with it."""
+    model = Translator(path, ensemble=ensemble, lm=lm, **loading_options(machine))
+    members = [*model.ensemble.members, *([model.ensemble.language_model] if model.ensemble.language_model else [])]
+    for name, member in zip([path, *ensemble, lm or ""], members):
+        note_unvalidated(name, member.checkpoint)
     return model
 
 

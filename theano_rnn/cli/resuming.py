@@ -13,11 +13,13 @@ from theano_rnn.settings.training import TrainingConfig
 from theano_rnn.tasks.registry import stored_sections
 from theano_rnn.tasks.task import Task
 
+NOT_TEXTS = ("init_from", "subword_model", "vocab_from")  # needed only when a run starts
+
 
 def texts_by_setting(corpus: Section) -> dict[str, tuple[str, ...]]:
     """Returns the names of the text files, by setting."""
     names = [item.name for item in settings_of(type(corpus))
-             if item.metadata["metavar"] == "FILE" and item.name not in ("init_from", "subword_model")]  # fmt: skip
+             if item.metadata["metavar"] == "FILE" and item.name not in NOT_TEXTS]  # fmt: skip
     values = {name: getattr(corpus, name) for name in names}
     return {name: value if isinstance(value, tuple) else (value,) for name, value in values.items() if value}
 

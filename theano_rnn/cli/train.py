@@ -29,6 +29,7 @@ from theano_rnn.cli.run_settings import (
     task_of,
 )
 from theano_rnn.cli.streams import watched_output
+from theano_rnn.cli.taken_vocabulary import settings_from
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import TrainingMachineConfig
 from theano_rnn.settings.training import RegularizationConfig, RunConfig
@@ -121,6 +122,8 @@ def train(given: Mapping[str, Any], run_settings: RunConfig, machine: TrainingMa
 
             initial = load(given["init_from"])
             values = initial_values(task, initial, task_of_checkpoint(initial), given, given["init_from"])
+        if given.get("vocab_from"):
+            values = settings_from(given["vocab_from"], given)
     settings = complete_settings(task, {**values, **given}, given, machine)
     if checkpoint is not None and checkpoint.progress["is_finished"]:
         if not has_more_epochs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig
 from theano_rnn.settings.text import COLUMN_HELP
-from theano_rnn.settings.translation import SearchConfig
+from theano_rnn.settings.translation import FurtherModelsConfig, SearchConfig
 
 if TYPE_CHECKING:
     from theano_rnn.translator import Attention, Translated, Translator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 MAX_SHOWN = 100  # sentences of a page
 MANY_UNKNOWN = 0.1  # of the source tokens
 MOSES = "|||"
+LM_WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)  # that are compared
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -35,6 +37,7 @@ def build(prog: str) -> argparse.ArgumentParser:
         f"  {prog} runs/en-de.safetensors test.en --evaluate test.de\n"
         f"  {prog} runs/en-de.safetensors test.en --nbest 5 > lists.txt     for rescore\n"
         f"  {prog} runs/en-de.safetensors test.en --attention page.html\n"
+        f"  {prog} runs/en-de.safetensors valid.en --lm runs/de.safetensors --evaluate valid.de --tune-lm-weight\n"
         "train the model with: train.py --task translate --train train.en train.de --checkpoint runs/en-de.safetensors",
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="a model trained with --task translate")
@@ -43,9 +46,11 @@ def build(prog: str) -> argparse.ArgumentParser:
                         ".bz2, .xz; default: standard input)")  # fmt: skip
     parser.add_argument("--column", metavar="NAME", help=COLUMN_HELP)
     add_flags(parser, "search", SearchConfig)
+    add_flags(parser, "further models", FurtherModelsConfig)
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--scores", action="store_true", help="print the score before each translation, with a tab: "
-                        "its log-probability in nats, divided by length to the power --length-power")  # fmt: skip
+                        "its log-probability in nats (with --lm, plus --lm-weight times that of the language model), "
+                        "divided by length to the power --length-power, plus the penalty of --coverage")  # fmt: skip
     output.add_argument("--evaluate", metavar="REFERENCE", help="compare the translations with those in this file, "
                         "line by line. Prints BLEU and chrF, with the signatures of sacrebleu")  # fmt: skip
     output.add_argument("--score", metavar="TARGET", help="translate nothing: print the log-probability of each line "
@@ -53,20 +58,25 @@ def build(prog: str) -> argparse.ArgumentParser:
                         "end of the sentence) TAB line")  # fmt: skip
     output.add_argument("--attention", metavar="PAGE", help=f"write an HTML page with the first {MAX_SHOWN} sentences, "
                         "their translations, and how much each target token attends to each source token")  # fmt: skip
+    parser.add_argument("--tune-lm-weight", action="store_true", help="with --evaluate and --lm, translate with "
+                        "several weights of the language model, and print the BLEU of each")  # fmt: skip
     parser.add_argument("--force", action="store_true", help="replace an existing page")
     add_flags(parser, "this machine", MachineConfig)
     return parser
 
 
 def run(args: argparse.Namespace, root: Path | None) -> int:
-    sections = sections_from(vars(args), {"machine": MachineConfig, "search": SearchConfig})
-    check_flags(args)
+    sections = sections_from(vars(args), {"machine": MachineConfig, "search": SearchConfig,
+                                         "further models": FurtherModelsConfig})  # fmt: skip
+    further = sections["further models"]
+    check_flags(args, further)
     machine = prepare_machine(sections["machine"])
     from theano_rnn.cli.model_loading import open_translator
     from theano_rnn.text.sources import Source
     from theano_rnn.text.whole_texts import rows_of
 
-    model, config = open_translator(args.checkpoint, machine), sections["search"]
+    model = open_translator(args.checkpoint, machine, ensemble=further.ensemble, lm=further.lm)
+    config = sections["search"]
     with Source(args.file, args.column, is_read_once=True) as source:
         lines = rows_of(source)
         if args.evaluate is not None or args.score is not None:
@@ -77,17 +87,28 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
                                 f"{len(others):,}: the lines of both must belong together")  # fmt: skip
             if args.score is not None:
                 return score(model, texts, others)
+            if args.tune_lm_weight:
+                return tune_lm_weight(model, config, texts, others)
             return evaluate(model, config, texts, others)
         if args.attention is not None:
             return show_attention(args, model, config, lines)
         return translate(args, model, config, lines)
 
 
-def check_flags(args: argparse.Namespace) -> None:
+def check_flags(args: argparse.Namespace, further: FurtherModelsConfig) -> None:
     """Raises `UserError` if flags contradict each other, or a file cannot be read or written."""
     other = next((f"--{name}" for name in ("scores", "evaluate", "score", "attention") if getattr(args, name)), None)
     if "nbest" in vars(args) and other:
         raise UserError(f"--nbest cannot be used with {other}: leave one out")
+    for name, flag in (("lm_weight", "--lm-weight"), ("tune_lm_weight", "--tune-lm-weight")):
+        if vars(args).get(name) is not None and vars(args)[name] is not False and further.lm is None:
+            raise UserError(f"{flag} needs a language model: add --lm, or leave it out")
+    if args.score is not None and further.lm is not None:
+        raise UserError("--score gives the log-probability of the translator alone: leave --lm out")
+    if args.tune_lm_weight and args.evaluate is None:
+        raise UserError("--tune-lm-weight compares BLEU: add --evaluate REFERENCE")
+    if args.tune_lm_weight and "lm_weight" in vars(args):
+        raise UserError("--tune-lm-weight finds the weight: leave --lm-weight out")
     for path in (args.evaluate, args.score):
         if path == "-" and args.file == "-":
             raise UserError("only one of the two files can be standard input: name the other one")
@@ -116,10 +137,12 @@ def lines_of(path: str, column: str | None) -> list[str]:
 def translate(args: argparse.Namespace, model: Translator, config: SearchConfig, lines: Iterator[str | None]) -> int:
     """Print the translation of each line."""
     num_tokens = num_unknown = 0
+    has_lm = model.ensemble.language_model is not None and config.lm_weight > 0
     for number, found in enumerate(model.stream(lines, config)):
         num_tokens, num_unknown = num_tokens + found.num_tokens, num_unknown + found.num_unknown
         if "nbest" in vars(args):
-            sys.stdout.write("".join(f"{line}\n" for line in nbest_lines(number, found)))
+            entries = nbest_lines(number, found, has_lm=has_lm, has_coverage=bool(config.coverage))
+            sys.stdout.write("".join(f"{line}\n" for line in entries))
         elif args.scores:
             sys.stdout.write(f"{found.translations[0].score:.6f}\t{found.text}\n" if found.translations else "-\t\n")
         else:
@@ -130,19 +153,48 @@ def translate(args: argparse.Namespace, model: Translator, config: SearchConfig,
     return 0
 
 
-def nbest_lines(number: int, found: Translated) -> Iterator[str]:
-    """Yields the translations of a line in Moses' format. A blank line has one, which is empty."""
-    if not found.translations:
-        yield f"{number} {MOSES}  {MOSES} log_p= 0.000000 {MOSES} 0.000000"
-    for each in found.translations:
+def nbest_lines(number: int, found: Translated, *, has_lm: bool, has_coverage: bool) -> Iterator[str]:
+    """Yields the translations of a line in Moses' format. A blank line has one, which is empty.
+
+    Features are ``log_p=``, of the translator; ``lm=``, the log-probability of the language model, if one takes part;
+    and ``coverage=``, the penalty, if there is one.
+    """
+    from theano_rnn.translator import Translation
+
+    for each in found.translations or [Translation("", 0.0, 0.0, ())]:
         text = each.text.replace(MOSES, "| | |")
-        yield f"{number} {MOSES} {text} {MOSES} log_p= {each.log_probability:.6f} {MOSES} {each.score:.6f}"
+        features = f"log_p= {each.log_probability:.6f}"
+        features += f" lm= {each.lm_log_probability or 0:.6f}" if has_lm else ""
+        features += f" coverage= {each.coverage:.6f}" if has_coverage else ""
+        yield f"{number} {MOSES} {text} {MOSES} {features} {MOSES} {each.score:.6f}"
 
 
 def evaluate(model: Translator, config: SearchConfig, lines: list[str], references: list[str]) -> int:
     """Print BLEU and chrF."""
     from theano_rnn.tasks.translate import translation_scores
 
+    for each in translation_scores(translations(model, config, lines), references):
+        print(f"{each.name} {each.score:.2f}  {each.signature}")
+    return 0
+
+
+def tune_lm_weight(model: Translator, config: SearchConfig, lines: list[str], references: list[str]) -> int:
+    """Print the BLEU of each of some weights of the language model, and the best weight; of equal ones the smallest."""
+    from theano_rnn.tasks.translate import translation_scores
+
+    found = []
+    for weight in LM_WEIGHTS:
+        texts = translations(model, dataclasses.replace(config, lm_weight=weight), lines)
+        bleu = translation_scores(texts, references)[0]
+        found.append((bleu.score, -weight))
+        print(f"--lm-weight {weight:g}  BLEU {bleu.score:.2f}", flush=True)
+    score, weight = max(found)
+    print(f"best: --lm-weight {-weight:g}  BLEU {score:.2f}  {bleu.signature}")
+    return 0
+
+
+def translations(model: Translator, config: SearchConfig, lines: list[str]) -> list[str]:
+    """Returns the translation of each line. Shows a progress bar."""
     bar, texts = Bar("translating", unit=" lines", total=len(lines), delay=2.0), []
     try:
         for found in model.stream(lines, config):
@@ -150,9 +202,7 @@ def evaluate(model: Translator, config: SearchConfig, lines: list[str], referenc
             bar.to(len(texts))
     finally:
         bar.close()
-    for each in translation_scores(texts, references):
-        print(f"{each.name} {each.score:.2f}  {each.signature}")
-    return 0
+    return texts
 
 
 def score(model: Translator, sources: list[str], targets: list[str]) -> int:

@@ -25,6 +25,8 @@ def translate(
     banned_ids: Sequence[int],
     rules: SearchRules,
     dtype: str,
+    num_context: int = 3,
+    num_features: int = 0,
 ) -> Iterator[list[Hypothesis]]:
     """Yields the best translations of each source sentence, in the order of `sources`.
 
@@ -36,6 +38,10 @@ def translate(
         The ids of each sentence, its end included.
     banned_ids
         Ids that no translation may have, such as that of unknown words.
+    num_context
+        The number of the last results of ``encode`` that are the same in all steps. Those before them are the state.
+    num_features
+        As for `beam_search`.
     """
     banned = np.zeros(vocab_size, dtype)
     banned[list(banned_ids)] = -np.inf
@@ -47,11 +53,13 @@ def translate(
             mask[: len(sources[number]), column] = 1
         columns = np.repeat(np.arange(size, dtype=np.int32), rules.beam_size)
         results = compiled("encode")(source, mask, columns)
-        state, context = results[:-3], results[-3:]
-        lengths = [2 * len(sources[number]) + 10 for number in numbers] + [0] * (size - len(numbers))
+        state, context = results[:-num_context], results[-num_context:]
+        empty = [0] * (size - len(numbers))
+        source_lengths = [*(len(sources[number]) for number in numbers), *empty]
+        lengths = [*(2 * len(sources[number]) + 10 for number in numbers), *empty]
         texts = beam_search(
             compiled("search_step"), state, context, lengths, start_id=start_id, end_id=end_id, banned=banned,
-            rules=rules,
+            rules=rules, num_features=num_features, source_lengths=source_lengths,
         )  # fmt: skip
         for number, text in zip(numbers, texts):
             found[number] = text

@@ -88,3 +88,13 @@ class CorpusConfig(Section):
         super().__post_init__()
         if self.add_words and self.init_from is None:
             raise UserError("add_words needs --init-from: name the checkpoint to extend")
+
+
+@dataclass(frozen=True)
+class LanguageModelCorpusConfig(CorpusConfig):
+    """Which files are read for a language model, and its vocabulary."""
+
+    vocab_from: str | None = setting(
+        None, "take the vocabulary of this checkpoint, of a translator that of its target, so that the language model "
+        "can help the translator (translate --lm)", metavar="FILE",
+    )  # fmt: skip

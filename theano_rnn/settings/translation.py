@@ -68,8 +68,33 @@ class SearchConfig(Section):
     no_repeat_ngram_size: int = setting(
         0, "never repeat a sequence of this many tokens; 0: no such rule", kind=int, at_least=0
     )
+    coverage: float = setting(
+        0.0, "weight of a penalty for translations that hardly attend to a part of the source; 0: none", kind=float,
+        at_least=0,
+    )  # fmt: skip
+    lm_weight: float = setting(
+        0.1, "with --lm, weight of the language model's log-probability beside the translator's", kind=float, at_least=0
+    )
+    copy_unknown: bool = setting(
+        False, "allow unknown words, and replace each by the source word that it attends to most, such as a name. "
+        "Otherwise, only words in the vocabulary are written", kind=bool,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.nbest > self.beam_size:
             raise UserError(f"nbest must be at most beam_size, {self.beam_size}, got {self.nbest}: raise --beam-size")
+
+
+@dataclass(frozen=True)
+class FurtherModelsConfig(Section):
+    """Models that search for translations together with the translator."""
+
+    ensemble: tuple[str, ...] = setting(
+        (), "more translators that were trained on the same pairs, for example with other seeds: search by the mean of "
+        "the log-probabilities of all. Name FILE before this flag", kind=tuple, metavar="MODEL",
+    )  # fmt: skip
+    lm: str | None = setting(
+        None, "a language model of the target language that helps to search. Train it with train.py --vocab-from "
+        "CHECKPOINT", metavar="MODEL",
+    )  # fmt: skip

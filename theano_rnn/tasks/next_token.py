@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from theano_rnn.settings.text import LanguageModelCorpusConfig
 from theano_rnn.settings.use import GenerationConfig
 from theano_rnn.tasks.task import Compiled, Data, Sections
 from theano_rnn.tasks.text_task import TextTask
@@ -20,6 +21,7 @@ class NextToken(TextTask):
     kind = "language model"
     commands = ("generate", "score", "look", "serve")
     summary = "the next token"
+    sections = {**TextTask.sections, "corpus": LanguageModelCorpusConfig}  # noqa: RUF012
 
     def make_model(
         self, sections: Sections, facts: Mapping[str, Any], *, rng: np.random.Generator, num_devices: int = 1

@@ -80,9 +80,9 @@ def check_sacrebleu() -> None:
                         "pip install 'theano_rnn[translate]'")  # fmt: skip
 
 
-def banned_ids(facts: Mapping[str, Any]) -> list[int]:
-    """Returns the ids that no translation may have: that of unknown words, and those of the source language only."""
-    return [facts["vocabulary"].unk_id, *facts.get("unseen_ids", ())]
+def banned_ids(facts: Mapping[str, Any], *, may_be_unknown: bool = False) -> list[int]:
+    """Returns the ids that no translation may have: those of the source language only, and that of unknown words."""
+    return [*([] if may_be_unknown else [facts["vocabulary"].unk_id]), *facts.get("unseen_ids", ())]
 
 
 class Translate(TextTask):

@@ -235,21 +235,23 @@ class TranslationModel(Trainable):
         context = [T.tensor3("keys", dtype=dtype), T.tensor3("memory", dtype=dtype), T.matrix("bias", dtype=dtype)]
         return T.ivector("tokens"), state, context
 
-    def next_scores(self, tokens: Any, state: Sequence[Any], context: Sequence[Any]) -> tuple[Any, list[Any]]:
-        """Returns the log-probabilities of the next words (batch, vocab), and the new state."""
+    def next_scores(self, tokens: Any, state: Sequence[Any], context: Sequence[Any]) -> tuple[Any, Any, list[Any]]:
+        """Returns the log-probabilities of the next words (batch, vocab), the attention weights when they are chosen
+        (positions, batch), and the new state.
+        """
         count, cell = self.attention_cell.num_states, self.attention_cell
         y_t = self.embedding[tokens]
         fixed = [cell.params[name] for name in cell.recurrent]
-        h, c, _, *new_state = cell.step(cell.project(y_t, cell.params), *state[:count], *fixed, *context)
+        h, c, weights, *new_state = cell.step(cell.project(y_t, cell.params), *state[:count], *fixed, *context)
         if self.upper is not None:
             (h, *_), upper_state = self.upper.step(h, state[count:])
             new_state += upper_state
-        return self.head.log_probabilities(self.readout(y_t, h, c)), new_state
+        return self.head.log_probabilities(self.readout(y_t, h, c)), weights, new_state
 
     def step(self) -> Graph:
         """step(tokens, *state, keys, memory, bias) -> [log-probabilities (batch, vocab), *state]"""
         tokens, state, context = self.step_symbols()
-        log_p, new_state = self.next_scores(tokens, state, context)
+        log_p, _, new_state = self.next_scores(tokens, state, context)
         return Graph([tokens], state, context, outputs=[log_p], new_state=new_state, batch_axis=0)
 
     def search_step(self) -> Graph:
@@ -261,7 +263,7 @@ class TranslationModel(Trainable):
         """
         tokens, state, context = self.step_symbols()
         parents, banned = T.ivector("parents"), T.vector("banned", dtype=self.config.dtype)
-        log_p, new_state = self.next_scores(tokens, [each[parents] for each in state], context)
+        log_p, _, new_state = self.next_scores(tokens, [each[parents] for each in state], context)
         values, words = top_scores(log_p + banned, self.num_top)
         return Graph([tokens, parents], state, [banned, *context], outputs=[values, words], new_state=new_state,
                      batch_axis=0)  # fmt: skip
