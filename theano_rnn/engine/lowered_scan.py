@@ -5,7 +5,8 @@ reads and stacks the results of all steps. Aesara names its kinds of outputs by 
 no, a single or multiple) and write ("output taps"). They become:
 
 - nit-sot (no input tap, single output tap; no step reads it): stacked.
-- sit-sot (single, single; read by the next step): carried and stacked.
+- sit-sot (single, single; read by the next step): carried and stacked. If only the last two values are kept, as of the
+  gradient of an array that all steps read, which may be large, they are carried and nothing is stacked.
 - mit-sot (multiple, single; several earlier steps are read): a window of the last values is carried.
 - mit-mot (multiple, multiple; several places of a buffer with initial values are read and written; only gradients of
   scans use it): if step t reads places t and t + 1 and writes t + 1, as the gradient of a sit-sot does, the value is
@@ -34,6 +35,8 @@ from theano_rnn.engine.known_values import concrete_int
 from theano_rnn.engine.reversal import Reversed, getitem, materialize, reverse
 from theano_rnn.engine.rewriting import QUERY
 from theano_rnn.settings.base import UserError
+
+NUM_CARRIED = 2  # rows of the buffers of which Aesara keeps the last ones only
 
 
 class MitMot:
@@ -115,10 +118,11 @@ def lower_scan(
         non_sequences = op.outer_non_seqs(outer)
         windows = [b[: -min(taps)] for b, taps in zip(op.outer_mitsot(outer), info.mit_sot_in_slices)]
         states = [b[0] for b in op.outer_sitsot(outer)]
+        is_short = [b.shape[0] <= NUM_CARRIED and num_steps > 0 for b in op.outer_sitsot(outer)]
         shared = list(op.outer_shared(outer))
 
         def step(carry: Any, x: Any) -> Any:
-            t, carried, windows, states, shared = carry
+            t, carried, windows, _, states, shared = carry
             rows, elements = x
             read = [v for m, c, row in zip(mit_mots, carried, rows) for v in m.read(c, row, t)]
             recent = [w[tap - min(taps)] for w, taps in zip(windows, info.mit_sot_in_slices) for tap in taps]
@@ -127,23 +131,26 @@ def lower_scan(
             written = []
             for m, c in zip(mit_mots, carried):
                 written.append(m.write(c, [flat.pop(0) for _ in m.taps_out], t))
-            new, states = list(op.inner_mitsot_outs(out)), list(op.inner_sitsot_outs(out))
+            new, previous, states = list(op.inner_mitsot_outs(out)), states, list(op.inner_sitsot_outs(out))
             windows = [jnp.concatenate([w[1:], v[None]]) for w, v in zip(windows, new)]
             results = [op.inner_nitsot_outs(out)[i] for i in stacked_once]
-            carry = (t + 1, [c for c, _ in written], windows, states, list(op.inner_shared_outs(out)))
-            return carry, ([s for _, s in written], new, states, results)
+            carry = (t + 1, [c for c, _ in written], windows, previous, states, list(op.inner_shared_outs(out)))
+            traces = [() if short else s for s, short in zip(states, is_short)]
+            return carry, ([s for _, s in written], new, traces, results)
 
         rows = [m.scanned_rows(b, num_steps) for m, b in zip(mit_mots, buffers)]
         rows = jax.tree.map(lambda row: materialize(reorder(row)), rows)
-        start = (np.int32(0), [m.initial_carry(b) for m, b in zip(mit_mots, buffers)], windows, states, shared)
+        carries = [m.initial_carry(b) for m, b in zip(mit_mots, buffers)]
+        start = (np.int32(0), carries, windows, states, states, shared)
         start = jax.tree.map(jnp.asarray, start)
-        (_, carried, _, _, shared), (stacked, new, traces, results) = jax.lax.scan(
+        (_, carried, _, previous, last, shared), (stacked, new, traces, results) = jax.lax.scan(
             step, start, (rows, sequences), length=num_steps, reverse=runs_backwards
         )
         stacked, new, traces = jax.tree.map(lambda trace: materialize(reorder(trace)), (stacked, new, traces))
         results = dict(zip(stacked_once, map(reorder, results)))
         final = [m.final_buffer(b, c, s, num_steps) for m, b, c, s in zip(mit_mots, buffers, carried, stacked)]
         kept_steps = [last_rows(w, v, b.shape[0]) for w, v, b in zip(windows, new, op.outer_mitsot(outer))]
+        traces = [jnp.stack(pair) if short else v for v, short, *pair in zip(traces, is_short, previous, last)]
         kept_steps += [last_rows(s[None], v, b.shape[0]) for s, v, b in zip(states, traces, op.outer_sitsot(outer))]
         for used, order, i, size in zip(is_used, passthrough, first_place, op.outer_nitsot(outer)):
             if not used:
