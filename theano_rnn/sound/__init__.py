@@ -1,0 +1,1 @@
+"""Sound: from the samples of a file to the frames that a recognizer reads. NumPy only."""
