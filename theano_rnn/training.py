@@ -9,6 +9,7 @@ so a run that is interrupted and resumed ends with the same bytes.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -236,6 +237,8 @@ def is_out_of_patience(progress: Progress, config: TrainingConfig, selected: Mea
     """Returns whether the last `config.patience` epochs brought no improvement of the selected measure."""
     name = f"valid_{selected.name}"
     values = [record[name] for record in epochs(progress) if name in record]
+    if (worst := selected.before_learning) is not None:
+        values = list(itertools.dropwhile(lambda value: not selected.is_better(value, worst), values))
     if config.patience is None or not values:
         return False
     best = max(values) if selected.is_higher_better else min(values)

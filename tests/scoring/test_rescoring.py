@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from theano_rnn.scoring.nbest import NBestEntry, parse_entry, read_lists
-from theano_rnn.scoring.rescoring import ScoredList, score_lists, tune_weights, word_errors
+from theano_rnn.scoring.rescoring import ScoredList, score_lists, tune_weights
 from theano_rnn.scoring.sentences import SentenceScore
 from theano_rnn.settings.base import UserError
 
@@ -66,12 +66,6 @@ def test_a_hypothesis_is_scored_once_however_often_it_is_there(monkeypatch):
     found = list(score_lists(iter(groups), scorer))
     assert [group.entries for group in found] == groups
     assert scorer.asked == ["a", "b"] * 3
-
-
-def test_word_errors_are_the_fewest_edits():
-    assert word_errors("", "a b") == word_errors("a b", "") == 2
-    assert word_errors("a b c d", "a c d e") == 2
-    assert word_errors("a b", "a b") == 0
 
 
 def group_of(log_probabilities, texts, before=None):

@@ -36,6 +36,8 @@ class Measure(NamedTuple):
     of_sums : optional
         Computes the measure from an evaluation's sums and number of targets. If neither is given, the measure is a mean
         over targets.
+    before_learning : float, optional
+        The value of a model that has learned nothing yet. Early stopping waits until the measure is better than that.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Measure(NamedTuple):
     is_higher_better: bool = False
     of_loss: Callable[[float], float] | None = None
     of_sums: Callable[[Mapping[str, Any], int], float] | None = None
+    before_learning: float | None = None
 
     def is_better(self, value: float, other: float | None) -> bool:
         """Returns whether `value` is better than `other`. Every value is better than None."""

@@ -40,26 +40,35 @@ class SoftmaxHead:
     hidden_size, vocab_size : int
     embedding : shared variable (at least vocab_size rows, embedding_size), optional
         The matrix to tie the weights to. If embedding_size differs from hidden_size, ``h W_he`` takes the place of h.
+    scale : float
+        The size of the initial ``W_hy``, if it is not tied.
     rng : np.random.Generator
     dtype : {"float32", "float64"}
 
     Attributes
     ----------
     params : dict
-        ``b_y`` (vocab_size,), zero; and ``W_hy`` (hidden_size, vocab_size), uniform in +-0.01/sqrt(hidden_size), so
-        that the first loss is ln(vocab_size). If tied, there is no ``W_hy``, but if the sizes differ, ``W_he``
-        (hidden_size, embedding_size).
+        ``b_y`` (vocab_size,), zero; and ``W_hy`` (hidden_size, vocab_size), uniform in +-scale/sqrt(hidden_size). With
+        the default scale, the first loss is ln(vocab_size). If tied, there is no ``W_hy``, but if the sizes differ,
+        ``W_he`` (hidden_size, embedding_size).
     """
 
     inputs: tuple[Any, ...] = ()
 
     def __init__(
-        self, hidden_size: int, vocab_size: int, *, embedding: Any = None, rng: np.random.Generator, dtype: str
+        self,
+        hidden_size: int,
+        vocab_size: int,
+        *,
+        embedding: Any = None,
+        scale: float = 0.01,
+        rng: np.random.Generator,
+        dtype: str,
     ) -> None:
         self.vocab_size, self.embedding = vocab_size, embedding
         values = {}
         if embedding is None:
-            values["W_hy"] = 0.01 * uniform((hidden_size, vocab_size), rng=rng)
+            values["W_hy"] = scale * uniform((hidden_size, vocab_size), rng=rng)
         else:
             values |= initial_projection(hidden_size, embedding, rng=rng)
         values["b_y"] = np.zeros(vocab_size)

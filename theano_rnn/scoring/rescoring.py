@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from theano_rnn.scoring.error_rates import error_table
 from theano_rnn.scoring.nbest import NBestEntry
 from theano_rnn.scoring.sentences import Scorer
 from theano_rnn.settings.text import TextConfig
@@ -61,21 +62,6 @@ def score_together(lists: list[list[NBestEntry]], scorer: Scorer) -> Iterator[Sc
         yield ScoredList(entries, np.array([known[entry.text] for entry in entries]), words)
 
 
-def word_errors(hypothesis: str, reference: str) -> int:
-    """Returns the Levenshtein distance in words: the fewest insertions, deletions and substitutions.
-
-    >>> word_errors("the cat sat", "a cat sat down")
-    2
-    """
-    before = list(range(len(reference.split()) + 1))
-    for i, word in enumerate(hypothesis.split(), 1):
-        now = [i]
-        for j, other in enumerate(reference.split(), 1):
-            now.append(min(before[j] + 1, now[-1] + 1, before[j - 1] + (word != other)))
-        before = now
-    return before[-1]
-
-
 class TunedWeights(NamedTuple):
     """Tuned weights and their error rate: of words, or of lists whose best hypothesis is not the reference."""
 
@@ -94,8 +80,7 @@ def tune_weights(lists: Sequence[ScoredList], references: Sequence[str], metric:
     metric
         ``exact``: the share of lists whose best hypothesis is not the reference. ``wer``: the word error rate.
     """
-    errors = [np.array([count_errors(entry.text, reference, metric) for entry in each.entries])
-              for each, reference in zip(lists, references)]  # fmt: skip
+    errors = list(hypothesis_errors(lists, references, metric))
     total = len(lists) if metric == "exact" else max(sum(len(reference.split()) for reference in references), 1)
 
     def error_rate(weight: float, word_bonus: float) -> float:
@@ -106,11 +91,22 @@ def tune_weights(lists: Sequence[ScoredList], references: Sequence[str], metric:
                key=lambda found: (found.error_rate, found.weight, abs(found.word_bonus)))  # fmt: skip
 
 
-def count_errors(text: str, reference: str, metric: str) -> int:
-    """Returns the number of word errors of a hypothesis; for ``exact``, 0 or 1.
+def hypothesis_errors(lists: Sequence[ScoredList], references: Sequence[str], metric: str) -> Iterator[Any]:
+    """Yields the number of word errors of each hypothesis of a list, int (hypotheses,); for ``exact``, 0 or 1.
 
-    Both texts are normalized, so that letters with accents are equal however they are encoded.
+    Texts are normalized, so that letters with accents are equal however they are encoded.
     """
-    text, reference = normalize(text, TextConfig()), normalize(reference, TextConfig())
-    same = text.split() == reference.split()
-    return int(not same) if metric == "exact" else word_errors(text, reference)
+
+    def words(text: str) -> list[str]:
+        return normalize(text, TextConfig()).split()
+
+    pairs = [(words(entry.text), wanted) for each, wanted in zip(lists, map(words, references))
+             for entry in each.entries]  # fmt: skip
+    if metric == "exact":
+        errors = np.array([hypothesis != reference for hypothesis, reference in pairs], np.int64)
+    else:
+        errors = error_table([hypothesis for hypothesis, _ in pairs], [reference for _, reference in pairs]).sum(axis=1)
+    start = 0
+    for each in lists:
+        yield errors[start : start + len(each.entries)]
+        start += len(each.entries)

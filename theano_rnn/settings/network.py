@@ -132,6 +132,27 @@ class TranslationConfig(RecurrentConfig):
             raise UserError("cell mogrifier cannot be used with --task translate: use another one")
 
 
+@dataclass(frozen=True)
+class RecognitionConfig(Section):
+    """The network of a recognizer: its cells, sizes and directions."""
+
+    cell: str = with_default(RecurrentConfig, "cell", "lstm")
+    hidden_size: int = with_default(RecurrentConfig, "hidden_size", 128)
+    num_layers: int = with_default(RecurrentConfig, "num_layers", 2)
+    recurrent_init: str = with_default(RecurrentConfig, "recurrent_init", "uniform")
+    bidirectional: bool = setting(
+        True, "read each recording in both directions, which needs its end; with --no-bidirectional, a recording can "
+        "be recognized while it is still arriving, with more errors", kind=bool,
+    )  # fmt: skip
+    num_inputs: int = 120  # of a time step: the features of the stacked frames
+    num_labels: int = 40  # without the blank
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_dtype(self.dtype)
+
+
 def check_dtype(dtype: str) -> None:
     """Raises `UserError` if a network cannot have this dtype."""
     if dtype not in ("float32", "float64"):

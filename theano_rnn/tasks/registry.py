@@ -10,13 +10,14 @@ from theano_rnn.settings.training import from_checkpoint
 from theano_rnn.tasks.classify import Classify
 from theano_rnn.tasks.fill import Fill
 from theano_rnn.tasks.next_token import NextToken
+from theano_rnn.tasks.recognize import Recognize
 from theano_rnn.tasks.task import Sections, Task
 from theano_rnn.tasks.translate import Translate
 
 if TYPE_CHECKING:
     from theano_rnn.learning.checkpoint import Checkpoint
 
-TASKS: dict[str, Task] = {task.name: task for task in (NextToken(), Fill(), Classify(), Translate())}
+TASKS: dict[str, Task] = {task.name: task for task in (NextToken(), Fill(), Classify(), Translate(), Recognize())}
 
 
 def task_of_kind(kind: str) -> Task:
