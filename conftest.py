@@ -7,6 +7,7 @@ NEEDS = {
     "theano_rnn/serving/web.py": "fastapi",
     "theano_rnn/serving/web_classifier.py": "fastapi",
     "theano_rnn/serving/web_common.py": "fastapi",
+    "theano_rnn/serving/web_recognizer.py": "fastapi",
     "theano_rnn/serving/web_translator.py": "fastapi",
     "theano_rnn/text/subwords.py": "tokenizers",
 }

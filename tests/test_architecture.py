@@ -18,11 +18,11 @@ PACKAGE = ROOT / "theano_rnn"
 # `settings` is for all.
 FLOORS = (
     {"settings"},
-    {"text", "engine"},
+    {"text", "sound", "engine"},
     {"nn", "learning", "generation", "preprocessing"},
     {"model", "training", "scoring"},
     {"tasks", "view"},
-    {"language_model", "classifier", "translator"},
+    {"language_model", "classifier", "translator", "recognizer"},
     {"serving", "exchange"},
     {"cli"},
     {"api"},
@@ -30,11 +30,21 @@ FLOORS = (
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 
+WEB = {f"serving.web{which}" for which in ("", "_classifier", "_common", "_recognizer", "_translator")}
+
 # Packages from elsewhere, and the rooms or files that may import them; NumPy is for all.
 OUTSIDE = {
     "aesara": {
-        "engine", "nn", "learning.averaging", "learning.gradients", "learning.optimizers", "learning.trainable",
-        "model", "scoring.dynamic_evaluation", "tasks", "view.gradient_flow",
+        "engine",
+        "nn",
+        "learning.averaging",
+        "learning.gradients",
+        "learning.optimizers",
+        "learning.trainable",
+        "model",
+        "scoring.dynamic_evaluation",
+        "tasks",
+        "view.gradient_flow",
     },
     "jax": {"engine"},
     "nltk": {"text.words", "text.nltk_words"},
@@ -46,10 +56,12 @@ OUTSIDE = {
     "tensorboard": {"view.events"},
     "tomli": {"cli.options"},
     "sacrebleu": {"tasks.translate"},
+    "sounddevice": {"cli.microphone"},
+    "soundfile": {"sound.audio"},
     "argparse": {"cli"},
-    "fastapi": {"serving.web", "serving.web_classifier", "serving.web_common", "serving.web_translator"},
-    "starlette": {"serving.web", "serving.web_classifier", "serving.web_common", "serving.web_translator"},
-    "pydantic": {"serving.web", "serving.web_classifier", "serving.web_common", "serving.web_translator"},
+    "fastapi": WEB,
+    "starlette": WEB,
+    "pydantic": WEB,
     "uvicorn": {"cli.serve", "serving.connections"},
 }
 

@@ -9,7 +9,7 @@ import pytest
 from theano_rnn.learning.batching import Batch
 from theano_rnn.learning.checkpoint import values_of
 from theano_rnn.learning.evaluation import Evaluation
-from theano_rnn.learning.measures import perplexity
+from theano_rnn.learning.measures import LOSS, Measure, perplexity
 from theano_rnn.learning.schedules import SCHEDULES, should_start_averaging
 from theano_rnn.settings.training import TrainingConfig
 from theano_rnn.training import Callback, DivergedError, Progress, Run, fit
@@ -287,6 +287,18 @@ def test_training_ends_when_its_patience_does():
     assert ended == "finished" and len(callback.records) == 4
     again, _ = trained(run, epochs=6, settings={"patience": 2})
     assert again == "finished" and run.progress.epoch == 4
+
+
+def test_patience_begins_when_the_measure_has_become_better_than_before_learning():
+    """As that of a recognizer, which reads nothing but blanks in its first epochs."""
+    error = Measure("error", before_learning=100.0, of_sums=lambda sums, count: sums["loss"])
+    cases = [([100.0] * 5 + [90.0, 95.0, 95.0, 80.0], 8), ([100.0] * 9, 9), ([90.0, 100.0, 100.0], 3)]
+    for values, expected in cases:
+        run, config = start(), TrainingConfig(epochs=9, patience=2, schedule="constant")
+        found = iter(values)
+        fit(run, run.model.train, batches_of_epoch, lambda found=found: Evaluation({"loss": next(found)}, 1), config,
+            callback=Callback(), measures=(LOSS, error), selected=error)  # fmt: skip
+        assert run.progress.epoch == expected
 
 
 def test_averages_are_what_is_validated_and_kept():

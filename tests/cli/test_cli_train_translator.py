@@ -129,7 +129,8 @@ def test_vocabularies_are_those_of_the_training_part(commands):
     Path("some.txt").write_text("a b c d e\n" * 3 + "e d\n")
     for flags in ([], ["--beam-size", "12", "--nbest", "12"]):
         result = commands("translate", MODEL, "some.txt", *flags)
-        assert result.status == 0 and result.out.strip() and result.out == result.out.upper().replace("LOG_P", "log_p"), result
+        assert result.status == 0 and result.out.strip(), result
+        assert result.out == result.out.upper().replace("LOG_P", "log_p")
 
 
 def test_pieces_of_words_are_the_default(commands):
@@ -147,8 +148,8 @@ def test_pieces_of_words_are_the_default(commands):
 def test_the_size_of_a_vocabulary_suits_the_number_of_pairs():
     from theano_rnn.settings.translation import ParallelTextsConfig
 
-    sizes = [ParallelTextsConfig().largest_vocabulary(*case) for case in (("subword", 9), ("subword", 10**6), ("word", 9))]
-    assert sizes == [4_000, 10_000, 10_000]
+    cases = [("subword", 9), ("subword", 10**6), ("word", 9)]
+    assert [ParallelTextsConfig().largest_vocabulary(*case) for case in cases] == [4_000, 10_000, 10_000]
     assert ParallelTextsConfig(vocab_size=77).largest_vocabulary("word", 10**6) == 77
 
 

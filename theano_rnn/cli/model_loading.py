@@ -10,15 +10,18 @@ import numpy as np
 from theano_rnn.classifier import Classifier
 from theano_rnn.cli.console import advise, compiling_progress
 from theano_rnn.cli.stopped_runs import note_unvalidated
+from theano_rnn.generation.word_scores import NGramWords, RecurrentWords
 from theano_rnn.language_model import LanguageModel
 from theano_rnn.learning.batching import text_batches
 from theano_rnn.preprocessing import encode_file
+from theano_rnn.recognizer import Recognizer
 from theano_rnn.scoring.interpolation import Mixture, fitted_weights, token_losses
 from theano_rnn.scoring.sentences import Scorer
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig
 from theano_rnn.settings.use import MixtureConfig
 from theano_rnn.tasks.trained_model import TrainedModel
+from theano_rnn.text.parallel_sources import line_tokenizer
 from theano_rnn.translator import Translator
 
 
@@ -65,6 +68,53 @@ def open_translator(
     for name, member in zip([path, *ensemble, lm or ""], members):
         note_unvalidated(name, member.checkpoint)
     return model
+
+
+def open_recognizer(
+    path: str, machine: MachineConfig, *, lexicon: str | None = None, arpa: str | None = None,
+    language_model: str | None = None,
+) -> Recognizer:  # fmt: skip
+    """Load a trained recognizer; a lexicon, an ARPA file or a language model replaces that of its checkpoint."""
+    model = Recognizer(path, lexicon=lexicon, ngram=arpa, **loading_options(machine))
+    note_unvalidated(path, model.checkpoint)
+    if language_model is not None:
+        if model.decoder.is_lettered:
+            raise UserError("--lm needs a recognizer of phonemes, whose lexicon has the words: leave it out, or "
+                            "reorder the lists of --nbest with rescore")  # fmt: skip
+        decoder, other = model.decoder, open_language_model(language_model, machine)
+        typical = decoder.scorer.typical() if isinstance(decoder.scorer, NGramWords) else None
+        decoder.scorer = recurrent_words(other, decoder.words, typical)
+    return model
+
+
+def recurrent_words(model: LanguageModel, words: Sequence[str], typical: Any) -> RecurrentWords:
+    """Returns a language model as a scorer of the words of a lexicon.
+
+    Raises
+    ------
+    UserError
+        It is not a model of words, or knows none of these.
+    """
+    vocabulary = model.vocabulary
+    if vocabulary.text.unit != "word":
+        raise UserError(f"--lm needs a language model of words, got one of unit {vocabulary.text.unit}: train it with "
+                        "--unit word")  # fmt: skip
+    split = line_tokenizer(vocabulary)
+    ids: list[int | None] = []
+    for word in words:
+        tokens = split(word)
+        found = vocabulary.token_to_id(tokens[0]) if len(tokens) == 1 else vocabulary.unk_id
+        ids.append(None if found == vocabulary.unk_id else found)
+    num_unknown = ids.count(None)
+    if num_unknown == len(ids):
+        raise UserError("the language model knows no word of the lexicon: train it on transcripts, spelled like the "
+                        "lexicon")  # fmt: skip
+    if num_unknown:
+        advise([f"{num_unknown:,} of {len(ids):,} words of the lexicon are unknown to the language model"])
+    return RecurrentWords(
+        model.function("step"), model.model.initial_state, ids, start_id=model.start_id, end_id=model.end_id,
+        unk_id=vocabulary.unk_id, typical=typical,
+    )  # fmt: skip
 
 
 def loading_options(machine: MachineConfig) -> dict[str, Any]:

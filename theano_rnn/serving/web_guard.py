@@ -54,12 +54,15 @@ class Guard:
     allow_any_ip
         Accept any IP address in the Host header too, because the server listens on all of them. That is safe: DNS
         rebinding needs a name.
+    max_body_bytes
+        The greatest size of a body.
     """
 
     def __init__(
-        self, app: App, *, post_paths: Iterable[str], hosts: Iterable[str] = LOCAL_HOSTS, allow_any_ip: bool = False
-    ) -> None:
-        self.app, self.allow_any_ip = app, allow_any_ip
+        self, app: App, *, post_paths: Iterable[str], hosts: Iterable[str] = LOCAL_HOSTS, allow_any_ip: bool = False,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:  # fmt: skip
+        self.app, self.allow_any_ip, self.max_body_bytes = app, allow_any_ip, max_body_bytes
         self.is_full: Callable[[], bool] = lambda: False  # replaced by the server: are there too many connections?
         self.post_paths, self.hosts = set(post_paths), {host.lower() for host in hosts}
 
@@ -85,7 +88,7 @@ class Guard:
                 raise RefusedError(503, "too many connections: try again in a few seconds")
             headers = self.check_headers(scope)
             if self.has_body(scope):
-                receive = replay_body(await read_body(headers, receive), receive)
+                receive = replay_body(await read_body(headers, receive, self.max_body_bytes), receive)
         except RefusedError as refusal:
             await send_error(send_with_headers, refusal.status, refusal.line)
             return
@@ -155,7 +158,7 @@ def is_address(name: str) -> bool:
     return True
 
 
-async def read_body(headers: dict[str, str], receive: Receive) -> bytes:
+async def read_body(headers: dict[str, str], receive: Receive, max_bytes: int = MAX_BODY_BYTES) -> bytes:
     """Read the complete body.
 
     Raises
@@ -165,9 +168,10 @@ async def read_body(headers: dict[str, str], receive: Receive) -> bytes:
     ConnectionError
         The client has disconnected.
     """
-    too_long = RefusedError(413, f"the body must have at most {MAX_BODY_BYTES:,} bytes")
+    discarded = max(MAX_DISCARDED_BYTES, max_bytes + MAX_BODY_BYTES)
+    too_long = RefusedError(413, f"the body must have at most {max_bytes:,} bytes")
     declared = headers.get("content-length", "0")
-    if declared.isdigit() and int(declared[:20]) > MAX_DISCARDED_BYTES:
+    if declared.isdigit() and int(declared[:20]) > discarded:
         raise too_long
     chunks: list[bytes] = []
     count = 0
@@ -180,18 +184,18 @@ async def read_body(headers: dict[str, str], receive: Receive) -> bytes:
                 raise ConnectionError("the client has disconnected")
             chunk = message.get("body", b"")
             count += len(chunk)
-            if count <= MAX_BODY_BYTES:
+            if count <= max_bytes:
                 chunks.append(chunk)
             else:
                 chunks.clear()
-            if count > MAX_DISCARDED_BYTES or not message.get("more_body", False):
+            if count > discarded or not message.get("more_body", False):
                 return
 
     try:
         await asyncio.wait_for(read(), BODY_SECONDS)
     except asyncio.TimeoutError:
         raise RefusedError(408, f"the body must arrive within {BODY_SECONDS:.0f} seconds") from None
-    if count > MAX_BODY_BYTES:
+    if count > max_bytes:
         raise too_long
     return b"".join(chunks)
 
