@@ -54,7 +54,8 @@ def defaults_of_other_tasks() -> dict[str, str]:
         for section in task.sections.values():
             for item in settings_of(section):
                 if first.setdefault(item.name, item.default) != item.default:
-                    differing.setdefault(item.name, []).append(f"{task.name}: {item.default}")
+                    shown = "chosen for the data" if item.default is None else item.default
+                    differing.setdefault(item.name, []).append(f"{task.name}: {shown}")
     return {name: "; ".join(found) for name, found in differing.items()}
 
 
