@@ -1,6 +1,6 @@
 """Speed of training a translator and of translating, compared with the same network in PyTorch.
 
-    python benchmarks/translation_speed.py --train train.en train.de --valid val.en val.de
+    python benchmarks/translation_speed.py --train train.en train.de --valid val.en val.de --checkpoint en-de.safetensors
 
 Both do the same work on the same batches (pairs of similar length, padded to the same lengths, masked), from the same
 initial parameters: embeddings, a GRU in both directions, a GRU with additive attention, readout, a softmax with tied
@@ -55,8 +55,13 @@ def prepare(args: argparse.Namespace, path: Path) -> dict[str, Any]:
     model = TranslationModel(TranslationConfig(**sizes), rng=np.random.default_rng(1))
     batches = PairBatches(data.parts["train"], batch_size=args.batch_size, start_id=target.bos_id,
                           source_pad_id=source.pad_id, pad_id=target.pad_id, rng=np.random.default_rng(1))  # fmt: skip
+    if args.checkpoint:  # of the same vocabularies and sizes
+        from theano_rnn.translator import Translator
+
+        model = Translator(args.checkpoint).model
     arrays = {f"param/{name}": param.get_value() for name, param in model.params.items()}
-    arrays["param/embedding"] = 5 * arrays["param/embedding"]  # or the losses would hardly depend on the rest
+    if not args.checkpoint:
+        arrays["param/embedding"] = 5 * arrays["param/embedding"]  # or the losses would hardly depend on the rest
     for number in range(min(NUM_BATCHES, len(batches))):
         arrays |= {f"batch{number}/{i}": array for i, array in enumerate(batches[number].arrays)}
     valid = data.parts["valid"]
@@ -246,6 +251,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of training a translator and translating, against PyTorch.")
     parser.add_argument("--train", nargs=2, required=True)
     parser.add_argument("--valid", nargs=2, required=True)
+    parser.add_argument("--checkpoint", help="start from the parameters of this translator of the same pairs and sizes: "
+                        "an untrained one writes texts of other lengths")  # fmt: skip
     parser.add_argument("--vocab-size", type=int, default=4000)
     parser.add_argument("--embedding-size", type=int, default=128)
     parser.add_argument("--hidden-size", type=int, default=192)
