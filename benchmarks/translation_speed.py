@@ -1,9 +1,9 @@
 """Speed of training a translator and of translating, compared with the same network in PyTorch.
 
-    python benchmarks/translation_speed.py --train train.en train.de --valid val.en val.de --checkpoint en-de.safetensors
+    python benchmarks/translation_speed.py --train train.en train.de --valid val.en val.de --checkpoint m.safetensors
 
 Both do the same work on the same batches (pairs of similar length, padded to the same lengths, masked), from the same
-initial parameters: embeddings, a GRU in both directions, a GRU with additive attention, readout, a softmax with tied
+initial parameters: embeddings, an LSTM in both directions, one with additive attention, readout, a softmax with tied
 weights; Adam, clipping by global norm, float32, no dropout; each fetches the loss of every step. First the losses of
 the first steps and the translations of some sentences are compared. Each runs in its own process, and they take turns:
 in each round, each makes the same training steps, and translates the same sentences with a beam of 5.
@@ -31,7 +31,7 @@ import numpy as np
 LEARNING_RATE, CLIP_NORM, BEAM_SIZE = 0.002, 1.0, 5
 NUM_CHECKED = 3
 NUM_BATCHES, NUM_TRANSLATED = 48, 256
-GATES = "rzn"
+GATES = {"gru": "rzn", "lstm": "ifgo"}  # of PyTorch
 
 
 def prepare(args: argparse.Namespace, path: Path) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def prepare(args: argparse.Namespace, path: Path) -> dict[str, Any]:
     data = task.read({**sections, "corpus": corpus, "text": text})
     source, target = data.facts["source_vocabulary"], data.facts["vocabulary"]
     sizes: dict[str, Any] = {"source_vocab_size": source.vocab_size, "vocab_size": target.vocab_size}
-    sizes |= {"embedding_size": args.embedding_size, "hidden_size": args.hidden_size, "cell": "gru"}
+    sizes |= {"embedding_size": args.embedding_size, "hidden_size": args.hidden_size, "cell": args.cell}
     model = TranslationModel(TranslationConfig(**sizes), rng=np.random.default_rng(1))
     batches = PairBatches(data.parts["train"], batch_size=args.batch_size, start_id=target.bos_id,
                           source_pad_id=source.pad_id, pad_id=target.pad_id, rng=np.random.default_rng(1))  # fmt: skip
@@ -109,36 +109,38 @@ def pytorch(spec: dict[str, Any], file: Any) -> tuple[Any, Any]:
     from torch import nn
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-    from theano_rnn.nn.cells import GRUCell
+    from theano_rnn.nn.cells import CELLS
 
     sizes = spec["sizes"]
     size, embedding_size, vocab = sizes["hidden_size"], sizes["embedding_size"], sizes["vocab_size"]
     p = {name.removeprefix("param/"): torch.from_numpy(file[name].copy()) for name in file if name[:6] == "param/"}
-    order = [next(i for i, name in enumerate(GRUCell.GATES) if name[0] == gate or (gate == "n" and name[0] in "nch"))
-             for gate in GATES]  # fmt: skip
+    kind, num_gates = sizes["cell"], len(GATES[sizes["cell"]])
+    own = "".join("g" if name[0] == "c" else name[0] for name in CELLS[kind].GATES)
+    order = [own.index(gate) for gate in GATES[kind]]
 
     def reordered(value: Any) -> Any:
-        blocks = value.chunk(3, dim=-1)
+        blocks = value.chunk(num_gates, dim=-1)
         return torch.cat([blocks[i] for i in order], dim=-1)
 
     def fill(module: Any, place: str, suffix: str, extra: Any = None) -> None:
         W_xh = p[f"{place}.W_xh"] if extra is None else torch.cat([p[f"{place}.W_xh"], extra])
         values = {"weight_ih": reordered(W_xh).T, "weight_hh": reordered(p[f"{place}.W_hh"]).T,
                   "bias_ih": reordered(p[f"{place}.b_h"])}  # fmt: skip
-        bias = torch.zeros(3 * size)
-        for name in (name for name in p if name.startswith(place + ".b_") and name != place + ".b_h"):
-            bias[2 * size :] = p[name]
+        bias = torch.zeros(num_gates * size)
+        if kind == "gru":
+            bias[2 * size :] = p[f"{place}.b_hn"]
         for name, value in {**values, "bias_hh": bias}.items():
             getattr(module, name + suffix).data.copy_(value)
 
     is_packed = spec["is_packed"]
     source_embedding = nn.Embedding.from_pretrained(p["source_embedding"], freeze=False)
     embedding = nn.Embedding.from_pretrained(p["embedding"], freeze=False)
-    forward = nn.GRU(embedding_size, size, bidirectional=is_packed)
-    backward = None if is_packed else nn.GRU(embedding_size, size)
+    layer, cell = (nn.GRU, nn.GRUCell) if kind == "gru" else (nn.LSTM, nn.LSTMCell)
+    forward = layer(embedding_size, size, bidirectional=is_packed)
+    backward = None if is_packed else layer(embedding_size, size)
     fill(forward, "encoder.forward0", "_l0")
     fill(forward if is_packed else backward, "encoder.backward0", "_l0_reverse" if is_packed else "_l0")
-    decoder = nn.GRUCell(embedding_size + 2 * size, size)
+    decoder = cell(embedding_size + 2 * size, size)
     fill(decoder, "decoder.layer0", "", p["decoder.layer0.W_ch"])
     linears = {}
     for name, weight, bias in (("start", "W_s", "b_s"), ("keys", "decoder.layer0.W_k", None),
@@ -153,7 +155,10 @@ def pytorch(spec: dict[str, Any], file: Any) -> tuple[Any, Any]:
     energy = nn.Parameter(p["decoder.layer0.v_a"])
     output_bias = nn.Parameter(p["b_y"])
     modules = [source_embedding, embedding, forward, decoder, *linears.values()] + ([backward] if backward else [])
-    params = [param for module in modules for param in module.parameters()] + [energy, output_bias]
+    named = [pair for module in modules for pair in module.named_parameters()]
+    for name, param in named:  # we have one bias; a GRU needs a second one
+        param.requires_grad_(kind == "gru" or not name.startswith("bias_hh"))
+    params = [param for _, param in named if param.requires_grad] + [energy, output_bias]
     optimizer = torch.optim.Adam(params, lr=LEARNING_RATE, fused=True)
 
     def read(source: Any, mask: Any) -> tuple[Any, ...]:
@@ -167,26 +172,27 @@ def pytorch(spec: dict[str, Any], file: Any) -> tuple[Any, Any]:
             reverse, _ = backward(torch.gather(x, 0, index.expand_as(x)))
             memory = torch.cat([forward(x)[0], torch.gather(reverse, 0, index.expand_as(reverse))], dim=2)
             memory = memory * mask[:, :, None]
-        state = torch.tanh(linears["start"](memory.sum(0) / lengths[:, None]))
+        state = torch.tanh(linears["start"](memory.sum(0) / lengths[:, None])).split(size, dim=1)
         memory = memory.transpose(0, 1)  # (batch, positions, size): bmm then reads it as it is
         bias = ((1 - mask) * -1e9).T
-        return state, linears["keys"](memory), memory, bias
+        return *state, linears["keys"](memory), memory, bias
 
-    def attend(y_t: Any, h: Any, keys: Any, memory: Any, bias: Any) -> tuple[Any, Any]:
-        energies = torch.tanh(keys + linears["query"](h)[:, None]) @ energy
+    def attend(y_t: Any, state: Any, keys: Any, memory: Any, bias: Any) -> tuple[Any, Any]:
+        energies = torch.tanh(keys + linears["query"](state[0])[:, None]) @ energy
         weights = torch.softmax(energies + bias, dim=1)
         c = torch.bmm(weights[:, None], memory)[:, 0]
-        return decoder(torch.cat([y_t, c], dim=1), h), c
+        x_t = torch.cat([y_t, c], dim=1)
+        return (decoder(x_t, tuple(state)) if kind == "lstm" else (decoder(x_t, state[0]),)), c
 
     def train(batch: Any) -> float:
         source, source_mask, tokens, targets, mask = batch
         optimizer.zero_grad()
-        h, *context = read(source, source_mask)
+        *state, keys, memory, bias = read(source, source_mask)
         y = embedding(tokens)
         states, contexts = [], []
         for y_t in y:
-            h, c = attend(y_t, h, *context)
-            states.append(h)
+            state, c = attend(y_t, state, keys, memory, bias)
+            states.append(state[0])
             contexts.append(c)
         r = torch.tanh(linears["readout"](torch.cat([y, torch.stack(states), torch.stack(contexts)], dim=2)))
         scores = nn.functional.linear(r.flatten(0, 1), embedding.weight[:vocab], output_bias)
@@ -203,13 +209,15 @@ def pytorch(spec: dict[str, Any], file: Any) -> tuple[Any, Any]:
         return [each[torch.from_numpy(columns.astype("int64"))] for each in found]
 
     @torch.inference_mode()
-    def search_step(tokens: Any, parents: Any, h: Any, banned: Any, *context: Any) -> list[Any]:
+    def search_step(tokens: Any, parents: Any, *others: Any) -> list[Any]:
+        *state, banned, keys, memory, bias = others
         y_t = embedding(torch.from_numpy(tokens.astype("int64")))
-        h, c = attend(y_t, h[torch.from_numpy(parents.astype("int64"))], *context)
-        r = torch.tanh(linears["readout"](torch.cat([y_t, h, c], dim=1)))
+        rows = torch.from_numpy(parents.astype("int64"))
+        state, c = attend(y_t, [each[rows] for each in state], keys, memory, bias)
+        r = torch.tanh(linears["readout"](torch.cat([y_t, state[0], c], dim=1)))
         scores = nn.functional.linear(r, embedding.weight[:vocab], output_bias)
         values, words = (scores.log_softmax(1) + torch.from_numpy(banned)).topk(2 * BEAM_SIZE, dim=1)
-        return [values.numpy(), words.numpy().astype(np.int32), h]
+        return [values.numpy(), words.numpy().astype(np.int32), *state]
 
     return train, {"encode": encode, "search_step": search_step}.get
 
@@ -251,8 +259,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of training a translator and translating, against PyTorch.")
     parser.add_argument("--train", nargs=2, required=True)
     parser.add_argument("--valid", nargs=2, required=True)
-    parser.add_argument("--checkpoint", help="start from the parameters of this translator of the same pairs and sizes: "
-                        "an untrained one writes texts of other lengths")  # fmt: skip
+    parser.add_argument("--checkpoint", help="start from the parameters of this translator of the same pairs and "
+                        "sizes: an untrained one writes texts of other lengths")  # fmt: skip
+    parser.add_argument("--cell", choices=("lstm", "gru"), default="lstm")
     parser.add_argument("--vocab-size", type=int, default=4000)
     parser.add_argument("--embedding-size", type=int, default=128)
     parser.add_argument("--hidden-size", type=int, default=192)
