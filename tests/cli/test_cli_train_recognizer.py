@@ -151,5 +151,5 @@ def test_the_epochs_suit_the_number_of_recordings():
         data = SimpleNamespace(parts={"train": SimpleNamespace(num_utterances=count)})
         return task.chosen(sections, data)["epochs"]
 
-    assert epochs(848) == 40
+    assert epochs(848) == 60
     assert epochs(50) > epochs(848) > epochs(50_000) >= 10

@@ -102,7 +102,7 @@ def add_flags(
             continue
         if item.default is not None and rules["kind"] is not tuple:
             options["help"] += f" (default: {item.default}{more})"
-        elif more and text.endswith(")"):  # the text says what is used by default
+        elif more and text.endswith(")"):  # its help says what the default depends on
             options["help"] = f"{text[:-1]}{more})"
         if rules["choices"]:
             options["choices"] = rules["choices"]

@@ -20,7 +20,7 @@ class RecognitionTrainingConfig(TrainingConfig):
     schedule: str = with_default(TrainingConfig, "schedule", "one_cycle")
     warmup: float | None = with_default(TrainingConfig, "warmup", 0.2)
     clip_norm: float = with_default(TrainingConfig, "clip_norm", 1.0)
-    epochs: int = with_default(TrainingConfig, "epochs", 40)
+    epochs: int = with_default(TrainingConfig, "epochs", 60)
     tempo: float = setting(
         0.15, "in each epoch, change the tempo of each training recording by a factor between 1 / (1 + X) and 1 + X; "
         "0: no change", kind=float, at_least=0, at_most=1,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NOT_USED = ("batching", "bptt_steps", "random_windows", "label_smoothing", "embedding_dropout")
 DIGIT_EPOCHS = 40  # on the synthetic digits
-MIN_UPDATES, MIN_EPOCHS, MAX_EPOCHS = 2_100, 12, 80  # of a run, whatever the number of its recordings
+MIN_UPDATES, MIN_EPOCHS, MAX_EPOCHS = 3_180, 12, 100  # of a run, whatever the number of its recordings
 MAX_SHOWN = 40  # labels of an example
 WARNING_LABELS = 20  # fewer recordings than this times the number of labels teach little
 ALL_BLANK = (
