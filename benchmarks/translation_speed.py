@@ -30,7 +30,7 @@ import numpy as np
 
 LEARNING_RATE, CLIP_NORM, BEAM_SIZE = 0.002, 1.0, 5
 NUM_CHECKED = 3
-NUM_BATCHES, NUM_TRANSLATED = 48, 256
+NUM_BATCHES, NUM_TRANSLATED = 48, 1_014
 GATES = {"gru": "rzn", "lstm": "ifgo"}  # of PyTorch
 
 
@@ -205,19 +205,22 @@ def pytorch(spec: dict[str, Any], file: Any) -> tuple[Any, Any]:
 
     @torch.inference_mode()
     def encode(source: Any, mask: Any, columns: Any) -> list[Any]:
-        found = read(torch.from_numpy(source.astype("int64")), torch.from_numpy(mask))
-        return [each[torch.from_numpy(columns.astype("int64"))] for each in found]
+        *state, keys, memory, bias = read(torch.from_numpy(source.astype("int64")), torch.from_numpy(mask))
+        rows = torch.from_numpy(columns.astype("int64"))
+        context = (each.transpose(0, 1)[:, rows] for each in (keys, memory, bias))  # (positions, columns, size)
+        return [each.numpy() for each in (*(each[rows] for each in state), *context)]
 
     @torch.inference_mode()
     def search_step(tokens: Any, parents: Any, *others: Any) -> list[Any]:
-        *state, banned, keys, memory, bias = others
+        *state, banned, keys, memory, bias = map(torch.from_numpy, others)
+        keys, memory, bias = (each.transpose(0, 1) for each in (keys, memory, bias))
         y_t = embedding(torch.from_numpy(tokens.astype("int64")))
         rows = torch.from_numpy(parents.astype("int64"))
         state, c = attend(y_t, [each[rows] for each in state], keys, memory, bias)
         r = torch.tanh(linears["readout"](torch.cat([y_t, state[0], c], dim=1)))
         scores = nn.functional.linear(r, embedding.weight[:vocab], output_bias)
-        values, words = (scores.log_softmax(1) + torch.from_numpy(banned)).topk(2 * BEAM_SIZE, dim=1)
-        return [values.numpy(), words.numpy().astype(np.int32), *state]
+        values, words = (scores.log_softmax(1) + banned).topk(2 * BEAM_SIZE, dim=1)
+        return [values.numpy(), words.numpy().astype(np.int32), *(each.numpy() for each in state)]
 
     return train, {"encode": encode, "search_step": search_step}.get
 

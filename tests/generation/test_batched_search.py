@@ -14,7 +14,7 @@ from theano_rnn.generation.batched_search import (
     num_proposals,
     repeated,
 )
-from theano_rnn.generation.translating import batches_of, translate
+from theano_rnn.generation.translating import groups_of, translate
 
 START, END, VOCAB = 9, 1, 5
 
@@ -308,32 +308,75 @@ def test_a_search_ends_when_nothing_better_can_come():
     assert found[0].ids == (2, 2, 2) and calls == 4
 
 
-def test_batches_have_few_shapes_and_hold_every_sentence_once():
+def test_groups_have_few_shapes_and_hold_every_sentence_once():
     rng = np.random.default_rng(0)
     lengths = np.concatenate([rng.integers(1, 60, 500), [400, 1_000, 9_000, 20_000]]).tolist()
-    batches = list(batches_of(lengths))
-    assert sorted(number for numbers, _, _ in batches for number in numbers) == list(range(len(lengths)))
-    for numbers, size, steps in batches:
-        assert len(numbers) <= size in (1, 8, 64) and max(lengths[i] for i in numbers) <= steps
+    groups = list(groups_of(lengths))
+    assert sorted(number for numbers, _, _ in groups for number in numbers) == list(range(len(lengths)))
+    for numbers, size, steps in groups:
+        assert size in (1, 8, 64) and max(lengths[i] for i in numbers) <= steps
         assert size == 1 or size * steps <= 64 * 256
-    assert list(batches_of([])) == []
+    assert [(len(numbers), size) for numbers, size, _ in groups[-2:]] == [(1, 1), (1, 1)]
+    assert all(len(numbers) >= size for numbers, size, _ in groups[:-3])
+    assert list(groups_of([])) == []
 
 
 def test_translations_come_in_the_order_of_the_input():
     """The fake model writes the source, word by word."""
 
-    def encode(source, mask, columns):
-        lengths = mask.sum(axis=0).astype(int)
-        texts = [[*source[: lengths[c], c]] for c in columns]
-        return [np.array([[0]] * len(columns)), texts, None, None]
+    shapes = set()
 
-    def search_step(tokens, parents, place, banned, texts, *_):
-        words = np.array([text[min(int(i), len(text) - 1)] if text else END for (i,), text in zip(place, texts)])
+    def encode(source, mask, columns):
+        return [np.zeros((len(columns), 1), int), source[:, columns], mask[:, columns], np.array(0.5)]
+
+    def search_step(tokens, parents, place, banned, source, mask, weight):
+        assert weight == 0.5
+        shapes.add(source.shape)
+        lengths = np.maximum(mask.sum(axis=0).astype(int), 1)
+        place = place[parents]
+        words = source[np.minimum(place[:, 0], lengths - 1), np.arange(len(lengths))]
+        words = np.where(mask.any(axis=0), words, END)
         return [np.tile([0.0, -50.0], (len(words), 1)), np.stack([words, words * 0 + 2], 1), place + 1]
 
     rng = np.random.default_rng(0)
-    sources = [np.array([*rng.integers(2, 5, rng.integers(0, 30)), END], np.int32) for _ in range(150)]
+    sources = [np.array([*rng.integers(2, 5, rng.integers(0, 30)), END], np.int32) for _ in range(450)]
     found = translate({"encode": encode, "search_step": search_step}.__getitem__, sources, start_id=START, end_id=END,
                       source_pad_id=8, vocab_size=VOCAB, banned_ids=[0], rules=SearchRules(beam_size=2),
                       dtype="float32")  # fmt: skip
     assert [list(each[0].ids) for each in found] == [source[:-1].tolist() for source in sources]
+    assert len(shapes) <= 4
+
+
+@pytest.mark.parametrize("rules", [SearchRules(1), SearchRules(3, 2, 0.0), SearchRules(2, 2, 1.0, 2, 0.3)], ids=repr)
+def test_a_sentence_in_the_slot_of_another_is_translated_as_alone(rules, monkeypatch):
+    """19 sentences of different lengths in 4 slots, of which each is filled again and again."""
+    monkeypatch.setattr("theano_rnn.generation.translating.BATCH_SIZES", (1, 4))
+    model, weights = toy(2), looking(3, [4] * 100, 8)
+    calls = []
+
+    def encode(source, mask, columns):
+        names = np.where(mask.any(axis=0), source[0], 0)[columns]
+        state = np.array([(int(name), ()) for name in names], "O,O")
+        return [state, source[:, columns], mask[:, columns], np.array(1.0)]
+
+    def search_step(tokens, parents, state, banned, source, mask, weight):
+        calls.append(len(tokens))
+        pairs = [(int(name), () if token == START else (*text, int(token)))
+                 for (name, text), token in zip(state[parents].tolist(), tokens)]  # fmt: skip
+        assert [name for name, _ in pairs] == [int(i) for i in np.where(mask.any(axis=0), source[0], 0)]
+        scores = np.array([model(*pair) for pair in pairs]) + banned
+        words = np.argsort(-scores, axis=1, kind="stable")[:, : 2 * rules.beam_size]
+        attention = [np.array([weights(*pair)[: len(source)] for pair in pairs])] if rules.coverage else []
+        new = np.empty(len(pairs), "O,O")
+        new[:] = pairs
+        return [np.take_along_axis(scores, words, 1), words.astype(np.int32), *attention, new]
+
+    functions = {"encode": encode, "search_step": search_step}.__getitem__
+    settings = {"start_id": START, "end_id": END, "source_pad_id": 99, "vocab_size": VOCAB, "banned_ids": [],
+                "rules": rules, "dtype": "float64"}  # fmt: skip
+    sources = [np.array([number, *[7] * (number % 4), END], np.int32) for number in range(10, 29)]
+    together = list(translate(functions, sources, **settings))
+    steps, calls[:] = list(calls), []
+    alone = [next(translate(functions, [source], **settings)) for source in sources]
+    assert together == alone and len({each[0].ids for each in alone}) > 5
+    assert sum(steps) < 0.9 * 4 * sum(calls)  # with one batch after another, it would take longer
