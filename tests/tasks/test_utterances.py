@@ -40,7 +40,7 @@ def write_manifest(rows, name="train.jsonl"):
     return name
 
 
-def write_packed(name="all.npz", *, speakers=6, frames=30, lexicon=True, texts=("one two", "Three"), **more):
+def write_packed(name="all.npz", *, speakers=6, frames=30, lexicon=LEXICON, texts=("one two", "Three"), **more):
     rng = np.random.default_rng(0)
     count = speakers * len(texts)
     arrays = {
@@ -49,7 +49,7 @@ def write_packed(name="all.npz", *, speakers=6, frames=30, lexicon=True, texts=(
         "texts": np.array(list(texts) * speakers),
         "names": np.array([f"u{number}" for number in range(count)]),
         "speakers": np.array([f"s{number // len(texts)}" for number in range(count)]),
-        **({"lexicon": np.array(LEXICON.replace("(2)", "").splitlines())} if lexicon else {}),
+        **({"lexicon": np.array(lexicon.replace("(2)", "").splitlines())} if lexicon else {}),
         **more,
     }
     np.savez(name, **arrays)
@@ -99,7 +99,7 @@ def test_a_lexicon_of_the_user_wins_over_the_one_inside():
 
 
 def test_letters_need_no_lexicon():
-    write_packed(lexicon=False, texts=("One  two", "É a"))
+    write_packed(lexicon="", texts=("One  two", "É a"))
     data = load(label_unit="letter")
     assert data.facts["labels"] == [" ", "a", "e", "n", "o", "t", "w", "é"] and data.facts["lexicon"] == {}
     assert labels_of(data, "valid")[1] == "é   a" and data.parts["valid"].transcripts == ["one two", "é a"]
@@ -284,6 +284,17 @@ def test_a_part_for_an_existing_model_is_the_same_as_in_training():
     found, notes = load_part(["valid.npz"], data.facts)
     assert notes == ()
     assert all(np.array_equal(ours, theirs) for ours, theirs in zip(found, data.parts["valid"]))
+
+
+def test_the_pronunciations_of_the_model_come_before_those_of_packed_features():
+    """Or else errors would be counted against phonemes that it was not trained with."""
+    write_packed()
+    Path("mine.dict").write_text("ONE  HH W AH N\nTWO  T UW\nTHREE  TH R IY\n")
+    facts = load(lexicon="mine.dict").facts
+    write_packed("test.npz", texts=("one", "too"), lexicon=f"{LEXICON}TOO T UW")
+    found, notes = load_part(["test.npz"], facts)
+    spelled = " ".join(facts["labels"][k - 1] for k in found.labels[: found.label_lengths[:2].sum()])
+    assert spelled == "HH W AH N T UW" and notes == ()
 
 
 def test_the_fingerprint_changes_with_the_data_and_only_then():

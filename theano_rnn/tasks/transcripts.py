@@ -188,14 +188,19 @@ def make_spelling(
 def lexicon_of(
     corpus: RecordingsConfig, lists: Mapping[str, Sequence[RecordingList]], known: Mapping[str, Any] | None
 ) -> Lexicon:
-    """Returns the lexicon of a file, of packed features, or of a known model, in this order."""
+    """Returns the lexicon of a file, or else of the known model and of packed features.
+
+    The pronunciations of a known model come first, because it was trained with them: packed features add only words
+    that the model lacks.
+    """
     if corpus.lexicon is not None:
         return read_lexicon(corpus.lexicon, keep_stress=corpus.keep_stress)
-    for found in lists.values():
-        for each in found:
-            if each.lexicon is not None:
-                return each.lexicon
+    packed = [each.lexicon for found in lists.values() for each in found if each.lexicon is not None]
     if known is not None:
-        return Lexicon(known["lexicon"])
+        own = Lexicon(known["lexicon"])
+        more = {} if not packed else packed[0].pronunciations
+        return Lexicon(own.pronunciations | {word: more[word] for word in more if own.find(word) is None})
+    if packed:
+        return packed[0]
     raise UserError("--label-unit phoneme needs the pronunciations of words: add --lexicon FILE, in the format of "
                     "CMUdict, or recognize letters with --label-unit letter")  # fmt: skip
