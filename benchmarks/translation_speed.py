@@ -78,7 +78,7 @@ def sentences_of(file: Any) -> list[Any]:
 
 def searched(compiled: Any, search: dict[str, Any], sentences: list[Any]) -> list[tuple[int, ...]]:
     """Translate sentences with the functions `encode` and `search_step` of `compiled`. Returns the ids of each."""
-    from theano_rnn.generation.batched_search import SearchRules
+    from theano_rnn.generation.hypotheses import SearchRules
     from theano_rnn.generation.translating import translate
 
     found = translate(compiled, sentences, rules=SearchRules(beam_size=BEAM_SIZE), dtype="float32", **search)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theano_rnn.generation.batched_search import Hypothesis, SearchRules
+from theano_rnn.generation.hypotheses import Hypothesis, SearchRules
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.translation import SearchConfig
 from theano_rnn.tasks.fused_language_model import FusedLanguageModel

@@ -144,7 +144,8 @@ def test_a_page_explains_the_first_texts(run, tmp_path, monkeypatch):
     (tmp_path / "films.txt").write_text(f"A <b>charming</b> film.\n\n{'long ' * 30}\nIt is dull.\nIt is long.\n")
     status, out, err = run("films.txt", "--explain", "page.html")
     assert status == 0 and re.fullmatch(r"page.html  \([\d.]+kB\)\n", out)
-    assert err == "1 text is longer than 20 tokens and left out\nthe page has the first 2 texts\n"
+    notes = [line for line in err.splitlines() if not line.startswith("explaining: ")]  # on a slow machine
+    assert notes == ["1 text is longer than 20 tokens and left out", "the page has the first 2 texts"]
     html = (tmp_path / "page.html").read_text()
     data = json.loads(re.search(r'<script type="application/json" id="explained">(.*?)</script>', html, re.DOTALL)[1])
     assert [len(text["pieces"]) for text in data["texts"]] == [11, 5] and "<b>" not in html

@@ -5,15 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from theano_rnn.generation.batched_search import (
-    LEAST_COVERAGE,
-    Hypothesis,
-    SearchRules,
-    beam_search,
-    coverage_penalty,
-    num_proposals,
-    repeated,
-)
+from theano_rnn.generation.batched_search import beam_search, num_proposals, repeated
+from theano_rnn.generation.hypotheses import LEAST_COVERAGE, Hypothesis, SearchRules, coverage_penalty
 from theano_rnn.generation.translating import groups_of, translate
 
 START, END, VOCAB = 9, 1, 5

@@ -7,7 +7,7 @@ import pytest
 from conftest import ENGINES
 from translator_models import CHARACTERS, WORDS, checkpoint, language_model, opened
 
-from theano_rnn.generation.batched_search import SearchRules
+from theano_rnn.generation.hypotheses import SearchRules
 from theano_rnn.language_model import LanguageModel
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.tasks.fused_language_model import corresponding_ids, has_same_tokens

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from theano_rnn.engine.columns import replace_columns
-from theano_rnn.generation.batched_search import BeamSearch, Hypothesis, SearchRules
+from theano_rnn.generation.batched_search import BeamSearch
+from theano_rnn.generation.hypotheses import Hypothesis, SearchRules
 
 LENGTHS = (8, 16, 32, 64, 128, 256)  # padding costs little, while each group ends with slots that are free
 BATCH_SIZES = (1, 8, 64)  # few, so that few shapes are compiled

@@ -14,7 +14,7 @@ LIMITS = {
     "tokens": 200,  # of a line
 }
 NUM_BEST = 5  # translations of each line that are found; the beam is as wide
-WARM_UP_TOKENS = (4, 10, 14, 20)  # of lines whose shapes are compiled before the first request
+WARM_UP_TOKENS = (4, 12, 24)  # of lines whose shapes are compiled before the first request
 
 
 class ServedTranslator:

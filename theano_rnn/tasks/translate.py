@@ -227,7 +227,7 @@ class Translate(TextTask):
         """Returns greedy translations of pairs."""
         import numpy as np
 
-        from theano_rnn.generation.batched_search import SearchRules
+        from theano_rnn.generation.hypotheses import SearchRules
         from theano_rnn.generation.translating import translate
         from theano_rnn.text.words import detokenize
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from theano_rnn.generation.batched_search import Hypothesis, SearchRules, num_proposals
+from theano_rnn.generation.batched_search import num_proposals
+from theano_rnn.generation.hypotheses import Hypothesis, SearchRules
 from theano_rnn.generation.translating import padded_length, translate
 from theano_rnn.settings.base import UserError
 from theano_rnn.tasks.fused_language_model import FusedLanguageModel
