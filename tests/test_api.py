@@ -126,6 +126,6 @@ def test_a_translator_is_trained_on_two_texts(folder):
     model = Translator.train([source, source.upper()], checkpoint="upper.safetensors", **{**settings, "epochs": 1})
     assert "▁HOUSE" in model.vocabulary.words and "▁house" in model.source_vocabulary.words
     found = Translator("upper.safetensors").translate(["Emma saw the house.", " "], num_best=2)
-    assert len(found[0].translations) == 2 and found[1].text == ""
+    assert found[0].text and len(found[0].translations) <= 2 and found[1].text == ""
     with pytest.raises(TypeError, match="a translator is trained with task 'translate', got 'next'"):
         Translator.train(source, task="next")
