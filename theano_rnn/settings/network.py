@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from theano_rnn.settings.base import Section, UserError, setting, with_default
 
@@ -104,11 +105,10 @@ class ClassifierConfig(RecurrentConfig):
 
 
 @dataclass(frozen=True)
-class TranslationConfig(RecurrentConfig):
-    """The network of a translator: its cells, sizes and attention."""
+class AttendingConfig(RecurrentConfig):
+    """A network with a decoder that attends: its cells, sizes and attention. `task` is the task that it is for."""
 
-    embedding_size: int = with_default(RecurrentConfig, "embedding_size", 128)
-    hidden_size: int = with_default(RecurrentConfig, "hidden_size", 192)
+    task: ClassVar[str] = "translate"
     attention: str = setting(
         "additive",
         "how the decoder scores the positions of the source. additive: by a small network (Bahdanau et al. 2015); "
@@ -118,18 +118,26 @@ class TranslationConfig(RecurrentConfig):
     tie_weights: bool = setting(
         True, "use the embedding matrix of the target language in the output layer too (weight tying)", kind=bool
     )
-    shared_embedding: bool = setting(False, "one vocabulary and one embedding for both languages", kind=bool)
-    source_vocab_size: int = 10_000  # of the vocabularies that were built
-    vocab_size: int = 10_000
+    vocab_size: int = 10_000  # of the vocabulary that was built
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_dtype(self.dtype)
         if self.residual:
-            raise UserError("residual cannot be used with --task translate: leave it out")
+            raise UserError(f"residual cannot be used with --task {self.task}: leave it out")
         if self.cell == "mogrifier":
-            raise UserError("cell mogrifier cannot be used with --task translate: use another one")
+            raise UserError(f"cell mogrifier cannot be used with --task {self.task}: use another one")
+
+
+@dataclass(frozen=True)
+class TranslationConfig(AttendingConfig):
+    """The network of a translator: its cells, sizes and attention."""
+
+    embedding_size: int = with_default(RecurrentConfig, "embedding_size", 128)
+    hidden_size: int = with_default(RecurrentConfig, "hidden_size", 192)
+    shared_embedding: bool = setting(False, "one vocabulary and one embedding for both languages", kind=bool)
+    source_vocab_size: int = 10_000
 
 
 @dataclass(frozen=True)
