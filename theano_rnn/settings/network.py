@@ -141,6 +141,35 @@ class TranslationConfig(AttendingConfig):
 
 
 @dataclass(frozen=True)
+class DescriptionConfig(AttendingConfig):
+    """The network of a captioner: the convolutions that see a picture, and the decoder that writes about it."""
+
+    task: ClassVar[str] = "describe"
+
+    embedding_size: int = with_default(RecurrentConfig, "embedding_size", 64)
+    hidden_size: int = with_default(RecurrentConfig, "hidden_size", 128)
+    channels: tuple[int, ...] = setting(
+        (32, 64, 64, 64),
+        "number of channels of each 3x3 convolution, the first one first. Each halves the width and height of the "
+        "picture, but the last: four make 8 x 8 regions of a picture of 64 x 64. With ready-made features, the last "
+        "number is the size that they are projected to",
+        kind=tuple,
+        of=int,
+        metavar="N",
+    )
+    height: int = 64  # of the pictures, in pixels
+    width: int = 64
+    feature_size: int = 0  # of ready-made features; 0: the network sees pictures
+    num_regions: int = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.channels or not all(1 <= number <= MAX_CHANNELS for number in self.channels):
+            given = " ".join(map(str, self.channels)) or "none"
+            raise UserError(f"channels must be numbers from 1 to {MAX_CHANNELS:,}, got {given}")
+
+
+@dataclass(frozen=True)
 class RecognitionConfig(Section):
     """The network of a recognizer: its cells, sizes and directions."""
 
@@ -159,6 +188,9 @@ class RecognitionConfig(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_dtype(self.dtype)
+
+
+MAX_CHANNELS = 1 << 14
 
 
 def check_dtype(dtype: str) -> None:

@@ -86,7 +86,7 @@ class AttendingModel(Trainable):
         mask = T.matrix("mask", dtype=self.config.dtype)
         return self.source_symbols(), T.imatrix("tokens"), T.imatrix("targets"), mask
 
-    def penalty(self, weights: Any, mask: Any) -> Any | None:
+    def penalty(self, weights: Any, mask: Any, regularization: RegularizationConfig) -> Any | None:
         """Returns what training adds to the loss for attention weights (time, positions, batch), or None."""
         return None
 
@@ -110,7 +110,7 @@ class AttendingModel(Trainable):
         flat = r.reshape((r.shape[0] * r.shape[1], r.shape[2]))
         pair = training_losses(self.decoder.head, flat, targets.flatten(), regularization.label_smoothing)
         loss, minimized = (masked_mean(values.reshape(mask.shape), mask) for values in pair)
-        if (penalty := self.penalty(decoded.weights, mask)) is not None:
+        if (penalty := self.penalty(decoded.weights, mask, regularization)) is not None:
             minimized = minimized + penalty
         grads, updates = training_step(
             self, minimized, learning_rate, update=update or UpdateRule(**rule), noise=noise, rows=rows

@@ -1,0 +1,124 @@
+"""Image encoders: from a picture, or its ready-made features, to a vector for each of its regions.
+
+    x_l = relu(group normalization(x_l-1 * W_l))         each convolution halves the picture, but the last
+    memory_i = x_L at place i + places_i                 region i, whose place in the picture the network must know
+
+What a region's vector says depends on a square of the picture around it. Without ``places``, a decoder that attends
+could not tell left from right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import aesara
+import aesara.tensor as T
+import numpy as np
+
+from theano_rnn.nn.convolution import convolve, group_normalized, num_places
+from theano_rnn.nn.initializers import normal, uniform
+
+KERNEL = 3  # rows and columns
+MOST_GROUPS = 8  # of a normalization
+PLACE_SCALE = 0.1  # standard deviation of the initial vectors of places
+
+
+class ImageEncoder:
+    """Convolutions with group normalization.
+
+    Parameters
+    ----------
+    channels : sequence of int
+        The number of channels of each convolution.
+    height, width : int
+        The size of the pictures, which have 3 channels.
+    rng : np.random.Generator
+    dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    params : dict of shared variables
+        ``conv0.W`` (3, 3, 3, channels), ``conv0.gain`` and ``conv0.bias`` (channels,), ...; ``places`` (regions, last
+        channels).
+    rows, columns : int
+        The regions: the one in row i and column j has number ``i * columns + j``.
+    """
+
+    def __init__(
+        self, channels: Sequence[int], *, height: int, width: int, rng: np.random.Generator, dtype: str
+    ) -> None:
+        self.strides = strides_of(channels)
+        self.rows, self.columns = grid_of(channels, height, width)
+        self.memory_size = channels[-1]
+        values = {}
+        for number, (before, after) in enumerate(zip((3, *channels), channels)):
+            limit = (KERNEL * KERNEL * before) ** -0.5
+            values[f"conv{number}.W"] = uniform((KERNEL, KERNEL, before, after), rng=rng, limit=limit)
+            values |= {f"conv{number}.gain": np.ones(after), f"conv{number}.bias": np.zeros(after)}
+        values["places"] = PLACE_SCALE * normal((self.rows * self.columns, channels[-1]), rng=rng)
+        self.params = {name: aesara.shared(value.astype(dtype), name=name) for name, value in values.items()}
+        self.groups = [math.gcd(MOST_GROUPS, number) for number in channels]
+
+    def regions(self, images: Any) -> Any:
+        """Returns the memory (regions, batch, channels) of pictures (height, batch, width, 3)."""
+        x = images.dimshuffle(1, 0, 2, 3)
+        for number, (stride, groups) in enumerate(zip(self.strides, self.groups)):
+            W, gain, bias = (self.params[f"conv{number}.{name}"] for name in ("W", "gain", "bias"))
+            x = T.maximum(group_normalized(convolve(x, W, stride=stride), gain, bias, groups), np.zeros((), x.dtype))
+        memory = x.reshape((x.shape[0], self.rows * self.columns, self.memory_size)).dimshuffle(1, 0, 2)
+        return memory + self.params["places"].dimshuffle(0, "x", 1)
+
+
+class FeatureEncoder:
+    """A projection of ready-made features of regions, such as those of a pretrained network.
+
+    Parameters
+    ----------
+    num_regions, feature_size : int
+    memory_size : int
+        The size of a projected region.
+    rng : np.random.Generator
+    dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    params : dict of shared variables
+        ``W_f`` (feature_size, memory_size), ``b_f`` (memory_size,) and ``places`` (num_regions, memory_size).
+    """
+
+    def __init__(
+        self, num_regions: int, feature_size: int, memory_size: int, *, rng: np.random.Generator, dtype: str
+    ) -> None:
+        self.memory_size = memory_size
+        values = {"W_f": uniform((feature_size, memory_size), rng=rng), "b_f": np.zeros(memory_size)}
+        values["places"] = PLACE_SCALE * normal((num_regions, memory_size), rng=rng)
+        self.params = {name: aesara.shared(value.astype(dtype), name=name) for name, value in values.items()}
+
+    def regions(self, features: Any) -> Any:
+        """Returns the memory (regions, batch, memory_size) of features (regions, batch, feature_size)."""
+        rows = features.reshape((features.shape[0] * features.shape[1], features.shape[2]))
+        memory = T.dot(rows, self.params["W_f"]) + self.params["b_f"]
+        memory = memory.reshape((features.shape[0], features.shape[1], self.memory_size))
+        return memory + self.params["places"].dimshuffle(0, "x", 1)
+
+
+def strides_of(channels: Sequence[int]) -> list[int]:
+    """Returns the stride of each convolution: 2, of the last 1.
+
+    >>> strides_of([32, 64, 64])
+    [2, 2, 1]
+    """
+    return [2] * (len(channels) - 1) + [1]
+
+
+def grid_of(channels: Sequence[int], height: int, width: int) -> tuple[int, int]:
+    """Returns the number of rows and columns of regions of a picture.
+
+    >>> grid_of([32, 64, 64, 64], 64, 50)
+    (8, 7)
+    """
+    for stride in strides_of(channels):
+        height, width = (num_places(size, KERNEL, stride) for size in (height, width))
+    return height, width
