@@ -96,7 +96,8 @@ class Torch:
         memory, y = self.memory(torch.tensor(image)), own["embedding"][torch.tensor(tokens.astype("int64"))]
         start = torch.tanh(memory.mean(dim=0) @ own["W_s"] + own["b_s"]).split(HIDDEN)
         count = 2 if self.config.cell == "lstm" else 1
-        state, keys, outputs, weights = [each[None] for each in start[:count]], memory @ own["decoder.layer0.W_k"], [], []
+        state, keys = [each[None] for each in start[:count]], memory @ own["decoder.layer0.W_k"]
+        outputs, weights = [], []
         for y_t in y:
             h = state[0][0]
             if self.config.attention == "additive":

@@ -38,7 +38,8 @@ class FeatureFile:
                                     "the name, or give the full path")  # fmt: skip
         self.path = path
         try:
-            self.file = safe_open(path, framework="numpy")
+            opened: Any = safe_open  # which has no types
+            self.file = opened(path, framework="numpy")
         except (SafetensorError, OSError) as error:
             raise UserError(f"{path} is not a file of features in the format safetensors ({str(error)[:80]})") from None
         self.names = sorted(self.file.keys())

@@ -53,15 +53,13 @@ class AttentionDecoder:
     Attributes
     ----------
     params : dict of shared variables
-        ``decoder.layer0.*`` of the cell that attends, ``decoder.upper.*`` of the layers above it; ``W_s`` and ``b_s`` of
-        the first state; ``W_ry``, ``W_rh``, ``W_rc`` and ``b_r`` of the readout; those of the head.
+        ``decoder.layer0.*`` of the cell that attends, ``decoder.upper.*`` of the layers above it; ``W_s`` and ``b_s``
+        of the first state; ``W_ry``, ``W_rh``, ``W_rc`` and ``b_r`` of the readout; those of the head.
     state_sizes : list of int
         The number of units of each state.
     """
 
-    def __init__(
-        self, config: AttendingConfig, embedding: Any, *, memory_size: int, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, config: AttendingConfig, embedding: Any, *, memory_size: int, rng: np.random.Generator) -> None:
         options: dict[str, Any] = {"rng": rng, "dtype": config.dtype}
         self.cell = AttentionCell(
             config.cell, config.attention, config.embedding_size, config.hidden_size, memory_size=memory_size,

@@ -149,7 +149,8 @@ class Convolution(Op):  # type: ignore[misc]
 
     def patches(self, x: Any, kernel: tuple[int, int]) -> Any:
         """Returns what a kernel sees at each place: (batch, rows, columns, kernel height, kernel width, channels)."""
-        windows = np.lib.stride_tricks.sliding_window_view(self.padded(x, kernel), kernel, axis=(1, 2))
+        view: Any = np.lib.stride_tricks.sliding_window_view  # whose stubs know one axis only
+        windows = view(self.padded(x, kernel), kernel, axis=(1, 2))
         return np.ascontiguousarray(windows[:, :: self.stride, :: self.stride].transpose(0, 1, 2, 4, 5, 3))
 
 

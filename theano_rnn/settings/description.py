@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from theano_rnn.settings.base import Section, UserError, setting, with_default
-from theano_rnn.settings.text import CorpusConfig, TextConfig
+from theano_rnn.settings.base import Section, UserError, setting
+from theano_rnn.settings.text import CorpusConfig
 from theano_rnn.settings.training import TrainingConfig
 
-MAX_IMAGE_SIZE = 1 << 12  # pixels
-
-
-@dataclass(frozen=True)
-class CaptionTextConfig(TextConfig):
-    """How captions become tokens: by default words in lower case, as in publications."""
-
-    lowercase: bool = with_default(TextConfig, "lowercase", True)
+DEFAULT_IMAGE_SIZE = 64  # pixels
+MAX_IMAGE_SIZE = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -25,13 +19,13 @@ class CaptionedImagesConfig(CorpusConfig):
     images: str | None = setting(
         None, "folder of the pictures that the captions name (default: the folder of the captions)", metavar="DIR"
     )
-    features: str | None = setting(
+    image_features: str | None = setting(
         None, "train on ready-made features instead of pictures: a .safetensors file with an array (regions, channels) "
         "for the name of each picture", metavar="FILE",
     )  # fmt: skip
     image_size: tuple[int, ...] = setting(
-        (64,), "size that pictures are stretched to, in pixels: one number, or height and width. Larger ones need more "
-        "--channels and more time", kind=tuple, of=int, metavar="N",
+        (), "size that pictures are stretched to, in pixels: one number, or height and width. Larger ones need more "
+        "--channels and more time (default: 64)", kind=tuple, of=int, metavar="N",
     )  # fmt: skip
     max_caption_tokens: int = setting(
         60, "leave out training captions of more than this many tokens", kind=int, at_least=1
@@ -39,11 +33,13 @@ class CaptionedImagesConfig(CorpusConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.image_size:
+            object.__setattr__(self, "image_size", (DEFAULT_IMAGE_SIZE,))
         if not 1 <= len(self.image_size) <= 2 or not all(8 <= size <= MAX_IMAGE_SIZE for size in self.image_size):
-            given = " ".join(map(str, self.image_size)) or "none"
+            given = " ".join(map(str, self.image_size))
             raise UserError(f"image_size must be one or two numbers from 8 to {MAX_IMAGE_SIZE:,}, got {given}")
-        if self.features is not None and self.images is not None:
-            raise UserError("images cannot be used with --features, which takes their place: leave one out")
+        if self.image_features is not None and self.images is not None:
+            raise UserError("images cannot be used with --image-features, which takes their place: leave one out")
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,10 @@ class TranslationConfig(AttendingConfig):
     source_vocab_size: int = 10_000
 
 
+DEFAULT_CHANNELS = (32, 64, 64, 64)
+MAX_CHANNELS = 1 << 14
+
+
 @dataclass(frozen=True)
 class DescriptionConfig(AttendingConfig):
     """The network of a captioner: the convolutions that see a picture, and the decoder that writes about it."""
@@ -149,10 +153,10 @@ class DescriptionConfig(AttendingConfig):
     embedding_size: int = with_default(RecurrentConfig, "embedding_size", 64)
     hidden_size: int = with_default(RecurrentConfig, "hidden_size", 128)
     channels: tuple[int, ...] = setting(
-        (32, 64, 64, 64),
+        (),
         "number of channels of each 3x3 convolution, the first one first. Each halves the width and height of the "
         "picture, but the last: four make 8 x 8 regions of a picture of 64 x 64. With ready-made features, the last "
-        "number is the size that they are projected to",
+        "number is the size that they are projected to (default: 32 64 64 64)",
         kind=tuple,
         of=int,
         metavar="N",
@@ -164,8 +168,10 @@ class DescriptionConfig(AttendingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.channels or not all(1 <= number <= MAX_CHANNELS for number in self.channels):
-            given = " ".join(map(str, self.channels)) or "none"
+        if not self.channels:
+            object.__setattr__(self, "channels", DEFAULT_CHANNELS)
+        if not all(1 <= number <= MAX_CHANNELS for number in self.channels):
+            given = " ".join(map(str, self.channels))
             raise UserError(f"channels must be numbers from 1 to {MAX_CHANNELS:,}, got {given}")
 
 
@@ -188,9 +194,6 @@ class RecognitionConfig(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_dtype(self.dtype)
-
-
-MAX_CHANNELS = 1 << 14
 
 
 def check_dtype(dtype: str) -> None:

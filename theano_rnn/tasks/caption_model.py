@@ -64,7 +64,7 @@ class CaptionModel(AttendingModel):
         kind = T.tensor3 if self.config.feature_size else T.tensor4
         return [kind("images", dtype=self.config.dtype)]
 
-    def read(self, images: Any, dropout: Any) -> Source:  # type: ignore[override]
+    def read(self, images: Any, dropout: Any) -> Source:
         """Encode pictures or features."""
         memory = self.encoder.regions(images)
         mask = T.ones((memory.shape[0], memory.shape[1]), self.config.dtype)

@@ -34,7 +34,7 @@ MORE_TOKENS = 10  # that a caption may have beyond the longest one in training
 
 
 class Listed(NamedTuple):
-    """The pictures of a part, with at least one caption each: of the file `name`, with their arrays if they have any."""
+    """The pictures of a part that the file `name` lists, with at least one caption each, and their arrays, if any."""
 
     name: str
     rows: list[ListedImage]
@@ -75,7 +75,7 @@ def load_captioned_images(
     """
     notes: list[str] = []
     listed = listed_parts(corpus, notes)
-    features = None if corpus.features is None else FeatureFile(corpus.features)
+    features = None if corpus.image_features is None else FeatureFile(corpus.image_features)
     if features is None and any(part.images is None for part in listed.values()):
         check_pillow()
     pixels, known_images = image_size_of(corpus, listed), None if known is None else known["images"]
@@ -253,8 +253,8 @@ def scales_of(images: Any) -> dict[str, list[float]]:
 def check_known(images: Mapping[str, Any], features: FeatureFile | None, corpus: CaptionedImagesConfig) -> None:
     """Raises `UserError` if an existing model does not see such pictures or features."""
     if features is None and "height" not in images:
-        raise UserError("the initial model reads ready-made features: add --features FILE")
+        raise UserError("the initial model reads ready-made features: add --image-features FILE")
     if features is not None and features.shape != (images.get("regions"), images.get("channels")):
         seen = f"features of shape ({images['regions']}, {images['channels']})" if "regions" in images else "pictures"
-        raise UserError(f"the initial model reads {seen}, but {corpus.features} has features of shape "
+        raise UserError(f"the initial model reads {seen}, but {corpus.image_features} has features of shape "
                         f"{features.shape}")  # fmt: skip

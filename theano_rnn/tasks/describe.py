@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from theano_rnn.learning.measures import LOSS, PERPLEXITY, Measure
 from theano_rnn.settings.base import UserError
-from theano_rnn.settings.description import CaptionedImagesConfig, CaptionTextConfig, DescriptionTrainingConfig
+from theano_rnn.settings.description import CaptionedImagesConfig, DescriptionTrainingConfig
 from theano_rnn.settings.network import DescriptionConfig
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.tasks.task import Compiled, Data, Progress, Sections, Task
@@ -32,14 +32,18 @@ MOST_REFERENCES = 2  # of an example that are shown
 
 
 class Describe(Task):
-    """Describe pictures. Its parts are `CaptionedImages`; its facts are a vocabulary, and sizes and scales of images."""
+    """Describe pictures. Its parts are `CaptionedImages`; its facts are a vocabulary, and sizes and scales of images.
+
+    Captions of several models or settings are compared by BLEU and exact matches of greedy captions, those that take
+    the likeliest word at each step.
+    """
 
     name = "describe"
     kind = "captioner"
     commands = ("describe",)
     summary = "the description of a picture"
     sections = {  # noqa: RUF012
-        "corpus": CaptionedImagesConfig, "text": CaptionTextConfig, "model": DescriptionConfig,
+        "corpus": CaptionedImagesConfig, "text": TextConfig, "model": DescriptionConfig,
         "training": DescriptionTrainingConfig,
     }  # fmt: skip
     measures: ClassVar[tuple[Measure, ...]] = (LOSS, PERPLEXITY, BLEU, EXACT)
@@ -82,8 +86,9 @@ class Describe(Task):
                    images.get(name))  # fmt: skip
         for name in ("mean", "scale"):
             values = images.get(name)
-            is_right = isinstance(values, list) and len(values) in (1, 3) and all(map(is_number, values))
-            expect(is_right and (name == "mean" or all(values)), f"images.{name}", "1 or 3 numbers", values)
+            given = values if isinstance(values, list) else []
+            is_right = len(given) in (1, 3) and all(map(is_number, given)) and (name == "mean" or all(given))
+            expect(is_right, f"images.{name}", "1 or 3 numbers", values)
         sizes = (model.num_regions, model.feature_size) if model.feature_size else (model.height, model.width)
         if model.vocab_size != len(vocabulary) or sizes != tuple(images[name] for name in names):
             raise UserError("the checkpoint is damaged: its vocabulary and its pictures do not fit its network")
@@ -101,7 +106,7 @@ class Describe(Task):
 
     def default_files(self, corpus: Any, root: Any) -> Any:
         """Returns `corpus`. If it names no files, scenes are drawn; see `tasks.scenes`."""
-        for name in ("valid", "test", "images", "features", "init_from"):
+        for name in ("valid", "test", "images", "image_features", "init_from"):
             if getattr(corpus, name) and not corpus.train:
                 raise UserError(f"--{name.replace('_', '-')} needs --train: name the training captions, a table with "
                                 "the columns image and caption, or COCO's captions_*.json")  # fmt: skip
