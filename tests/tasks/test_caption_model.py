@@ -84,7 +84,7 @@ class Torch:
         if self.config.feature_size:
             return image @ own["encoder.W_f"] + own["encoder.b_f"] + own["encoder.places"]
         x = image.permute(2, 0, 1)[None]
-        for number, (stride, groups) in enumerate([(2, 4), (1, 2)]):
+        for number, (stride, groups) in enumerate([(2, 4), (1, 6)]):
             W, gain, bias = (own[f"encoder.conv{number}.{name}"] for name in ("W", "gain", "bias"))
             x = torch.nn.functional.conv2d(x, W.permute(3, 2, 0, 1), stride=stride, padding=1)
             x = torch.relu(torch.nn.functional.group_norm(x, groups, gain, bias))

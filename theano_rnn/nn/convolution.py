@@ -11,7 +11,8 @@ patches. (On two CPU cores, training steps with shifted slices and one product p
 every picture nine times.)
 
 Group normalization computes its statistics from each picture alone (Wu & He 2018). So, unlike batch normalization, it
-is the same in training and in use, and a picture's result does not depend on the others in its batch.
+is the same in training and in use, and a picture's result does not depend on the others in its batch. With as many
+groups as channels it is instance normalization, with one group layer normalization.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def group_normalized(x: Any, gain: Any, bias: Any, num_groups: int) -> Any:
     """Returns ``(x - mean) / sqrt(variance + epsilon) * gain + bias`` of x (batch, height, width, channels).
 
     Mean and variance are those of a group of channels of one picture, over all of its places. `gain` and `bias` have
-    a value for each channel. With one group, this is layer normalization.
+    a value for each channel.
     """
     shape, dtype = x.shape, x.dtype
     grouped = x.reshape((shape[0], shape[1] * shape[2], num_groups, shape[3] // num_groups))

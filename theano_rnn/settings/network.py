@@ -140,7 +140,7 @@ class TranslationConfig(AttendingConfig):
     source_vocab_size: int = 10_000
 
 
-DEFAULT_CHANNELS = (32, 64, 64, 64)
+DEFAULT_CHANNELS = (16, 32, 64, 64)
 MAX_CHANNELS = 1 << 14
 
 
@@ -156,7 +156,7 @@ class DescriptionConfig(AttendingConfig):
         (),
         "number of channels of each 3x3 convolution, the first one first. Each halves the width and height of the "
         "picture, but the last: four make 8 x 8 regions of a picture of 64 x 64. With ready-made features, the last "
-        "number is the size that they are projected to (default: 32 64 64 64)",
+        "number is the size that they are projected to (default: 16 32 64 64)",
         kind=tuple,
         of=int,
         metavar="N",

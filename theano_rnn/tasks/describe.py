@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 NOT_USED = ("batching", "bptt_steps", "random_windows", "add_words")
 SCENE_SETTINGS: dict[str, Any] = {
-    "batch_size": 64, "dropout": 0.0, "clip_norm": 1.0, "epochs": 16, "select": "exact",
+    "batch_size": 64, "dropout": 0.0, "clip_norm": 1.0, "learning_rate": 0.002, "epochs": 24, "select": "exact",
 }  # fmt: skip
-PHOTO_SETTINGS: dict[str, Any] = {"batch_size": 64, "dropout": 0.3, "clip_norm": 1.0, "patience": 4}
+PHOTO_SETTINGS: dict[str, Any] = {
+    "batch_size": 64, "dropout": 0.3, "clip_norm": 1.0, "learning_rate": 0.002, "patience": 4,
+}  # fmt: skip
 MIN_UPDATES, MIN_EPOCHS = 4_000, 10  # of a run, whatever the number of its captions
 MAX_DESCRIBED = 2_000  # pictures of a part that are described to measure BLEU
 MOST_REFERENCES = 2  # of an example that are shown
