@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from theano_rnn.engine.aesara_flags import prepare as _prepare
 
 if TYPE_CHECKING:
+    from theano_rnn.api import Captioner as Captioner
     from theano_rnn.api import Classifier as Classifier
     from theano_rnn.api import LanguageModel as LanguageModel
     from theano_rnn.api import Recognizer as Recognizer
@@ -18,7 +19,7 @@ _prepare()  # before anything imports aesara, which fails without it
 
 def __getattr__(name: str) -> Any:
     """Import what the package offers on first use, because commands such as ``--help`` must not wait for it."""
-    if name in ("Classifier", "LanguageModel", "Recognizer", "Translator", "train"):
+    if name in ("Captioner", "Classifier", "LanguageModel", "Recognizer", "Translator", "train"):
         from theano_rnn import api
 
         return getattr(api, name)

@@ -1,5 +1,5 @@
-"""Train and use models from Python: what ``from theano_rnn import Classifier, LanguageModel, Recognizer, Translator,
-train`` imports.
+"""Train and use models from Python: what ``from theano_rnn import Captioner, Classifier, LanguageModel, Recognizer,
+Translator, train`` imports.
 
     model = LanguageModel.train("mybook.txt", epochs=10, checkpoint="runs/mybook.safetensors")
     print(model.generate("She was", num_samples=3))
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from theano_rnn import classifier, language_model, recognizer, translator
+from theano_rnn import captioner, classifier, language_model, recognizer, translator
 from theano_rnn.cli.files import base_name, name_files
 from theano_rnn.cli.options import sections_from, settings_of
 from theano_rnn.cli.run_settings import all_sections, log_path
@@ -119,6 +119,18 @@ class Classifier(classifier.Classifier):
     def train(cls, texts: Texts | None = None, **settings: Any) -> Classifier:
         """Train a classifier on labelled texts and open it. Parameters and errors are those of `theano_rnn.train`."""
         return cls(train_for("classify", "a classifier", texts, settings), **machine_of(settings))
+
+
+class Captioner(captioner.Captioner):
+    """A trained captioner of pictures; see `theano_rnn.captioner.Captioner`. `train` makes a new one."""
+
+    @classmethod
+    def train(cls, captions: Texts | None = None, **settings: Any) -> Captioner:
+        """Train a captioner and open it. Parameters and errors are those of `theano_rnn.train`.
+
+        `captions` is a file that names pictures and their captions; None: drawn scenes.
+        """
+        return cls(train_for("describe", "a captioner", captions, settings), **machine_of(settings))
 
 
 class Recognizer(recognizer.Recognizer):

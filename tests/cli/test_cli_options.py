@@ -36,6 +36,7 @@ PROMISED = [
     "lexicon", "label-unit", "keep-stress", "features", "sample-rate", "window-ms", "shift-ms", "bands", "low-hz",
     "high-hz", "coefficients", "preemphasis", "deltas", "stacking", "normalization", "tempo", "warp", "noise",
     "time-masks", "max-masked-frames", "band-masks", "max-masked-bands", "max-frames",
+    "images", "image-features", "image-size", "max-caption-tokens", "channels", "attention-penalty",
 ]  # fmt: skip
 
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "classify": "label texts with a model trained with --task classify, and explain the labels",
     "translate": "translate sentences with a model trained with --task translate, and measure or show translations",
     "recognize": "recognize speech with a model trained with --task recognize, and measure or show what it hears",
+    "describe": "describe pictures with a model trained with --task describe, and measure or show descriptions",
     "look": "see a model's predictions and activations, and how far back its gradients reach",
     "serve": "play with a trained model in a browser, or use it over HTTP",
     "words": "list similar words, or write a model's word vectors to a file",
@@ -34,7 +35,7 @@ COMMANDS = {
     "import": "make a checkpoint from a PyTorch model",
 }
 # commands whose results go to standard output
-PRINTING = ("generate", "score", "rescore", "fill", "classify", "translate", "recognize", "words", "info")
+PRINTING = ("generate", "score", "rescore", "fill", "classify", "translate", "recognize", "describe", "words", "info")
 BAD_INPUT = (UserError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 

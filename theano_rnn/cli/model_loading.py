@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from theano_rnn.captioner import Captioner
 from theano_rnn.classifier import Classifier
 from theano_rnn.cli.console import advise, compiling_progress
 from theano_rnn.cli.stopped_runs import note_unvalidated
@@ -84,6 +85,13 @@ def open_recognizer(
         decoder, other = model.decoder, open_language_model(language_model, machine)
         typical = decoder.scorer.typical() if isinstance(decoder.scorer, NGramWords) else None
         decoder.scorer = recurrent_words(other, decoder.words, typical)
+    return model
+
+
+def open_captioner(path: str, machine: MachineConfig) -> Captioner:
+    """Load a trained captioner."""
+    model = Captioner(path, **loading_options(machine))
+    note_unvalidated(path, model.checkpoint)
     return model
 
 

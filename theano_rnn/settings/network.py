@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from theano_rnn.settings.base import Section, UserError, setting, with_default
 
@@ -104,11 +105,10 @@ class ClassifierConfig(RecurrentConfig):
 
 
 @dataclass(frozen=True)
-class TranslationConfig(RecurrentConfig):
-    """The network of a translator: its cells, sizes and attention."""
+class AttendingConfig(RecurrentConfig):
+    """A network with a decoder that attends: its cells, sizes and attention. `task` is the task that it is for."""
 
-    embedding_size: int = with_default(RecurrentConfig, "embedding_size", 128)
-    hidden_size: int = with_default(RecurrentConfig, "hidden_size", 192)
+    task: ClassVar[str] = "translate"
     attention: str = setting(
         "additive",
         "how the decoder scores the positions of the source. additive: by a small network (Bahdanau et al. 2015); "
@@ -118,18 +118,61 @@ class TranslationConfig(RecurrentConfig):
     tie_weights: bool = setting(
         True, "use the embedding matrix of the target language in the output layer too (weight tying)", kind=bool
     )
-    shared_embedding: bool = setting(False, "one vocabulary and one embedding for both languages", kind=bool)
-    source_vocab_size: int = 10_000  # of the vocabularies that were built
-    vocab_size: int = 10_000
+    vocab_size: int = 10_000  # of the vocabulary that was built
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_dtype(self.dtype)
         if self.residual:
-            raise UserError("residual cannot be used with --task translate: leave it out")
+            raise UserError(f"residual cannot be used with --task {self.task}: leave it out")
         if self.cell == "mogrifier":
-            raise UserError("cell mogrifier cannot be used with --task translate: use another one")
+            raise UserError(f"cell mogrifier cannot be used with --task {self.task}: use another one")
+
+
+@dataclass(frozen=True)
+class TranslationConfig(AttendingConfig):
+    """The network of a translator: its cells, sizes and attention."""
+
+    embedding_size: int = with_default(RecurrentConfig, "embedding_size", 128)
+    hidden_size: int = with_default(RecurrentConfig, "hidden_size", 192)
+    shared_embedding: bool = setting(False, "one vocabulary and one embedding for both languages", kind=bool)
+    source_vocab_size: int = 10_000
+
+
+DEFAULT_CHANNELS = (16, 32, 64, 64)
+MAX_CHANNELS = 1 << 14
+
+
+@dataclass(frozen=True)
+class DescriptionConfig(AttendingConfig):
+    """The network of a captioner: the convolutions that see a picture, and the decoder that writes about it."""
+
+    task: ClassVar[str] = "describe"
+
+    embedding_size: int = with_default(RecurrentConfig, "embedding_size", 64)
+    hidden_size: int = with_default(RecurrentConfig, "hidden_size", 128)
+    channels: tuple[int, ...] = setting(
+        (),
+        "number of channels of each 3x3 convolution, the first one first. Each halves the width and height of the "
+        "picture, but the last: four make 8 x 8 regions of a picture of 64 x 64. With ready-made features, the last "
+        "number is the size that they are projected to (default: 16 32 64 64)",
+        kind=tuple,
+        of=int,
+        metavar="N",
+    )
+    height: int = 64  # of the pictures, in pixels
+    width: int = 64
+    feature_size: int = 0  # of ready-made features; 0: the network sees pictures
+    num_regions: int = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.channels:
+            object.__setattr__(self, "channels", DEFAULT_CHANNELS)
+        if not all(1 <= number <= MAX_CHANNELS for number in self.channels):
+            given = " ".join(map(str, self.channels))
+            raise UserError(f"channels must be numbers from 1 to {MAX_CHANNELS:,}, got {given}")
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from theano_rnn.engine.compiling import Graph, compile_graph
 from theano_rnn.engine.static_shapes import cheap_shapes
 from theano_rnn.learning.trainable import Functions
 from theano_rnn.model import RNNLM
+from theano_rnn.nn.attention_decoder import NUM_CONTEXT
 from theano_rnn.nn.top_scores import top_scores
-from theano_rnn.tasks.translation_model import NUM_CONTEXT, TranslationModel
+from theano_rnn.tasks.translation_model import TranslationModel
 
 
 class Fusion(NamedTuple):

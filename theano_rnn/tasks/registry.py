@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.training import from_checkpoint
 from theano_rnn.tasks.classify import Classify
+from theano_rnn.tasks.describe import Describe
 from theano_rnn.tasks.fill import Fill
 from theano_rnn.tasks.next_token import NextToken
 from theano_rnn.tasks.recognize import Recognize
@@ -17,7 +18,9 @@ from theano_rnn.tasks.translate import Translate
 if TYPE_CHECKING:
     from theano_rnn.learning.checkpoint import Checkpoint
 
-TASKS: dict[str, Task] = {task.name: task for task in (NextToken(), Fill(), Classify(), Translate(), Recognize())}
+TASKS: dict[str, Task] = {
+    task.name: task for task in (NextToken(), Fill(), Classify(), Translate(), Recognize(), Describe())
+}
 
 
 def task_of_kind(kind: str) -> Task:

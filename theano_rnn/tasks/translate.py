@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -54,8 +55,8 @@ class TranslationScore(NamedTuple):
     signature: str
 
 
-def translation_scores(texts: Sequence[str], references: Sequence[str]) -> list[TranslationScore]:
-    """Returns BLEU and chrF of texts against one reference each, as in publications: cased, tokens of 13a.
+def translation_scores(texts: Sequence[str], references: Sequence[str | Sequence[str]]) -> list[TranslationScore]:
+    """Returns BLEU and chrF of texts against a reference or several each, as in publications: cased, tokens of 13a.
 
     Raises
     ------
@@ -67,17 +68,20 @@ def translation_scores(texts: Sequence[str], references: Sequence[str]) -> list[
     from sacrebleu.metrics.chrf import CHRF
 
     found = []
+    lists = [[each] if isinstance(each, str) else each for each in references]
+    streams = [list(stream) for stream in itertools.zip_longest(*lists)]
     for name, metric in (("BLEU", BLEU()), ("chrF", CHRF())):
-        score = metric.corpus_score(list(texts), [list(references)]).score
+        score = metric.corpus_score(list(texts), streams).score
         found.append(TranslationScore(name, float(score), str(metric.get_signature())))
     return found
 
 
-def check_sacrebleu() -> None:
-    """Raises `UserError` if sacrebleu is not installed."""
+def check_sacrebleu(extra: str = "translate") -> None:
+    """Raises `UserError` if sacrebleu is not installed. `extra` is the extra of this package to install."""
     if importlib.util.find_spec("sacrebleu") is None:
-        raise UserError("translations are measured with sacrebleu, which is not installed: run "
-                        "pip install 'theano_rnn[translate]'")  # fmt: skip
+        what = {"translate": "translations", "describe": "captions"}[extra]
+        raise UserError(f"{what} are measured with sacrebleu, which is not installed: run "
+                        f"pip install 'theano_rnn[{extra}]'")  # fmt: skip
 
 
 def banned_ids(facts: Mapping[str, Any], *, may_be_unknown: bool = False) -> list[int]:

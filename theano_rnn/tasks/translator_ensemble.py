@@ -14,13 +14,13 @@ import numpy as np
 from theano_rnn.generation.batched_search import num_proposals
 from theano_rnn.generation.hypotheses import Hypothesis, SearchRules
 from theano_rnn.generation.translating import padded_length, translate
+from theano_rnn.nn.attention_decoder import NUM_CONTEXT
 from theano_rnn.settings.base import UserError
 from theano_rnn.tasks.fused_language_model import FusedLanguageModel
 from theano_rnn.tasks.joint_search import JointSearch
 from theano_rnn.tasks.pair_batches import PairBatches, Pairs
 from theano_rnn.tasks.trained_model import TrainedModel
 from theano_rnn.tasks.translate import banned_ids
-from theano_rnn.tasks.translation_model import NUM_CONTEXT
 
 BATCH_SIZE = 32  # of pairs that are scored
 DIVERGED = ("the model's outputs are not numbers, because its training diverged: train it again with a smaller "

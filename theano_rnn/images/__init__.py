@@ -1,0 +1,1 @@
+"""Pictures: read from files, and ready-made features of them."""

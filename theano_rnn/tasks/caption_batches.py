@@ -1,0 +1,143 @@
+"""Batches of pictures with captions: a column for each caption, with its picture and padded to a common length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from theano_rnn.learning.batching import BatchSequence
+from theano_rnn.tasks.labelled_batches import padded_lengths, plan_by_length
+
+
+class CaptionedImages(NamedTuple):
+    """Pictures, or ready-made features of them, with captions.
+
+    Attributes
+    ----------
+    images : uint8 (pictures, height, width, 3), or float32 (pictures, regions, channels)
+    ids : int32 (tokens,)
+        The captions, one after another, each with its end.
+    lengths, owners : int64 (captions,)
+        How many tokens each caption has, and the number of its picture.
+    names : list of str
+        Of the pictures.
+    references : list of list of str
+        The captions of each picture as they are in the file; empty for the training part.
+    """
+
+    images: Any
+    ids: Any
+    lengths: Any
+    owners: Any
+    names: Sequence[str]
+    references: Sequence[Sequence[str]] = ()
+
+    def captions(self) -> list[Any]:
+        """Returns the ids of each caption."""
+        return np.split(self.ids, np.cumsum(self.lengths)[:-1]) if len(self.lengths) else []
+
+
+class CaptionBatch(NamedTuple):
+    """A batch of captions with their pictures; see `AnyBatch`. The last columns may have none.
+
+    Parameters
+    ----------
+    images : float (height, batch, width, 3) or (regions, batch, channels)
+    tokens, targets : int32 (time, batch)
+        The word before each word, and the words.
+    mask : float (time, batch)
+        1 for a word and 0 for padding.
+    numbers : int64 (captions,)
+        The number of the caption in each of the first columns.
+    """
+
+    images: Any
+    tokens: Any
+    targets: Any
+    mask: Any
+    numbers: Any
+    is_start: bool = True
+    rate_factor: float = 1.0
+
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        return self.images, self.tokens, self.targets, self.mask
+
+    @property
+    def num_targets(self) -> int:
+        return int(self.mask.sum())
+
+    @property
+    def num_columns(self) -> int:
+        return int(self.tokens.shape[1])
+
+
+def scaled(images: Any, facts: Mapping[str, Any], dtype: str) -> Any:
+    """Returns ``(images - mean) / scale``, with the batch as the second axis.
+
+    Parameters
+    ----------
+    images : array (pictures, ...)
+    facts : mapping
+        ``mean`` and ``scale``, a number for each channel, or one for all.
+
+    Returns
+    -------
+    float (height, pictures, width, 3) or (regions, pictures, channels)
+    """
+    mean, scale = (np.asarray(facts[name], dtype) for name in ("mean", "scale"))
+    found = np.ascontiguousarray(np.swapaxes(images, 0, 1)).astype(dtype)
+    found -= mean
+    found *= np.ones((), dtype) / scale
+    return found
+
+
+class CaptionBatches(BatchSequence):
+    """Batches of captions, shuffled if `rng` is given, else in the order of the data.
+
+    Parameters
+    ----------
+    part : CaptionedImages
+    facts : mapping
+        As of `scaled`.
+    batch_size : int
+        The number of columns.
+    start_id : int
+        What the decoder reads before the first word.
+    pad_id : int
+    """
+
+    def __init__(
+        self,
+        part: CaptionedImages,
+        facts: Mapping[str, Any],
+        *,
+        batch_size: int,
+        start_id: int,
+        pad_id: int,
+        rng: np.random.Generator | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        self.part, self.facts, self.dtype, self.start_id, self.pad_id = part, facts, dtype, start_id, pad_id
+        self.num_targets = int(part.lengths.sum())
+        self.begins = np.cumsum(part.lengths) - part.lengths
+        self.plan = plan_by_length(part.lengths, padded_lengths(part.lengths), batch_size, rng=rng)
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def batch(self, number: int) -> CaptionBatch:  # type: ignore[override]
+        numbers, steps, columns = self.plan[number]
+        shape, part = (steps, columns), self.part
+        tokens, targets = np.full(shape, self.pad_id, np.int32), np.zeros(shape, np.int32)
+        mask = np.zeros(shape, self.dtype)
+        for column, caption in enumerate(numbers):
+            begin, length = self.begins[caption], part.lengths[caption]
+            targets[:length, column] = part.ids[begin : begin + length]
+            tokens[0, column], tokens[1:length, column] = self.start_id, targets[: length - 1, column]
+            mask[:length, column] = 1
+        owners = np.zeros(columns, np.int64)  # columns without a caption have some picture
+        owners[: len(numbers)] = part.owners[numbers]
+        return CaptionBatch(scaled(part.images[owners], self.facts, self.dtype), tokens, targets, mask, numbers)
