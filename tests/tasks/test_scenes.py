@@ -29,7 +29,7 @@ def test_captions_say_what_is_in_the_boxes():
         for number, (colour, shape, size) in enumerate(looks):
             left, top, right, bottom = boxes[number]
             side = right - left
-            assert bottom - top == side and 0 < left and right < 64 and 0 < top and bottom < 64
+            assert bottom - top == side and left > 0 and right < 64 and top > 0 and bottom < 64
             if size is not None:
                 assert SIDES[size][0] <= side <= SIDES[size][1]
             if shape in ("square", "circle", "cross"):
@@ -56,7 +56,7 @@ def test_new_pairs_are_only_in_new_scenes():
 def test_every_shape_reaches_the_edges_of_its_box_and_differs_from_the_others(shape):
     for side in (9, 21):
         found = coverage(shape, side)
-        assert found.shape == (side, side) and found.min() == 0 or shape == "square"
+        assert (found.shape == (side, side) and found.min() == 0) or shape == "square"
         assert 0.1 < found.mean() <= 1 and found.max() == 1
         for other in set(SHAPES) - {shape}:
             assert np.abs(found - coverage(other, side)).mean() > 0.05

@@ -181,8 +181,8 @@ class Describe(Task):
         self, compiled: Compiled, model: Any, images: Any, facts: Mapping[str, Any], rules: SearchRules | None = None
     ) -> list[list[Hypothesis]]:
         """Returns the best captions of pictures as they are stored, (pictures, ...); by default greedy ones."""
-        from theano_rnn.generation.hypotheses import SearchRules
         from theano_rnn.generation.describing import describe
+        from theano_rnn.generation.hypotheses import SearchRules
         from theano_rnn.tasks.caption_batches import scaled
 
         vocabulary, dtype = facts["vocabulary"], model.config.dtype
