@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from theano_rnn.generation.hypotheses import Hypothesis, SearchRules, num_proposals
+from theano_rnn.generation.batched_search import num_proposals
+from theano_rnn.generation.hypotheses import Hypothesis, SearchRules
 from theano_rnn.images.reading import picture_of, pixels_of, read_pixels
 from theano_rnn.learning.evaluation import evaluate
 from theano_rnn.nn.image_encoder import grid_of
