@@ -34,8 +34,8 @@ PROMISED = [
     "source-column", "target-column", "max-tokens-in-pair", "attention", "shared-embedding", "subword-model",
     "vocab-from",
     "lexicon", "label-unit", "keep-stress", "features", "sample-rate", "window-ms", "shift-ms", "bands", "low-hz",
-    "high-hz", "coefficients", "preemphasis", "deltas", "stacking", "normalization", "tempo", "warp", "noise",
-    "time-masks", "max-masked-frames", "band-masks", "max-masked-bands", "max-frames",
+    "high-hz", "coefficients", "preemphasis", "noise-floor", "deltas", "stacking", "normalization", "tempo", "warp",
+    "noise", "time-masks", "max-masked-frames", "band-masks", "max-masked-bands", "max-frames",
     "images", "image-features", "image-size", "max-caption-tokens", "channels", "attention-penalty",
 ]  # fmt: skip
 

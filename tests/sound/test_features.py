@@ -30,7 +30,7 @@ def sound(rate, seed=0):
 )
 def test_features_are_those_of_kaldi(kind, rate, values):
     kaldi = pytest.importorskip("kaldi_native_fbank")
-    config = FeaturesConfig(features=kind, **values)
+    config = FeaturesConfig(features=kind, noise_floor=0.0, **values)
     options = kaldi.MfccOptions() if kind == "mfcc" else kaldi.FbankOptions()
     options.frame_opts.dither, options.frame_opts.samp_freq = 0, rate
     options.frame_opts.frame_length_ms, options.frame_opts.frame_shift_ms = config.window_ms, config.shift_ms
@@ -74,7 +74,7 @@ def plain_log_mel(samples, rate, bands):
 
 def test_features_are_those_of_the_formulas():
     samples = sound(8000)[1000:1500]
-    found = extract(samples, 8000, FeaturesConfig(bands=11))
+    found = extract(samples, 8000, FeaturesConfig(bands=11, noise_floor=0.0))
     expected = plain_log_mel(samples, 8000, 11)
     assert found.shape == expected.shape == (4, 11)
     np.testing.assert_allclose(found, expected, atol=1e-4)
@@ -94,7 +94,7 @@ def test_a_stream_gives_a_frame_as_soon_as_its_window_is_complete():
 
 
 def test_digital_silence_is_finite():
-    found = extract(np.zeros(4000), 8000, FeaturesConfig())
+    found = extract(np.zeros(4000), 8000, FeaturesConfig(noise_floor=0.0))
     assert np.allclose(found, np.log(2.0**-23))
     for kind in ("mean", "mean-variance", "global", "none"):
         assert np.isfinite(measure(kind, found, [len(found)]).apply(found, [len(found)])).all()
@@ -162,3 +162,16 @@ def test_a_normalization_survives_the_checkpoint():
         normalization = measure(kind, frames, [4, 5])
         again = Normalization.from_facts(kind, normalization.as_facts())
         assert np.array_equal(again.apply(frames, [4, 5]), normalization.apply(frames, [4, 5]))
+
+
+@pytest.mark.parametrize("preemphasis", [0.0, 0.97])
+def test_the_noise_floor_is_the_energy_of_white_noise(preemphasis):
+    """So that silence without any noise, as of synthetic or edited sound, is like that of a quiet room."""
+    plain = FeaturesConfig(bands=10, noise_floor=0.0, preemphasis=preemphasis)
+    noise = np.random.default_rng(0).standard_normal(400_000) * 5
+    energies = np.exp(extract(noise, 8000, plain).astype(np.float64)).mean(axis=0)
+    floor = FeaturesConfig(bands=10, noise_floor=5.0, preemphasis=preemphasis)
+    silence = extract(np.zeros(1000), 8000, floor)
+    np.testing.assert_allclose(np.exp(silence[0].astype(np.float64)), energies, rtol=0.1)
+    loud = extract(1000 * noise, 8000, floor)
+    np.testing.assert_allclose(loud, extract(1000 * noise, 8000, plain), atol=1e-3)

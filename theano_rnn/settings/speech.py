@@ -53,6 +53,10 @@ class FeaturesConfig(Section):
         0.97, "subtract this times the previous sample, which raises high frequencies; 0: do not", kind=float,
         at_least=0, at_most=1,
     )  # fmt: skip
+    noise_floor: float = setting(
+        3.0, "add the energy of noise with this standard deviation, in steps of 16-bit samples, so that silence "
+        "without any noise is like that of a quiet room; 0: add nothing", kind=float, at_least=0,
+    )  # fmt: skip
     deltas: int = setting(
         0, "append the features' slopes over time. 1: the slopes; 2: also the slopes of the slopes", kind=int,
         at_least=0, at_most=2,

@@ -109,7 +109,14 @@ class FrameStream:
         self.size = config.coefficients if config.features == "mfcc" else config.bands
         turn = 2 * np.pi * np.arange(self.width) / (self.width - 1)
         self.window = (0.5 - 0.5 * np.cos(turn)) ** 0.85  # Kaldi's "povey"
+        self.noise = config.noise_floor**2 * self.noise_energies()
         self.waiting: Any = np.zeros(0, np.float32)
+
+    def noise_energies(self) -> npt.NDArray[np.float64]:
+        """Returns the expected energy in each band of white noise with standard deviation 1, (bands,)."""
+        angles = 2 * np.pi * np.arange(self.fft_size // 2 + 1) / self.fft_size
+        response = np.abs(1 - self.preemphasis * np.exp(-1j * angles)) ** 2
+        return np.asarray(np.sum(self.window**2) * response @ self.triangles)
 
     def push(self, samples: Any) -> Frames:
         """Returns the frames that these samples complete, float32 (frames, size).
@@ -133,7 +140,7 @@ class FrameStream:
         if self.preemphasis:
             x = x - self.preemphasis * np.concatenate([x[:, :1], x[:, :-1]], axis=1)
         spectrum = np.fft.rfft(x * self.window, self.fft_size)
-        energies = (spectrum.real**2 + spectrum.imag**2) @ self.triangles
+        energies = (spectrum.real**2 + spectrum.imag**2) @ self.triangles + self.noise
         log_mel = np.log(np.maximum(energies, ENERGY_FLOOR))
         return log_mel if self.cosines is None else log_mel @ self.cosines
 
