@@ -26,7 +26,7 @@ atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 
 
 @functools.cache
-def checkpoint(has_features=False, seed=5):
+def checkpoint(has_features=False, seed=21):
     """Returns the path of a checkpoint with such a model."""
     vocabulary = Vocabulary(WORDS, TextConfig(sentences="line", tokens="whitespace"))
     config = DescriptionConfig(
@@ -36,6 +36,7 @@ def checkpoint(has_features=False, seed=5):
     rng = np.random.default_rng(seed)
     params = values_of(CaptionModel(config, rng=rng).params)
     params = {name: rng.normal(0, 0.8, value.shape).astype(value.dtype) for name, value in params.items()}
+    params |= {name: 1 + abs(value) for name, value in params.items() if name.endswith(".variance")}
     params["b_y"][1] += 1.0  # captions end soon
     settings = {"model": to_mapping(config), "text": to_mapping(vocabulary.text),
                 "training": to_mapping(DescriptionTrainingConfig(batching="sentences"))}  # fmt: skip

@@ -73,9 +73,9 @@ def training_step(
     rows
         As for `gradients`.
     """
-    grads = gradients(loss, model.params, rows)
+    grads = gradients(loss, model.learned, rows)
     factors = [model.rate_factors] if model.rate_factors else []
-    updates, model.optimizer_state, model.averages = update.apply(model.params, grads, learning_rate, *factors)
+    updates, model.optimizer_state, model.averages = update.apply(model.learned, grads, learning_rate, *factors)
     if noise is not None and noise.num_sites:
         updates[noise.step] = noise.step + np.int32(1)
         model.optimizer_state["steps"] = noise.step
@@ -156,7 +156,7 @@ class WordModel(Trainable):
         grads, updates = training_step(
             self, minimized, learning_rate, update=update or UpdateRule(**rule), noise=noise, rows=rows
         )
-        norms = [norms_of(grads.values(), self.params.values())] if with_norms else []
+        norms = [norms_of(grads.values(), self.learned.values())] if with_norms else []
         inputs, totals = [tokens, targets, mask], [loss, *norms]
         return Graph(inputs, state, [learning_rate], totals, new_state=hidden.final, updates=updates)
 

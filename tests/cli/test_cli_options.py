@@ -36,7 +36,7 @@ PROMISED = [
     "lexicon", "label-unit", "keep-stress", "features", "sample-rate", "window-ms", "shift-ms", "bands", "low-hz",
     "high-hz", "coefficients", "preemphasis", "noise-floor", "deltas", "stacking", "normalization", "tempo", "warp",
     "noise", "time-masks", "max-masked-frames", "band-masks", "max-masked-bands", "max-frames",
-    "images", "image-features", "image-size", "max-caption-tokens", "channels", "attention-penalty",
+    "images", "image-features", "image-size", "max-caption-tokens", "channels", "attention-penalty", "image-shift",
 ]  # fmt: skip
 
 

@@ -82,7 +82,8 @@ def test_it_learns_and_its_measures_are_recorded_and_shown(commands, files):
 
 
 def test_a_run_is_stopped_and_resumed_to_the_byte(commands):
-    arguments = ["--dropout", "0.2", "--select", "loss", "--attention-penalty", "0.5"]
+    arguments = ["--dropout", "0.2", "--select", "loss", "--attention-penalty", "0.5", "--image-shift", "2",
+                 "--average-decay", "0.9"]  # fmt: skip
     train(commands, *arguments, checkpoint="whole.safetensors", epochs=2)
     train(commands, *arguments, "--max-seconds", "1e-9", checkpoint="cut.safetensors", epochs=2)
     result = commands("train", "--resume", "--checkpoint", "cut.safetensors")
@@ -130,6 +131,7 @@ def test_pictures_without_captions_and_long_captions_are_counted(commands):
         ([*TRAIN, "--image-size", "4"], "--image-size must be one or two numbers from 8 to 4,096, got 4"),
         ([*TRAIN, "--channels", "0"], "--channels must be numbers from 1 to 16,384, got 0"),
         ([*TRAIN, *FEATURES[2:]], "--images cannot be used with --image-features"),
+        ([*FEATURES, "--image-shift", "1"], "--image-shift cannot be used with --image-features"),
         (["--train", "a.jsonl"], "cannot find 0.png, which a.jsonl names: check the name, or name the folder"),
         (["--train", "a.jsonl", "a.tsv"], "--train must be one file of captions"),
         (["--train", "text.txt"], "text.txt is not a file of captions"),

@@ -33,12 +33,13 @@ LABELLED += " --epochs 2 --sentences line --valid-fraction 0.1 --class-weights b
 LABELLED += " --no-curves"
 
 TANH, LSTM, FILL = ("tanh", 4, "next"), ("lstm", 2, "next"), ("tanh", 2, "fill")
+DESCRIBE = ("tanh", 2, "describe")
 
 
 @pytest.mark.parametrize(
     ("dtype", "bound", "models"),
     [
-        ("float64", 1e-9, [TANH, LSTM, FILL]),
+        ("float64", 1e-9, [TANH, LSTM, FILL, DESCRIBE]),
         ("float32", 1e-3, [TANH, LSTM, FILL]),
     ],
 )

@@ -37,8 +37,9 @@ def model_of(cell, attention, num_layers, feature_size, tied, dtype="float64"):
     )  # fmt: skip
     model = CaptionModel(config, rng=np.random.default_rng(0))
     rng = np.random.default_rng(1)
-    for parameter in model.params.values():
-        parameter.set_value(rng.normal(0, 0.7, parameter.get_value().shape).astype(dtype))
+    for name, parameter in model.params.items():
+        value = rng.normal(0, 0.7, parameter.get_value().shape)
+        parameter.set_value((0.5 + abs(value) if name.endswith("variance") else value).astype(dtype))
     return model
 
 
@@ -63,12 +64,12 @@ def batch(feature_size, dtype="float64"):
 
 
 class Torch:
-    """The same network of PyTorch's layers, with copied weights. Reads each picture alone, without padding."""
+    """The same network of PyTorch's layers, with copied weights. Reads each caption alone, without padding."""
 
     def __init__(self, torch, config, params):
         from torch_layers import torch_layers
 
-        self.torch, self.config = torch, config
+        self.torch, self.config, self.statistics = torch, config, {}
         first = {name.removeprefix("decoder.layer0."): value for name, value in params.items()
                  if name.startswith("decoder.layer0.")}  # fmt: skip
         first["W_xh"] = np.vstack([first["W_xh"], first["W_ch"]])  # the cell reads [y; c]
@@ -79,21 +80,30 @@ class Torch:
         self.own = {name: torch.tensor(value, requires_grad=True) for name, value in params.items()
                     if "layer0" not in name or name.endswith(("W_k", "W_q", "v_a"))}  # fmt: skip
 
-    def memory(self, image):
+    def memories(self, images, is_training=False):
+        """What the decoder attends to in each picture, (regions, memory_size); in training, updates the statistics."""
         torch, own = self.torch, self.own
         if self.config.feature_size:
-            return image @ own["encoder.W_f"] + own["encoder.b_f"] + own["encoder.places"]
-        x = image.permute(2, 0, 1)[None]
-        for number, (stride, groups) in enumerate([(2, 4), (1, 6)]):
-            W, gain, bias = (own[f"encoder.conv{number}.{name}"] for name in ("W", "gain", "bias"))
+            both = torch.tensor(images) @ own["encoder.W_f"] + own["encoder.b_f"]
+            return [each + own["encoder.places"] for each in both.unbind(1)]
+        x = torch.tensor(images).permute(1, 3, 0, 2)
+        for number, stride in enumerate((2, 1)):
+            W, gain, bias, mean, variance = (
+                own[f"encoder.conv{number}.{name}"] for name in ("W", "gain", "bias", "mean", "variance")
+            )
             x = torch.nn.functional.conv2d(x, W.permute(3, 2, 0, 1), stride=stride, padding=1)
-            x = torch.relu(torch.nn.functional.group_norm(x, groups, gain, bias))
-        return x[0].permute(1, 2, 0).flatten(0, 1) + own["encoder.places"]
+            stored, count = (mean.detach().clone(), variance.detach().clone()), x.numel() / x.shape[1]
+            x = torch.nn.functional.batch_norm(x, *stored, gain, bias, training=is_training)
+            if is_training:  # PyTorch divides the squares by one less
+                biased = stored[1] - (stored[1] - 0.9 * variance.detach()) / count
+                self.statistics |= {f"encoder.conv{number}.mean": stored[0], f"encoder.conv{number}.variance": biased}
+            x = torch.relu(x)
+        return [each.permute(1, 2, 0).flatten(0, 1) + own["encoder.places"] for each in x]
 
-    def run(self, image, tokens):
-        """Log-probabilities (time, vocab) and attention weights (time, regions) of one picture."""
+    def run(self, memory, tokens):
+        """Log-probabilities (time, vocab) and attention weights (time, regions) of one caption."""
         torch, own = self.torch, self.own
-        memory, y = self.memory(torch.tensor(image)), own["embedding"][torch.tensor(tokens.astype("int64"))]
+        y = own["embedding"][torch.tensor(tokens.astype("int64"))]
         start = torch.tanh(memory.mean(dim=0) @ own["W_s"] + own["b_s"]).split(HIDDEN)
         count = 2 if self.config.cell == "lstm" else 1
         state, keys = [each[None] for each in start[:count]], memory @ own["decoder.layer0.W_k"]
@@ -112,14 +122,14 @@ class Torch:
         h, c = (torch.stack(each) for each in zip(*outputs))
         if self.upper is not None:
             h, _ = self.upper(h, start[count][None])
-        r = torch.tanh(y @ own["W_ry"] + h @ own["W_rh"] + c @ own["W_rc"] + own["b_r"])
+        r = torch.tanh(h @ own["W_rh"] + c @ own["W_rc"] + own["b_r"])
         matrix = own["embedding"][:VOCAB].T if self.config.tie_weights else own["W_hy"]
         return torch.log_softmax(r @ matrix + own["b_y"], dim=1), torch.stack(weights)
 
     def gradients(self):
         from torch_layers import torch_gradients
 
-        found = {name: value.grad.numpy() for name, value in self.own.items()}
+        found = {name: value.grad.numpy() for name, value in self.own.items() if value.grad is not None}
         for place, rnn in (("decoder.layer0.", self.first), ("decoder.upper.layer0.", self.upper)):
             if rnn is not None:
                 (slopes,) = torch_gradients(self.config.cell, rnn)
@@ -139,18 +149,24 @@ def test_pytorch_gives_the_same_losses_attention_and_gradients(engine, cell, att
     (losses,) = map(np.asarray, functions.loss(images, tokens, targets, mask))
     (weights,) = map(np.asarray, functions.attention(images, tokens, mask))
     theirs, total, penalty = Torch(torch, model.config, before), 0, 0
-    for column, count in enumerate(LENGTHS):
-        log_p, attended = theirs.run(images[:, column], tokens[:count, column])
+    memories = zip(theirs.memories(images), theirs.memories(images, is_training=True))
+    for column, (count, (memory, memory_in_training)) in enumerate(zip(LENGTHS, memories)):
+        log_p, attended = theirs.run(memory, tokens[:count, column])
         expected = -log_p[range(count), targets[:count, column].tolist()]
         np.testing.assert_allclose(losses[:count, column], expected.detach().numpy(), atol=1e-10)
         np.testing.assert_allclose(weights[:count, column], attended.detach().numpy(), atol=1e-10)
         assert not losses[count:, column].any() and not weights[count:, column].any()
-        total, penalty = total + expected.sum(), penalty + ((1 - attended.sum(dim=0)) ** 2).sum()
+        log_p, attended = theirs.run(memory_in_training, tokens[:count, column])
+        total = total - log_p[range(count), targets[:count, column].tolist()].sum()
+        penalty = penalty + ((1 - attended.sum(dim=0)) ** 2).sum()
     (loss,) = functions.train(images, tokens, targets, mask, RATE)
     np.testing.assert_allclose(loss, total.item() / sum(LENGTHS), atol=1e-10)
     ((total + 0.3 * penalty) / sum(LENGTHS)).backward()
     slopes, after = theirs.gradients(), params_of(model)
-    assert slopes.keys() == after.keys()
+    assert slopes.keys() == model.learned.keys() == after.keys() - theirs.statistics.keys()
+    for name, value in theirs.statistics.items():
+        np.testing.assert_allclose(after[name], value.numpy(), atol=1e-10, err_msg=name)
+        assert np.abs(after[name] - before[name]).min() > 1e-6, name
     for name, slope in slopes.items():
         np.testing.assert_allclose((before[name] - after[name]) / RATE, slope, atol=1e-10, err_msg=name)
         assert np.abs(slope).max() > 1e-6, name

@@ -155,7 +155,7 @@ class Session(Callback):
 
         step = self.state.progress.step
         file = event_file(events_folder(self.settings.run), step) if self.is_writer else None
-        self.events = EventRecords(file, list(self.model.params), self.task.measures, say=say)
+        self.events = EventRecords(file, list(self.model.learned), self.task.measures, say=say)
         self.events.settings(step, {name: to_mapping(section) for name, section in self.sections.items()})
         return self.events.record_norms(train)
 

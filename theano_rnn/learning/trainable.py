@@ -36,6 +36,8 @@ class Trainable(ABC):
     config
         Settings; one of them is `dtype`.
     params : dict of shared variables by role
+    statistics : tuple of str
+        The names of those `params` that are not learned by their gradient: statistics of the data.
     optimizer_state : dict of shared variables
         Empty until ``train`` is compiled.
     averages : dict of shared variables by role
@@ -52,11 +54,17 @@ class Trainable(ABC):
     config: Any
     params: dict[str, Any]
     prepared_inputs: Any = ()
+    statistics: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.optimizer_state: dict[str, Any] = {}
         self.averages: dict[str, Any] = {}
         self.rate_factors: dict[str, Any] = {}
+
+    @property
+    def learned(self) -> dict[str, Any]:
+        """The `params` that are learned by their gradient."""
+        return {name: variable for name, variable in self.params.items() if name not in self.statistics}
 
     def scale_rates(self, names: Iterable[str]) -> None:
         """Give the named parameters a factor of the learning rate: shared variables, for a ``train`` compiled later."""

@@ -6,15 +6,12 @@
 What a region's vector says depends on a square of the picture around it. Without ``places``, a decoder that attends
 could not tell left from right.
 
-Each channel of a picture is normalized over all of its places (instance normalization, Ulyanov et al. 2016). On drawn
-scenes, this learned much faster than groups of several channels: after 300 updates, the loss was 0.71 (learning rate
-0.002; 0.89 with 0.001) instead of 0.96 (0.001; 0.99 with 0.003). Only where a convolution has fewer than `MIN_PLACES`
-places, whose mean and variance would say too little, groups of several channels are normalized together.
+The normalization is batch normalization. On drawn scenes, 36 % of the captions were exact after 5 epochs with it (54 %
+with a learning rate of 0.005), where normalizing each picture by itself, in groups of channels or one by one, had 1 %.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,17 +19,15 @@ import aesara
 import aesara.tensor as T
 import numpy as np
 
-from theano_rnn.nn.convolution import convolve, group_normalized, num_places
+from theano_rnn.nn.convolution import MOMENTUM, batch_statistics, convolve, normalized, num_places
 from theano_rnn.nn.initializers import normal, uniform
 
 KERNEL = 3  # rows and columns
-MIN_PLACES = 16  # of a channel that is normalized by itself
-FEW_GROUPS = 8  # of a normalization of fewer places
 PLACE_SCALE = 0.1  # standard deviation of the initial vectors of places
 
 
 class ImageEncoder:
-    """Convolutions with normalization.
+    """Convolutions with batch normalization.
 
     Parameters
     ----------
@@ -46,8 +41,10 @@ class ImageEncoder:
     Attributes
     ----------
     params : dict of shared variables
-        ``conv0.W`` (3, 3, 3, channels), ``conv0.gain`` and ``conv0.bias`` (channels,), ...; ``places`` (regions, last
-        channels).
+        ``conv0.W`` (3, 3, 3, channels), ``conv0.gain`` and ``conv0.bias`` (channels,), and the running averages
+        ``conv0.mean`` and ``conv0.variance`` (channels,), ...; ``places`` (regions, last channels).
+    statistics : tuple of str
+        The names of the running averages.
     rows, columns : int
         The regions: the one in row i and column j has number ``i * columns + j``.
     """
@@ -63,20 +60,40 @@ class ImageEncoder:
             limit = (KERNEL * KERNEL * before) ** -0.5
             values[f"conv{number}.W"] = uniform((KERNEL, KERNEL, before, after), rng=rng, limit=limit)
             values |= {f"conv{number}.gain": np.ones(after), f"conv{number}.bias": np.zeros(after)}
+            values |= {f"conv{number}.mean": np.zeros(after), f"conv{number}.variance": np.ones(after)}
         values["places"] = PLACE_SCALE * normal((self.rows * self.columns, channels[-1]), rng=rng)
         self.params = {name: aesara.shared(value.astype(dtype), name=name) for name, value in values.items()}
-        grids = [grid_of(channels, height, width, depth) for depth in range(1, len(channels) + 1)]
-        self.groups = [number if rows * columns >= MIN_PLACES else math.gcd(FEW_GROUPS, number)
-                       for number, (rows, columns) in zip(channels, grids)]  # fmt: skip
+        self.statistics = tuple(name for name in values if name.endswith((".mean", ".variance")))
 
-    def regions(self, images: Any) -> Any:
-        """Returns the memory (regions, batch, channels) of pictures (height, batch, width, 3)."""
+    def regions(self, images: Any, is_real: Any = None) -> tuple[Any, dict[Any, Any]]:
+        """Returns the memory (regions, batch, channels) of pictures (height, batch, width, 3), and new statistics.
+
+        Parameters
+        ----------
+        is_real : float (batch,), optional
+            In training, 1 for each picture that counts: the batch's own mean and variance are used, and the running
+            averages get new values.
+        """
         x = images.dimshuffle(1, 0, 2, 3)
-        for number, (stride, groups) in enumerate(zip(self.strides, self.groups)):
-            W, gain, bias = (self.params[f"conv{number}.{name}"] for name in ("W", "gain", "bias"))
-            x = T.maximum(group_normalized(convolve(x, W, stride=stride), gain, bias, groups), np.zeros((), x.dtype))
+        updates: dict[Any, Any] = {}
+        for number, stride in enumerate(self.strides):
+            W, gain, bias, *stored = (
+                self.params[f"conv{number}.{name}"] for name in ("W", "gain", "bias", "mean", "variance")
+            )
+            x = convolve(x, W, stride=stride)
+            statistics = stored
+            if is_real is not None:
+                statistics = list(batch_statistics(x, is_real))
+                updates |= {old: moved(old, new) for old, new in zip(stored, statistics)}
+            mean, variance = statistics
+            x = T.maximum(normalized(x, mean, variance, gain, bias), np.zeros((), x.dtype))
         memory = x.reshape((x.shape[0], self.rows * self.columns, self.memory_size)).dimshuffle(1, 0, 2)
-        return memory + self.params["places"].dimshuffle(0, "x", 1)
+        return memory + self.params["places"].dimshuffle(0, "x", 1), updates
+
+
+def moved(average: Any, value: Any) -> Any:
+    """Returns the running average after a new value."""
+    return average + np.asarray(MOMENTUM, average.dtype) * (value - average)
 
 
 class FeatureEncoder:
@@ -94,7 +111,11 @@ class FeatureEncoder:
     ----------
     params : dict of shared variables
         ``W_f`` (feature_size, memory_size), ``b_f`` (memory_size,) and ``places`` (num_regions, memory_size).
+    statistics : tuple of str
+        None.
     """
+
+    statistics: tuple[str, ...] = ()
 
     def __init__(
         self, num_regions: int, feature_size: int, memory_size: int, *, rng: np.random.Generator, dtype: str
@@ -104,12 +125,12 @@ class FeatureEncoder:
         values["places"] = PLACE_SCALE * normal((num_regions, memory_size), rng=rng)
         self.params = {name: aesara.shared(value.astype(dtype), name=name) for name, value in values.items()}
 
-    def regions(self, features: Any) -> Any:
+    def regions(self, features: Any, is_real: Any = None) -> tuple[Any, dict[Any, Any]]:
         """Returns the memory (regions, batch, memory_size) of features (regions, batch, feature_size)."""
         rows = features.reshape((features.shape[0] * features.shape[1], features.shape[2]))
         memory = T.dot(rows, self.params["W_f"]) + self.params["b_f"]
         memory = memory.reshape((features.shape[0], features.shape[1], self.memory_size))
-        return memory + self.params["places"].dimshuffle(0, "x", 1)
+        return memory + self.params["places"].dimshuffle(0, "x", 1), {}
 
 
 def strides_of(channels: Sequence[int]) -> list[int]:

@@ -46,6 +46,10 @@ class CaptionedImagesConfig(CorpusConfig):
 class DescriptionTrainingConfig(TrainingConfig):
     """Settings of training a captioner."""
 
+    image_shift: int = setting(
+        0, "move each training picture by a random number of pixels, up to this many, across and down, each time that "
+        "it is used, so that the network sees more different pictures; 0: never", kind=int, at_least=0,
+    )  # fmt: skip
     attention_penalty: float = setting(
         0.0, "doubly stochastic attention: weight of a penalty for looking at some regions more than at others over a "
         "whole caption (Xu et al. 2015 use 1); 0: none", kind=float, at_least=0,

@@ -39,11 +39,14 @@ class Source(NamedTuple):
         As of `AttentionCell.context`.
     rows
         The rows that are used of embeddings other than that of the words written, for their gradients.
+    statistics
+        In training, new values of the model's statistics.
     """
 
     state: Sequence[Any]
     context: Sequence[Any]
     rows: dict[str, Rows]
+    statistics: dict[Any, Any] = {}  # noqa: RUF012 - never changed
 
 
 class AttendingModel(Trainable):
@@ -74,8 +77,11 @@ class AttendingModel(Trainable):
         """Returns the symbolic arrays of a source."""
 
     @abstractmethod
-    def read(self, *arguments: Any) -> Source:
-        """Read sources, given the arrays of `source_symbols` and a `Dropout`."""
+    def read(self, *arguments: Any, **training: Any) -> Source:
+        """Read sources, given the arrays of `source_symbols` and a `Dropout`.
+
+        In training it gets `is_real`, too, float (batch,): 1 for each column that has a source.
+        """
 
     def initial_state(self, batch_size: int) -> tuple[Any, ...]:
         """Returns no arrays: every source is read by itself."""
@@ -103,7 +109,7 @@ class AttendingModel(Trainable):
         noise = Noise(seed, aesara.shared(np.zeros((), "int32"), name="steps"), num_columns=mask.shape[1],
                       dtype=self.config.dtype)  # fmt: skip
         dropout = Dropout(regularization, noise)
-        state, context, rows = self.read(*source, dropout)
+        state, context, rows, statistics = self.read(*source, dropout, is_real=mask[0])
         y, _ = look_up(self.embedding, tokens, dropout, self.num_rows)
         decoded = self.decoder.run(y, mask, state, context, dropout)
         r = dropout.units(decoded.r, "output")
@@ -115,7 +121,10 @@ class AttendingModel(Trainable):
         grads, updates = training_step(
             self, minimized, learning_rate, update=update or UpdateRule(**rule), noise=noise, rows=rows
         )
-        norms = [norms_of(grads.values(), self.params.values())] if with_norms else []
+        updates |= statistics
+        if self.averages:
+            self.averages |= {name: self.params[name] for name in self.statistics}
+        norms = [norms_of(grads.values(), self.learned.values())] if with_norms else []
         return Graph([*source, tokens, targets, mask], [], [learning_rate], [loss, *norms], updates=updates)
 
     def loss(self) -> Graph:
@@ -136,7 +145,7 @@ class AttendingModel(Trainable):
 
     def forced(self, source: Sequence[Any], tokens: Any, mask: Any) -> Decoded:
         """Read sources and given texts, without dropout."""
-        state, context, _ = self.read(*source, NO_DROPOUT)
+        state, context, *_ = self.read(*source, NO_DROPOUT)
         y, _ = look_up(self.embedding, tokens, NO_DROPOUT, self.num_rows)
         return self.decoder.run(y, mask, state, context, NO_DROPOUT)
 
@@ -147,7 +156,7 @@ class AttendingModel(Trainable):
         each source may have several hypotheses.
         """
         source, columns = self.source_symbols(), T.ivector("columns")
-        state, context, _ = self.read(*source, NO_DROPOUT)
+        state, context, *_ = self.read(*source, NO_DROPOUT)
         results = [each[columns] for each in state] + [each[:, columns] for each in context]
         return Graph(source, others=[columns], totals=results)
 

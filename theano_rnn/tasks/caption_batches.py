@@ -94,6 +94,16 @@ def scaled(images: Any, facts: Mapping[str, Any], dtype: str) -> Any:
     return found
 
 
+def shifted(images: Any, most: int, rng: np.random.Generator) -> Any:
+    """Returns pictures (pictures, height, width, channels), each moved by up to `most` pixels across and down.
+
+    The pixels of a border are repeated where nothing moved in.
+    """
+    moves = rng.integers(-most, most + 1, (2, len(images), 1))
+    rows, columns = (np.clip(np.arange(size) + move, 0, size - 1) for size, move in zip(images.shape[1:3], moves))
+    return images[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
 class CaptionBatches(BatchSequence):
     """Batches of captions, shuffled if `rng` is given, else in the order of the data.
 
@@ -107,6 +117,8 @@ class CaptionBatches(BatchSequence):
     start_id : int
         What the decoder reads before the first word.
     pad_id : int
+    image_shift : int
+        As the setting. Needs `rng`.
     """
 
     def __init__(
@@ -118,12 +130,15 @@ class CaptionBatches(BatchSequence):
         start_id: int,
         pad_id: int,
         rng: np.random.Generator | None = None,
+        image_shift: int = 0,
         dtype: str = "float32",
     ) -> None:
         self.part, self.facts, self.dtype, self.start_id, self.pad_id = part, facts, dtype, start_id, pad_id
         self.num_targets = int(part.lengths.sum())
         self.begins = np.cumsum(part.lengths) - part.lengths
         self.plan = plan_by_length(part.lengths, padded_lengths(part.lengths), batch_size, rng=rng)
+        self.image_shift = image_shift if rng is not None else 0
+        self.seed = int(rng.integers(2**32)) if rng is not None else 0
 
     def __len__(self) -> int:
         return len(self.plan)
@@ -140,4 +155,7 @@ class CaptionBatches(BatchSequence):
             mask[:length, column] = 1
         owners = np.zeros(columns, np.int64)  # columns without a caption have some picture
         owners[: len(numbers)] = part.owners[numbers]
-        return CaptionBatch(scaled(part.images[owners], self.facts, self.dtype), tokens, targets, mask, numbers)
+        images = part.images[owners]
+        if self.image_shift:
+            images = shifted(images, self.image_shift, np.random.default_rng([self.seed, number]))
+        return CaptionBatch(scaled(images, self.facts, self.dtype), tokens, targets, mask, numbers)

@@ -52,24 +52,27 @@ class CaptionModel(AttendingModel):
             self.encoder = FeatureEncoder(config.num_regions, config.feature_size, config.channels[-1], **options)
         else:
             self.encoder = ImageEncoder(config.channels, height=config.height, width=config.width, **options)
-        self.decoder = AttentionDecoder(config, self.embedding, memory_size=self.encoder.memory_size, rng=rng)
+        self.decoder = AttentionDecoder(
+            config, self.embedding, memory_size=self.encoder.memory_size, rng=rng, readout_of_word=False
+        )
         self.params = {
             "embedding": self.embedding,
             **{f"encoder.{name}": p for name, p in self.encoder.params.items()},
             **self.decoder.params,
         }
+        self.statistics = tuple(f"encoder.{name}" for name in self.encoder.statistics)
 
     def source_symbols(self) -> list[Any]:
         """Returns the symbolic pictures or features."""
         kind = T.tensor3 if self.config.feature_size else T.tensor4
         return [kind("images", dtype=self.config.dtype)]
 
-    def read(self, images: Any, dropout: Any) -> Source:
+    def read(self, images: Any, dropout: Any, is_real: Any = None) -> Source:
         """Encode pictures or features."""
-        memory = self.encoder.regions(images)
+        memory, statistics = self.encoder.regions(images, is_real)
         mask = T.ones((memory.shape[0], memory.shape[1]), self.config.dtype)
         state = self.decoder.first_state(memory, mask)
-        return Source(state, self.decoder.cell.context(dropout.units(memory, "layer"), mask), {})
+        return Source(state, self.decoder.cell.context(dropout.units(memory, "layer"), mask), {}, statistics)
 
     def penalty(self, weights: Any, mask: Any, regularization: RegularizationConfig) -> Any | None:
         """Returns the doubly stochastic penalty, if the setting `attention_penalty` asks for it."""

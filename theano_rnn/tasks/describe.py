@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 NOT_USED = ("batching", "bptt_steps", "random_windows", "add_words")
 SCENE_SETTINGS: dict[str, Any] = {
-    "batch_size": 64, "dropout": 0.0, "clip_norm": 1.0, "learning_rate": 0.002, "epochs": 24, "select": "exact",
+    "batch_size": 32, "dropout": 0.0, "clip_norm": 1.0, "learning_rate": 0.005, "epochs": 10, "select": "exact",
+    "image_shift": 4,
 }  # fmt: skip
 PHOTO_SETTINGS: dict[str, Any] = {
     "batch_size": 64, "dropout": 0.3, "clip_norm": 1.0, "learning_rate": 0.002, "patience": 4,
+    "image_shift": 4,
 }  # fmt: skip
 MIN_UPDATES, MIN_EPOCHS = 4_000, 10  # of a run, whatever the number of its captions
 MAX_DESCRIBED = 2_000  # pictures of a part that are described to measure BLEU
@@ -55,6 +57,8 @@ class Describe(Task):
             if name in given:
                 raise UserError(f"--{name.replace('_', '-')} cannot be used with --task describe: leave it out")
         check_sacrebleu("describe")
+        if sections["corpus"].image_features and sections["training"].image_shift:
+            raise UserError("image_shift cannot be used with --image-features, which have no pixels: leave it out")
         training = dataclasses.replace(sections["training"], batching="sentences")
         text = TextConfig(**dataclasses.asdict(sections["text"]) | {"sentences": "line"})  # as the vocabulary keeps it
         check_subwords({**sections, "text": text}, given)
@@ -65,7 +69,10 @@ class Describe(Task):
         if not sections["corpus"].train:
             return SCENE_SETTINGS
         updates = max(1, len(data.parts["train"].lengths) // PHOTO_SETTINGS["batch_size"])
-        return PHOTO_SETTINGS | {"epochs": max(MIN_EPOCHS, -(-MIN_UPDATES // updates))}
+        found = PHOTO_SETTINGS | {"epochs": max(MIN_EPOCHS, -(-MIN_UPDATES // updates))}
+        if sections["corpus"].image_features:
+            del found["image_shift"]
+        return found
 
     def check_devices(self, sections: Sections, num_devices: int) -> None:
         from theano_rnn.tasks.labelled_batches import check_shared_columns
@@ -99,6 +106,8 @@ class Describe(Task):
         regions = tensors.get("encoder.places")
         if max(before * after for before, after in pairs) > available or regions is None:
             raise UserError("the checkpoint is damaged: its channels do not fit its parameters")
+        if any((array < 0).any() for name, array in tensors.items() if name.endswith(".variance")):
+            raise UserError("the checkpoint is damaged: a variance is negative")
         if not model.feature_size:
             from theano_rnn.nn.image_encoder import grid_of
 
@@ -154,8 +163,10 @@ class Describe(Task):
         config, vocabulary = sections["training"], facts["vocabulary"]
         rng = None if epoch is None else np.random.default_rng([config.seed, epoch])
         size = evaluation_batch_size(config) if epoch is None else config.batch_size
-        return CaptionBatches(part, facts["images"], batch_size=size, start_id=vocabulary.bos_id,
-                              pad_id=vocabulary.pad_id, rng=rng, dtype=dtype)  # fmt: skip
+        return CaptionBatches(
+            part, facts["images"], batch_size=size, start_id=vocabulary.bos_id, pad_id=vocabulary.pad_id, rng=rng,
+            image_shift=config.image_shift, dtype=dtype,
+        )  # fmt: skip
 
     def size(self, part: Any) -> int:
         return int(part.lengths.sum())

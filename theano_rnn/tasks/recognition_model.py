@@ -114,7 +114,7 @@ class RecognitionModel(Trainable):
             added = with_penalties(T.zeros_like(mask), regularization, dropped, h, mask)
             minimized = loss + masked_mean(added * mask, mask)
         grads, updates = training_step(self, minimized, learning_rate, update=update or UpdateRule(**rule), noise=noise)
-        norms = [norms_of(grads.values(), self.params.values())] if with_norms else []
+        norms = [norms_of(grads.values(), self.learned.values())] if with_norms else []
         return Graph([frames, mask, labels], [], [learning_rate], [loss, *norms], updates=updates)
 
     def loss(self) -> Graph:

@@ -130,7 +130,7 @@ class TextClassifier(Trainable):
             self, minimized, learning_rate, update=update or UpdateRule(**rule), noise=noise,
             rows={} if rows is None else {"embedding": rows},
         )  # fmt: skip
-        norms = [norms_of(grads.values(), self.params.values())] if with_norms else []
+        norms = [norms_of(grads.values(), self.learned.values())] if with_norms else []
         return Graph([tokens, mask, labels, weights], [], [learning_rate], [loss, *norms], updates=updates)
 
     def loss(self) -> Graph:

@@ -60,7 +60,7 @@ class TranslationModel(AttendingModel):
         """Returns symbolic source and source mask."""
         return [T.imatrix("source"), T.matrix("source_mask", dtype=self.config.dtype)]
 
-    def read(self, source: Any, source_mask: Any, dropout: Any) -> Source:
+    def read(self, source: Any, source_mask: Any, dropout: Any, is_real: Any = None) -> Source:
         """Encode source sentences."""
         x, rows = look_up(self.source_embedding, source, dropout, self.source_rows)
         sizes = [array.shape[1] for array in self.encoder.initial_state(1)]
