@@ -12,7 +12,8 @@ def test_a_moved_picture_is_the_picture_with_its_border_repeated():
     found, moves = shifted(images, 2, np.random.default_rng(1)), set()
     for image, other in zip(images, found):
         wide = np.pad(image, ((2, 2), (2, 2), (0, 0)), mode="edge")
-        parts = {(down, across): wide[down : down + SIZE, across : across + 6] for down in range(5) for across in range(5)}
+        parts = {(down, across): wide[down : down + SIZE, across : across + 6]
+                 for down in range(5) for across in range(5)}  # fmt: skip
         fitting = [move for move, part in parts.items() if np.array_equal(part, other)]
         assert len(fitting) == 1
         moves.update(fitting)
