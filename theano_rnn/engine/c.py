@@ -145,7 +145,7 @@ def precompiled_header_flags() -> str:
 
 
 def compiler_command() -> str:
-    """Returns Aesara's compiler, or the one on the PATH if Aesara has none (``cxx=""``), as after the XLA engine was used.
+    """Returns Aesara's compiler; the one on the PATH if Aesara has none (``cxx=""``), as after the XLA engine was used.
 
     Without one, Aesara would run its Python code instead and not say so.
     """
