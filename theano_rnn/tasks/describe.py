@@ -13,7 +13,7 @@ from theano_rnn.settings.network import DescriptionConfig
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.tasks.task import Compiled, Data, Progress, Sections, Task
 from theano_rnn.tasks.text_task import UNITS, check_subwords
-from theano_rnn.tasks.translate import BLEU, EXACT, check_sacrebleu, translation_scores
+from theano_rnn.tasks.translate import BLEU, EXACT
 
 if TYPE_CHECKING:
     import numpy as np
