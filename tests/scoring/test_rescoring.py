@@ -100,7 +100,7 @@ def test_weights_are_tuned_for_bleu():
     from theano_rnn.scoring.bleu import translation_scores
 
     rng = np.random.default_rng(0)
-    words = "the a dog cat sees runs on grass red big".split()
+    words = ["the", "a", "dog", "cat", "sees", "runs", "on", "grass", "red", "big"]
     references = [" ".join(rng.choice(words, length)) for length in (9, 6, 12, 8)]
     groups = []
     for reference in references:

@@ -131,9 +131,8 @@ def word_errors(texts: Sequence[str], references: Sequence[str]) -> Any:
 
 def wrong_texts(texts: Sequence[str], references: Sequence[str]) -> Any:
     """Returns for each text 1 if it is not its reference, else 0, and the number of texts, 1: int64 (texts, 2)."""
-    return np.array(
-        [[words_of(text) != words_of(reference), 1] for text, reference in zip(texts, references)], np.int64
-    )
+    pairs = [list(map(words_of, side)) for side in (texts, references)]
+    return np.array([[text != reference, 1] for text, reference in zip(*pairs)], np.int64)
 
 
 def rate(sums: Any) -> Any:

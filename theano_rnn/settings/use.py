@@ -143,8 +143,8 @@ class RescoringConfig(MixtureConfig):
     references: str | None = setting(None, "the correct answer for each list of --tune, one per line", metavar="FILE")
     metric: str = setting(
         "wer",
-        "what --tune makes best. wer: word errors; exact: lists whose best hypothesis is not the reference; bleu: BLEU of "
-        "translations",
+        "what --tune makes best. wer: word errors; exact: lists whose best hypothesis is not the reference; "
+        "bleu: BLEU of translations",
         choices=("wer", "exact", "bleu"),
     )
 

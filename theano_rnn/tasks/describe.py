@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from theano_rnn.learning.measures import LOSS, PERPLEXITY, Measure
+from theano_rnn.scoring.bleu import check_sacrebleu, translation_scores
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.description import CaptionedImagesConfig, DescriptionTrainingConfig
 from theano_rnn.settings.network import DescriptionConfig
