@@ -71,12 +71,8 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         scored = list(score_lists(tuning, scorer))
         weight, word_bonus, *values = tune_weights(scored, references, config.metric)
         after, before = (f"{value:.2f}" if config.metric == "bleu" else f"{100 * value:.1f} %" for value in values)
-        name = METRIC_NAMES[config.metric]
-        advise(
-            [
-                f"weight {weight:g}, word bonus {word_bonus:g}: {name} {after} on {config.tune}, {before} before rescoring"
-            ]
-        )
+        found = f"{METRIC_NAMES[config.metric]} {after} on {config.tune}, {before} before rescoring"
+        advise([f"weight {weight:g}, word bonus {word_bonus:g}: {found}"])
     for scored_list in score_lists(lists, scorer):
         for entry, score, log_probability in scored_list.ranked(weight, word_bonus):
             print(entry.format(score, log_probability=log_probability))
