@@ -21,9 +21,11 @@ import theano_rnn  # noqa: F401  (adds its flags, so it comes before aesara)
 import aesara
 import numpy as np
 import pytest
+from aesara.tensor.elemwise import Elemwise
 from shared_c_modules import share_c_modules
 
 from theano_rnn.engine.aesara_flags import has_jax
+from theano_rnn.engine.changed_flags import AESARA_LOCK
 from theano_rnn.settings.network import ModelConfig
 from theano_rnn.learning.trainable import Functions
 from theano_rnn.model import RNNLM
@@ -192,6 +194,21 @@ def engine(request: pytest.FixtureRequest) -> str:
 @functools.cache
 def compiled_once(cell: str, engine: str, *names: str, **options: Any) -> Compiled:
     return Compiled(cell, *names, engine=engine, **options)
+
+
+def aesara_settings() -> dict[str, Any]:
+    """Those that this package changes while it compiles; waits until no thread does so."""
+    with AESARA_LOCK:
+        flags = {name: getattr(aesara.config, name) for name in ("allow_gc", "cxx", "floatX", "gcc__cxxflags", "mode")}
+        return flags | {"shapes": (aesara.tensor.basic.infer_static_shape, Elemwise.infer_shape)}
+
+
+@pytest.fixture(autouse=True)
+def aesara_is_left_as_it_was() -> Iterator[None]:
+    """Once, a test of engine c ran in Python, because an earlier one had left ``cxx=""`` behind."""
+    before = aesara_settings()
+    yield
+    assert aesara_settings() == before
 
 
 @pytest.fixture(autouse=True)

@@ -55,7 +55,7 @@ OUTSIDE = {
     "matplotlib": {"view.plots"},
     "tensorboard": {"view.events"},
     "tomli": {"cli.options"},
-    "sacrebleu": {"tasks.translate"},
+    "sacrebleu": {"scoring.bleu"},
     "sounddevice": {"cli.microphone"},
     "PIL": {"images.reading"},
     "soundfile": {"sound.audio"},

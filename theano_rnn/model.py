@@ -23,6 +23,7 @@ import aesara
 import aesara.tensor as T
 import numpy as np
 
+from theano_rnn.engine.changed_flags import changed_flags
 from theano_rnn.engine.compiling import Graph
 from theano_rnn.engine.parallel import batch_is_divided, sum_over_devices
 from theano_rnn.engine.static_shapes import cheap_shapes
@@ -49,9 +50,8 @@ def gradients(loss: Any, params: Mapping[str, Any], rows: Mapping[str, Rows] | N
     """
     rows = {} if batch_is_divided() else rows or {}  # devices sum whole gradients
     variables = {**params, **{name: used.vectors for name, used in rows.items()}}
-    with aesara.config.change_flags(floatX=loss.dtype):  # dtype of a scan's inner gradients, float64 by default
-        grads = dict(zip(variables, T.grad(loss, list(variables.values()))))
-    grads = {name: sum_over_devices(gradient) for name, gradient in grads.items()}
+    with changed_flags(floatX=loss.dtype):  # dtype of a scan's inner gradients, float64 by default
+        grads = dict(zip(variables, map(sum_over_devices, T.grad(loss, list(variables.values())))))
     for name, used in rows.items():
         grads[name] = RowGradient(grads[name], used.ids.flatten(), params[name].get_value(borrow=True).shape[0])
     return grads

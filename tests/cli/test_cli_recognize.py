@@ -8,6 +8,7 @@ import sys
 import types
 
 import numpy as np
+import play_models
 import pytest
 from conftest import ENGINES
 from play_models import checkpoint as language_model
@@ -208,7 +209,30 @@ def test_letters(run):
     (found,) = opened(unit="letter").recognize(["0.wav"], **CONFIG)
     assert status == 0 and out.startswith(f"0.wav: {found.text}\n")
     status, _, err = run("0.wav", "--lm", str(language_model()), model=checkpoint("letter"))
-    assert status == 2 and "--lm needs a recognizer of phonemes" in err
+    assert status == 2 and "--lm needs a language model of characters" in err and "got one of unit word" in err
+
+
+def test_a_language_model_of_characters_scores_letters_in_the_search(run, monkeypatch):
+    labels = opened(unit="letter").decoder.labels
+    characters, _, _ = play_models.opened(unit="char")
+    scorer, log_p = model_loading.recurrent_letters(characters, labels), 0.0
+    state = scorer.start()
+    for letter in "two one":
+        log_p += scorer.log_probabilities(state)[labels.index(letter)]
+        (state,) = scorer.extend([state], [labels.index(letter)])
+    log_p += scorer.log_probabilities(state)[-1]
+    (expected,) = characters.score(["two one"])
+    assert log_p == pytest.approx(expected.total, abs=1e-4)
+    with pytest.raises(UserError, match="does not know 'n', 'o'.*transcripts in lower case"):
+        model_loading.recurrent_letters(FakeLanguageModel("char", words=(" ", "e", "t", "w", "\n")), labels)
+
+    monkeypatch.setattr(model_loading, "open_language_model", lambda path, machine: characters)
+    found = {}
+    for weight in (0, 3):
+        status, out, err = run("0.wav", "--lm", "x", "--lm-weight", weight, "--nbest", 5, model=checkpoint("letter"))
+        assert (status, err) == (0, "")
+        found[weight] = {entry.text: entry.score for entry in next(read_lists(out.splitlines(), "lists"))}
+    assert list(found[0]) != list(found[3])
 
 
 class FakeLanguageModel:

@@ -266,6 +266,10 @@ def test_weights_of_rescoring_are_tuned(commands):
     result = commands("rescore", MODEL, "lists.txt", *tune, "--references", "answers.txt")
     assert result.status == 0 and len(result.out.splitlines()) == 3
     assert result.err.startswith("weight ") and "lists with a wrong best hypothesis" in result.err
+    tune[-1] = "bleu"
+    result = commands("rescore", MODEL, "lists.txt", *tune, "--references", "answers.txt")
+    assert result.status == 0 and "BLEU 100.00 on lists.txt, " in result.err and " before rescoring" in result.err
+    assert result.out.splitlines()[0].startswith("0 ||| Emma saw the ball .")
     (commands.folder / "answers.txt").write_text("Emma saw the ball .\n")
     result = commands("rescore", MODEL, "lists.txt", *tune, "--references", "answers.txt")
     assert result.status == 2 and "must have one line for each list of lists.txt: 2, got 1" in result.err

@@ -161,12 +161,13 @@ def test_functions_compiled_by_others_are_unaffected(adam):
     assert type(aesara.compile.mode.get_default_mode().linker) is not c.CEngineLinker
 
 
-def test_a_graph_compiled_here_can_still_be_compiled_by_others(python_mode):
+def test_a_graph_compiled_here_can_still_be_compiled_by_others(python_mode, monkeypatch):
     """This engine copies the scan and shape operations; those in the graph stay Aesara's."""
     x = T.dvector("x")
     total, _ = aesara.scan(lambda a, b: a + b, sequences=[x], outputs_info=[T.zeros(())])
     (scan_node,) = [node for node in aesara.graph.basic.io_toposort([x], [total]) if isinstance(node.op, Scan)]
     mode_before = scan_node.op.mode_instance
+    monkeypatch.setattr(c, "compiler_command", lambda: "")  # Python is enough for this
     with aesara.config.change_flags(mode="Mode", cxx=""):
         ours = compile_function([x], [total, x.shape[0] + 1])
     assert scan_node.op.mode_instance is mode_before
@@ -180,6 +181,21 @@ def test_a_graph_compiled_here_can_still_be_compiled_by_others(python_mode):
 
 
 # Failures
+
+
+def test_it_compiles_though_aesara_was_told_to_have_no_compiler():
+    """As where the XLA engine ran first. Otherwise Aesara's Python code would run, slowly and without a word."""
+    x = T.dvector("x")
+    with aesara.config.change_flags(cxx=""):
+        function = compile_function([x], [2 * x], engine="c")
+        assert aesara.config.cxx == ""
+    assert [hasattr(thunk, "cthunk") for thunk in function.vm.thunks] == [True]
+    np.testing.assert_array_equal(function(np.ones(2))[0], [2, 2])
+
+
+def test_the_compiler_is_aesaras_if_it_has_one():
+    with aesara.config.change_flags(cxx="/opt/clang++"):
+        assert c.compiler_command() == "/opt/clang++"
 
 
 def test_without_a_compiler_one_line_says_what_to_install(monkeypatch):

@@ -14,7 +14,7 @@ from theano_rnn.engine import length_arithmetic
 from theano_rnn.engine.length_arithmetic import PYTHON_EXPRESSIONS, make_perform
 
 NUMBERS = [-7, -1, 0, 1, 2, 20]
-ONE_OPERAND = (scalar.Neg, scalar.Abs, scalar.Identity, scalar.Cast)
+ONE_OPERAND = (scalar.Neg, scalar.Abs, scalar.Identity, scalar.Invert, scalar.Cast)
 TRUTHS = (scalar.LT, scalar.GT, scalar.LE, scalar.GE, scalar.EQ, scalar.NEQ)
 
 
@@ -52,6 +52,16 @@ def test_a_cast_is_aesaras(dtype):
     for value in NUMBERS:
         ours, theirs = result(node, value)
         assert (ours.item(), ours.dtype) == (theirs.item(), theirs.dtype)
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_not_is_a_boolean_also_within_a_fused_expression(value):
+    """Aesara's own Python implementation of a fused expression gives -1 and -2, because ``~False`` is -1 in Python."""
+    given = scalar.bool("given")
+    for op in (scalar.invert, scalar.Composite([given], [scalar.cast(scalar.invert(given), "int64")])):
+        node, outputs = node_of(op, "bool"), [[None]]
+        make_perform(node)(node, [np.array(value)], outputs)
+        assert outputs[0][0].item() == (not value)
 
 
 def test_sums_and_products_take_any_number_of_operands():

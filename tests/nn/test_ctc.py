@@ -3,9 +3,11 @@
 import functools
 import itertools
 
+import aesara
 import aesara.tensor as T
 import numpy as np
 import pytest
+from aesara.compile.mode import Mode
 from conftest import ENGINES
 
 from theano_rnn.engine.compiling import compile_function
@@ -177,6 +179,15 @@ def test_the_mean_per_label_leaves_out_what_cannot_be_aligned_and_empty_columns(
     found = mean(values, np.array(real), padded)[0]
     np.testing.assert_allclose(found, (3.0 + 4.0 + 0.5 + 2.0) / (2 + 1 + 1 + 1))
     assert mean(np.full(6, np.inf), np.array(real), padded)[0] == 0
+
+
+def test_the_mean_per_label_is_the_same_in_aesaras_fused_python_code():
+    """There ``T.invert`` of a boolean is -1 or -2, which made the mean minus the sum."""
+    arrays = T.dvector(), T.dmatrix(), T.imatrix()
+    with aesara.config.change_flags(cxx=""):
+        mean = aesara.function(arrays, mean_per_label(*arrays), mode=Mode("py", "fast_run"))
+    found = mean([3.0, 5.0], np.ones((2, 2)), np.array([[1, 2], [3, 0]], "int32"))
+    np.testing.assert_allclose(found, (3.0 + 5.0) / (2 + 1))
 
 
 def test_finite_differences_give_the_same_gradient():

@@ -77,11 +77,42 @@ def group_of(log_probabilities, texts, before=None):
 def test_tuning_finds_the_bonus_that_long_hypotheses_need():
     groups = [group_of([-4.0, -6.0], ["a b", "a b c"]), group_of([-9.0, -8.0], ["x y", "z y"])]
     found = tune_weights(groups, ["a b c", "z y"], "exact")
-    assert found.error_rate == 0 and found.word_bonus > 2 * found.weight > 0
-    assert tune_weights(groups, ["a b c", "none"], "exact").error_rate == 0.5
-    assert tune_weights(groups, ["a b c", "z none"], "wer").error_rate == pytest.approx(1 / 5)
+    assert (found.value, found.before) == (0, 1) and found.word_bonus > 2 * found.weight > 0
+    assert tune_weights(groups, ["a b c", "none"], "exact").value == 0.5
+    assert tune_weights(groups, ["a b c", "z none"], "wer").value == pytest.approx(1 / 5)
 
 
 def test_a_model_that_misleads_gets_no_weight():
     groups = [group_of([-1.0, -9.0], ["wrong", "right"], [-2.0, -1.0])]
     assert tune_weights(groups, ["right"], "exact")[:2] == (0.0, 0.0)
+
+
+def test_a_bonus_alone_may_be_best():
+    """Here the model prefers the wrong one of texts of equal length, and the score short texts."""
+    groups = [group_of([-1.0, -9.0, -1.0], ["a wrong", "a right", "a"], [-2.0, -1.0, 0.0])]
+    found = tune_weights(groups, ["a right"], "exact")
+    assert found.weight == 0 and found.word_bonus > 1 and (found.value, found.before) == (0, 1)
+
+
+def test_weights_are_tuned_for_bleu():
+    """The grid point whose best hypotheses have the highest BLEU of the corpus, which is no mean over sentences."""
+    pytest.importorskip("sacrebleu")
+    from theano_rnn.scoring.bleu import translation_scores
+
+    rng = np.random.default_rng(0)
+    words = ["the", "a", "dog", "cat", "sees", "runs", "on", "grass", "red", "big"]
+    references = [" ".join(rng.choice(words, length)) for length in (9, 6, 12, 8)]
+    groups = []
+    for reference in references:
+        texts = [reference.replace(*rng.choice(words, 2), 2) for _ in range(4)] + [" ".join(rng.choice(words, 5))]
+        groups.append(group_of(rng.normal(-10, 3, 5), texts, rng.normal(-5, 3, 5).tolist()))
+
+    def bleu(weight, bonus):
+        best = [group.ranked(weight, bonus)[0][0].text for group in groups]
+        return translation_scores(best, references)[0].score
+
+    found = tune_weights(groups, references, "bleu")
+    assert found.value == pytest.approx(bleu(found.weight, found.word_bonus))
+    assert found.before == pytest.approx(bleu(0.0, 0.0)) and found.value > found.before + 1
+    others = [bleu(weight, weight * bonus) for weight in (0.1, 0.5, 1.0, 3.0) for bonus in (-1.0, 0.0, 1.0, 4.0)]
+    assert found.value >= max(others) - 1e-9

@@ -158,7 +158,7 @@ def evaluate(args: argparse.Namespace, model: Captioner, features: FeatureFile |
     """Print the measures for the pictures of a file of captions."""
     import numpy as np
 
-    from theano_rnn.tasks.translate import check_sacrebleu
+    from theano_rnn.scoring.bleu import check_sacrebleu
     from theano_rnn.text.caption_files import read_captions
 
     check_sacrebleu("describe")

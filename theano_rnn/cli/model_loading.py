@@ -79,12 +79,10 @@ def open_recognizer(
     model = Recognizer(path, lexicon=lexicon, ngram=arpa, **loading_options(machine))
     note_unvalidated(path, model.checkpoint)
     if language_model is not None:
-        if model.decoder.is_lettered:
-            raise UserError("--lm needs a recognizer of phonemes, whose lexicon has the words: leave it out, or "
-                            "reorder the lists of --nbest with rescore")  # fmt: skip
         decoder, other = model.decoder, open_language_model(language_model, machine)
         typical = decoder.scorer.typical() if isinstance(decoder.scorer, NGramWords) else None
-        decoder.scorer = recurrent_words(other, decoder.words, typical)
+        decoder.scorer = (recurrent_letters(other, decoder.labels) if decoder.is_lettered
+                          else recurrent_words(other, decoder.words, typical))  # fmt: skip
     return model
 
 
@@ -119,9 +117,33 @@ def recurrent_words(model: LanguageModel, words: Sequence[str], typical: Any) ->
                         "lexicon")  # fmt: skip
     if num_unknown:
         advise([f"{num_unknown:,} of {len(ids):,} words of the lexicon are unknown to the language model"])
+    return scorer_of_ids(model, ids, typical)
+
+
+def recurrent_letters(model: LanguageModel, labels: Sequence[str]) -> RecurrentWords:
+    """Returns a language model of characters as a scorer of a recognizer's letters.
+
+    Raises
+    ------
+    UserError
+        It is not a model of characters, or does not know a letter.
+    """
+    vocabulary = model.vocabulary
+    if vocabulary.text.unit != "char":
+        raise UserError("--lm needs a language model of characters, because this recognizer writes letters, got one of "
+                        f"unit {vocabulary.text.unit}: train it with --unit char, or reorder the lists of --nbest with "
+                        "rescore")  # fmt: skip
+    if unknown := [label for label in labels if label not in vocabulary]:
+        raise UserError(f"the language model does not know {', '.join(map(repr, unknown[:5]))}: train it on "
+                        "transcripts in lower case, a line each")  # fmt: skip
+    return scorer_of_ids(model, [vocabulary.token_to_id(label) for label in labels])
+
+
+def scorer_of_ids(model: LanguageModel, ids: Sequence[int | None], typical: Any = None) -> RecurrentWords:
+    """Returns a language model as a scorer of tokens, None where it lacks one."""
     return RecurrentWords(
         model.function("step"), model.model.initial_state, ids, start_id=model.start_id, end_id=model.end_id,
-        unk_id=vocabulary.unk_id, typical=typical,
+        unk_id=model.vocabulary.unk_id, typical=typical,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from theano_rnn.cli.console import advise
 from theano_rnn.cli.files import CHECKPOINT_HELP
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
+from theano_rnn.scoring.bleu import check_sacrebleu
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig
 from theano_rnn.settings.use import MixtureConfig, RescoringConfig
@@ -21,6 +22,9 @@ from theano_rnn.text.normalizing import BYTE_ORDER_MARK
 
 if TYPE_CHECKING:
     from theano_rnn.scoring.nbest import NBestEntry
+
+
+METRIC_NAMES = {"exact": "lists with a wrong best hypothesis", "wer": "word error rate", "bleu": "BLEU"}
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -47,6 +51,8 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
         if path not in (None, "-"):
             with open(path, "rb"):  # report a wrong name before anything is compiled
                 pass
+    if config.tune is not None and config.metric == "bleu":
+        check_sacrebleu()
     machine = prepare_machine(sections["machine"])
     from theano_rnn.cli.model_loading import open_language_model, open_mixture
     from theano_rnn.scoring.rescoring import score_lists, tune_weights
@@ -63,9 +69,10 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
                             f"got {len(references)}")  # fmt: skip
         scorer, _ = open_mixture(model, config, machine)
         scored = list(score_lists(tuning, scorer))
-        weight, word_bonus, error_rate = tune_weights(scored, references, config.metric)
-        unit = {"exact": "lists with a wrong best hypothesis", "wer": "word error rate"}[config.metric]
-        advise([f"weight {weight:g}, word bonus {word_bonus:g}: {unit} {100 * error_rate:.1f} % on {config.tune}"])
+        weight, word_bonus, *values = tune_weights(scored, references, config.metric)
+        after, before = (f"{value:.2f}" if config.metric == "bleu" else f"{100 * value:.1f} %" for value in values)
+        found = f"{METRIC_NAMES[config.metric]} {after} on {config.tune}, {before} before rescoring"
+        advise([f"weight {weight:g}, word bonus {word_bonus:g}: {found}"])
     for scored_list in score_lists(lists, scorer):
         for entry, score, log_probability in scored_list.ranked(weight, word_bonus):
             print(entry.format(score, log_probability=log_probability))

@@ -116,7 +116,7 @@ def check_flags(args: argparse.Namespace, further: FurtherModelsConfig) -> None:
             with open(path, "rb"):  # report a wrong name before anything is compiled
                 pass
     if args.evaluate is not None:
-        from theano_rnn.tasks.translate import check_sacrebleu
+        from theano_rnn.scoring.bleu import check_sacrebleu
 
         check_sacrebleu()
     if args.attention is not None:
@@ -171,7 +171,7 @@ def nbest_lines(number: int, found: Translated, *, has_lm: bool, has_coverage: b
 
 def evaluate(model: Translator, config: SearchConfig, lines: list[str], references: list[str]) -> int:
     """Print BLEU and chrF."""
-    from theano_rnn.tasks.translate import translation_scores
+    from theano_rnn.scoring.bleu import translation_scores
 
     for each in translation_scores(translations(model, config, lines), references):
         print(f"{each.name} {each.score:.2f}  {each.signature}")
@@ -180,7 +180,7 @@ def evaluate(model: Translator, config: SearchConfig, lines: list[str], referenc
 
 def tune_lm_weight(model: Translator, config: SearchConfig, lines: list[str], references: list[str]) -> int:
     """Print the BLEU of each of some weights of the language model, and the best weight; of equal ones the smallest."""
-    from theano_rnn.tasks.translate import translation_scores
+    from theano_rnn.scoring.bleu import translation_scores
 
     found = []
     for weight in LM_WEIGHTS:

@@ -40,6 +40,7 @@ from aesara.scan.op import Scan
 from aesara.tensor.type import TensorType
 
 from theano_rnn.engine.aesara_flags import check_c_engine
+from theano_rnn.engine.changed_flags import changed_flags
 from theano_rnn.engine.length_arithmetic import make_perform
 
 CompileProgress = Callable[[int], None]  # called before each run of g++ with the number of runs so far
@@ -143,6 +144,14 @@ def precompiled_header_flags() -> str:
     return f"-include {header}"
 
 
+def compiler_command() -> str:
+    """Returns Aesara's compiler; the one on the PATH if Aesara has none (``cxx=""``), as after the XLA engine was used.
+
+    Without one, Aesara would run its Python code instead and not say so.
+    """
+    return str(aesara.config.cxx or shutil.which("g++") or shutil.which("clang++") or "")
+
+
 def python_includes() -> list[str]:
     """Returns the folders of Python's own C headers."""
     return [sysconfig.get_paths()["include"]]
@@ -216,11 +225,12 @@ def compile_function(
         There is no compiler, or Aesara's C code does not compile with this Python or NumPy.
     """
     check_c_engine()
-    GCC_compiler.compile_args()  # finds the processor's flags by a trial, which our header would break
-    header = precompiled_header_flags()
-    gold = GOLD if shutil.which("ld.gold") else ""
-    flags = " ".join(filter(None, [aesara.config.gcc__cxxflags, NO_DEBUGGING, gold, header]))
-    with aesara.config.change_flags(allow_gc=False, gcc__cxxflags=flags), report_compiler_runs(progress):
-        mode = Mode(CEngineLinker(), QUERY)
-        function = aesara.function(inputs, outputs, updates=list(updates), mode=mode, name=name)
+    with changed_flags(allow_gc=False, cxx=compiler_command()):
+        GCC_compiler.compile_args()  # finds the processor's flags by a trial, which our header would break
+        header = precompiled_header_flags()
+        gold = GOLD if shutil.which("ld.gold") else ""
+        flags = " ".join(filter(None, [aesara.config.gcc__cxxflags, NO_DEBUGGING, gold, header]))
+        with changed_flags(gcc__cxxflags=flags), report_compiler_runs(progress):
+            mode = Mode(CEngineLinker(), QUERY)
+            function = aesara.function(inputs, outputs, updates=list(updates), mode=mode, name=name)
     return CFunction(function)

@@ -33,6 +33,7 @@ PYTHON_EXPRESSIONS: dict[type[scalar.ScalarOp], Callable[..., str]] = {
     scalar.NEQ: "{} != {}".format,
     scalar.AND: "{} & {}".format,
     scalar.OR: "{} | {}".format,
+    scalar.Invert: "not {0} if isinstance({0}, bool) else ~{0}".format,
     scalar.Switch: "{1} if {0} else {2}".format,
     scalar.Identity: "{}".format,
 }

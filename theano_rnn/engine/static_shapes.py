@@ -25,6 +25,8 @@ from aesara.tensor.shape import Shape, Shape_i
 from aesara.tensor.subtensor import Subtensor
 from aesara.tensor.type import integer_dtypes
 
+from theano_rnn.engine.changed_flags import AESARA_LOCK
+
 
 def static_shape(shape: Sequence[Any]) -> tuple[list[Any], tuple[int | None, ...]]:
     """Returns each length as a scalar variable and as an int or None, like Aesara's ``infer_static_shape``.
@@ -116,11 +118,12 @@ def common_length(known: int | None, lengths: Sequence[Any]) -> Any:
 def cheap_shapes() -> Iterator[None]:
     """Make Aesara find lengths by `static_shape` and `elementwise_shape` within this context.
 
-    Also a decorator for functions that build or compile a graph.
+    Also a decorator for functions that build or compile a graph. Other threads wait before theirs.
     """
-    before = basic.infer_static_shape, Elemwise.infer_shape
-    basic.infer_static_shape, Elemwise.infer_shape = static_shape, elementwise_shape
-    try:
-        yield
-    finally:
-        basic.infer_static_shape, Elemwise.infer_shape = before
+    with AESARA_LOCK:
+        before = basic.infer_static_shape, Elemwise.infer_shape
+        basic.infer_static_shape, Elemwise.infer_shape = static_shape, elementwise_shape
+        try:
+            yield
+        finally:
+            basic.infer_static_shape, Elemwise.infer_shape = before

@@ -27,6 +27,7 @@ from aesara.link.basic import Container, LocalLinker
 from aesara.link.utils import map_storage
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
+from theano_rnn.engine.changed_flags import changed_flags
 from theano_rnn.engine.devices import find_devices, is_local
 from theano_rnn.engine.lowering import lower_graph
 from theano_rnn.engine.parallel import MESH_AXIS, batch_axis, data_parallel
@@ -272,6 +273,6 @@ def compile_function(
     for variable in graph_inputs([*outputs, *(new for pair in updates for new in pair)]):
         if isinstance(variable, SharedVariable):
             variable.container.__class__ = DeviceContainer
-    with aesara.config.change_flags(cxx=""):  # else constants are folded by g++
+    with changed_flags(cxx=""):  # else constants are folded by g++
         function = aesara.function(list(inputs), list(outputs), updates=list(updates), mode=mode, name=name)
     return XLAFunction(function, placement)

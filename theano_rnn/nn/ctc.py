@@ -88,7 +88,8 @@ def ctc_losses(log_probabilities: Any, mask: Any, labels: Any) -> TensorVariable
 
 def finite_losses(losses: Any) -> tuple[TensorVariable, TensorVariable]:
     """Returns the losses with 0 in place of infinity, and 1 for each finite one, else 0: both float (batch,)."""
-    is_finite = T.cast(T.invert(T.isinf(losses)), losses.dtype)
+    one = np.ones((), losses.dtype)
+    is_finite = one - T.cast(T.isinf(losses), losses.dtype)  # T.invert would be -1 in Aesara's fused Python code
     return T.switch(T.isinf(losses), np.zeros((), losses.dtype), losses), is_finite
 
 

@@ -7,11 +7,12 @@ The weights are given, or tuned on lists with known references.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from theano_rnn.scoring.bleu import bleu_counts, bleu_of_counts
 from theano_rnn.scoring.error_rates import error_table
 from theano_rnn.scoring.nbest import NBestEntry
 from theano_rnn.scoring.sentences import Scorer
@@ -20,7 +21,7 @@ from theano_rnn.text.normalizing import normalize
 
 READ_AHEAD = 1024  # hypotheses scored together
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
-BONUSES = (*np.arange(-4, 8, 0.25).tolist(), *np.arange(8.0, 31).tolist())  # nats per word, multiplied by the weight
+BONUSES = (*np.arange(-4, 8, 0.25).tolist(), *np.arange(8.0, 31).tolist())  # nats per word, multiplied by a weight > 0
 
 
 class ScoredList(NamedTuple):
@@ -30,8 +31,8 @@ class ScoredList(NamedTuple):
     log_probabilities: Any
     words: Any
 
-    def scores(self, weight: float, word_bonus: float) -> Any:
-        """Returns the new scores, float64 (hypotheses,)."""
+    def scores(self, weight: Any, word_bonus: Any) -> Any:
+        """Returns the new scores, float64 (hypotheses,); for weights (choices, 1), (choices, hypotheses)."""
         original = np.array([entry.score for entry in self.entries])
         return original + weight * self.log_probabilities + word_bonus * self.words
 
@@ -63,15 +64,28 @@ def score_together(lists: list[list[NBestEntry]], scorer: Scorer) -> Iterator[Sc
 
 
 class TunedWeights(NamedTuple):
-    """Tuned weights and their error rate: of words, or of lists whose best hypothesis is not the reference."""
+    """Tuned weights, what the metric is with them, and what it is with the order of the lists' own scores."""
 
     weight: float
     word_bonus: float
-    error_rate: float
+    value: float
+    before: float
+
+
+class Metric(NamedTuple):
+    """A measure of texts that can be computed from sums of numbers of each text.
+
+    `of_texts(texts, references)` gives these numbers, (texts, numbers); `of_sums` the measure, (choices,), from their
+    sums, (choices, numbers).
+    """
+
+    of_texts: Callable[[Sequence[str], Sequence[str]], Any]
+    of_sums: Callable[[Any], Any]
+    is_higher_better: bool = False
 
 
 def tune_weights(lists: Sequence[ScoredList], references: Sequence[str], metric: str) -> TunedWeights:
-    """Search a grid for the weights with the fewest errors. Among equally good weights, the smallest are returned.
+    """Search a grid for the best weights. Among equally good weights, the smallest are returned.
 
     Parameters
     ----------
@@ -79,34 +93,55 @@ def tune_weights(lists: Sequence[ScoredList], references: Sequence[str], metric:
         One reference for each list.
     metric
         ``exact``: the share of lists whose best hypothesis is not the reference. ``wer``: the word error rate.
+        ``bleu``: BLEU, from 0 to 100.
+
+    Raises
+    ------
+    UserError
+        BLEU needs sacrebleu, which is not installed.
     """
-    errors = list(hypothesis_errors(lists, references, metric))
-    total = len(lists) if metric == "exact" else max(sum(len(reference.split()) for reference in references), 1)
-
-    def error_rate(weight: float, word_bonus: float) -> float:
-        return sum(int(wrong[np.argmax(each.scores(weight, word_bonus))]) for each, wrong in zip(lists, errors)) / total
-
-    grid = [(weight, weight * bonus) for weight in WEIGHTS for bonus in (BONUSES if weight else (0.0,))]
-    return min((TunedWeights(*point, error_rate(*point)) for point in grid),
-               key=lambda found: (found.error_rate, found.weight, abs(found.word_bonus)))  # fmt: skip
-
-
-def hypothesis_errors(lists: Sequence[ScoredList], references: Sequence[str], metric: str) -> Iterator[Any]:
-    """Yields the number of word errors of each hypothesis of a list, int (hypotheses,); for ``exact``, 0 or 1.
-
-    Texts are normalized, so that letters with accents are equal however they are encoded.
-    """
-
-    def words(text: str) -> list[str]:
-        return normalize(text, TextConfig()).split()
-
-    pairs = [(words(entry.text), wanted) for each, wanted in zip(lists, map(words, references))
-             for entry in each.entries]  # fmt: skip
-    if metric == "exact":
-        errors = np.array([hypothesis != reference for hypothesis, reference in pairs], np.int64)
-    else:
-        errors = error_table([hypothesis for hypothesis, _ in pairs], [reference for _, reference in pairs]).sum(axis=1)
-    start = 0
+    chosen = METRICS[metric]
+    grid = np.array([(weight, (weight or 1.0) * bonus) for weight in WEIGHTS for bonus in BONUSES])
+    numbers = chosen.of_texts(
+        [entry.text for each in lists for entry in each.entries],
+        [reference for each, reference in zip(lists, references, strict=True) for _ in each.entries],
+    )
+    sums, before, start = 0, 0, 0
     for each in lists:
-        yield errors[start : start + len(each.entries)]
+        best = each.scores(grid[:, :1], grid[:, 1:]).argmax(axis=1)
+        sums = sums + numbers[start + best]
+        before = before + numbers[start + each.scores(0.0, 0.0).argmax()]
         start += len(each.entries)
+    values = chosen.of_sums(sums)
+    losses = -values if chosen.is_higher_better else values
+    place = min(range(len(grid)), key=lambda i: (losses[i], grid[i, 0], abs(grid[i, 1])))
+    return TunedWeights(*grid[place].tolist(), float(values[place]), float(chosen.of_sums(before[None])[0]))
+
+
+def words_of(text: str) -> list[str]:
+    """Returns the words of a text. Letters with accents are equal however they are encoded."""
+    return normalize(text, TextConfig()).split()
+
+
+def word_errors(texts: Sequence[str], references: Sequence[str]) -> Any:
+    """Returns the word errors of each text and the words of its reference, int64 (texts, 2)."""
+    pairs = [list(map(words_of, side)) for side in (texts, references)]
+    return np.stack([error_table(*pairs).sum(axis=1), [len(words) for words in pairs[1]]], axis=1)
+
+
+def wrong_texts(texts: Sequence[str], references: Sequence[str]) -> Any:
+    """Returns for each text 1 if it is not its reference, else 0, and the number of texts, 1: int64 (texts, 2)."""
+    pairs = [list(map(words_of, side)) for side in (texts, references)]
+    return np.array([[text != reference, 1] for text, reference in zip(*pairs)], np.int64)
+
+
+def rate(sums: Any) -> Any:
+    """Returns errors per unit from sums of both, (choices, 2)."""
+    return sums[:, 0] / np.maximum(sums[:, 1], 1)
+
+
+METRICS = {
+    "exact": Metric(wrong_texts, rate),
+    "wer": Metric(word_errors, rate),
+    "bleu": Metric(bleu_counts, bleu_of_counts, is_higher_better=True),
+}

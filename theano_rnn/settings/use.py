@@ -137,14 +137,15 @@ class RescoringConfig(MixtureConfig):
     )
     tune: str | None = setting(
         None,
-        "n-best lists with known answers: find the --weight and --word-bonus with the fewest errors on them",
+        "n-best lists with known answers: find the --weight and --word-bonus that are best on them",
         metavar="FILE",
     )
     references: str | None = setting(None, "the correct answer for each list of --tune, one per line", metavar="FILE")
     metric: str = setting(
         "wer",
-        "errors that --tune counts. wer: word errors; exact: lists whose best hypothesis is not the reference",
-        choices=("wer", "exact"),
+        "what --tune makes best. wer: word errors; exact: lists whose best hypothesis is not the reference; "
+        "bleu: BLEU of translations",
+        choices=("wer", "exact", "bleu"),
     )
 
     def __post_init__(self) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from theano_rnn.learning.measures import LOSS, PERPLEXITY, Measure
+from theano_rnn.scoring.bleu import check_sacrebleu, translation_scores
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.description import CaptionedImagesConfig, DescriptionTrainingConfig
 from theano_rnn.settings.network import DescriptionConfig
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.tasks.task import Compiled, Data, Progress, Sections, Task
 from theano_rnn.tasks.text_task import UNITS, check_subwords
-from theano_rnn.tasks.translate import BLEU, EXACT, check_sacrebleu, translation_scores
+from theano_rnn.tasks.translate import BLEU, EXACT
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from theano_rnn.learning.measures import LOSS, PERPLEXITY, Measure
+from theano_rnn.scoring.bleu import check_sacrebleu, translation_scores
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.network import TranslationConfig
 from theano_rnn.settings.presets import MIN_UPDATES
@@ -45,43 +44,6 @@ def exact(sums: Mapping[str, Any], num_targets: int) -> float:
 BLEU = Measure("bleu", is_higher_better=True, of_sums=bleu)
 CHRF = Measure("chrf", is_higher_better=True, of_sums=chrf)
 EXACT = Measure("exact", unit="% exact", digits=1, is_higher_better=True, of_sums=exact)
-
-
-class TranslationScore(NamedTuple):
-    """A measure of translations, from 0 to 100, and sacrebleu's signature, which says how it was computed."""
-
-    name: str
-    score: float
-    signature: str
-
-
-def translation_scores(texts: Sequence[str], references: Sequence[str | Sequence[str]]) -> list[TranslationScore]:
-    """Returns BLEU and chrF of texts against a reference or several each, as in publications: cased, tokens of 13a.
-
-    Raises
-    ------
-    UserError
-        sacrebleu is not installed.
-    """
-    check_sacrebleu()
-    from sacrebleu.metrics.bleu import BLEU
-    from sacrebleu.metrics.chrf import CHRF
-
-    found = []
-    lists = [[each] if isinstance(each, str) else each for each in references]
-    streams = [list(stream) for stream in itertools.zip_longest(*lists)]
-    for name, metric in (("BLEU", BLEU()), ("chrF", CHRF())):
-        score = metric.corpus_score(list(texts), streams).score
-        found.append(TranslationScore(name, float(score), str(metric.get_signature())))
-    return found
-
-
-def check_sacrebleu(extra: str = "translate") -> None:
-    """Raises `UserError` if sacrebleu is not installed. `extra` is the extra of this package to install."""
-    if importlib.util.find_spec("sacrebleu") is None:
-        what = {"translate": "translations", "describe": "captions"}[extra]
-        raise UserError(f"{what} are measured with sacrebleu, which is not installed: run "
-                        f"pip install 'theano_rnn[{extra}]'")  # fmt: skip
 
 
 def banned_ids(facts: Mapping[str, Any], *, may_be_unknown: bool = False) -> list[int]:
