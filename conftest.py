@@ -5,6 +5,7 @@ from importlib.util import find_spec
 NEEDS = {
     "theano_rnn/serving/connections.py": "uvicorn",
     "theano_rnn/serving/web.py": "fastapi",
+    "theano_rnn/serving/web_captioner.py": "fastapi",
     "theano_rnn/serving/web_classifier.py": "fastapi",
     "theano_rnn/serving/web_common.py": "fastapi",
     "theano_rnn/serving/web_recognizer.py": "fastapi",

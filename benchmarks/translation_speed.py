@@ -18,8 +18,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,7 +29,6 @@ import numpy as np
 LEARNING_RATE, CLIP_NORM, BEAM_SIZE = 0.002, 1.0, 5
 NUM_CHECKED = 3
 NUM_BATCHES, NUM_TRANSLATED = 48, 1_014
-GATES = {"gru": "rzn", "lstm": "ifgo"}  # of PyTorch
 
 
 def prepare(args: argparse.Namespace, path: Path) -> dict[str, Any]:
@@ -106,60 +103,23 @@ def ours(spec: dict[str, Any], file: Any) -> tuple[Any, Any]:
 def pytorch(spec: dict[str, Any], file: Any) -> tuple[Any, Any]:
     """Returns PyTorch's functions: train, of the arrays of a batch, and compiled, of a name."""
     import torch
+    from attending_peer import PyTorchDecoder, fill, trainer
     from torch import nn
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-    from theano_rnn.nn.cells import CELLS
-
     sizes = spec["sizes"]
-    size, embedding_size, vocab = sizes["hidden_size"], sizes["embedding_size"], sizes["vocab_size"]
+    size, embedding_size, kind = sizes["hidden_size"], sizes["embedding_size"], sizes["cell"]
     p = {name.removeprefix("param/"): torch.from_numpy(file[name].copy()) for name in file if name[:6] == "param/"}
-    kind, num_gates = sizes["cell"], len(GATES[sizes["cell"]])
-    own = "".join("g" if name[0] == "c" else name[0] for name in CELLS[kind].GATES)
-    order = [own.index(gate) for gate in GATES[kind]]
-
-    def reordered(value: Any) -> Any:
-        blocks = value.chunk(num_gates, dim=-1)
-        return torch.cat([blocks[i] for i in order], dim=-1)
-
-    def fill(module: Any, place: str, suffix: str, extra: Any = None) -> None:
-        W_xh = p[f"{place}.W_xh"] if extra is None else torch.cat([p[f"{place}.W_xh"], extra])
-        values = {"weight_ih": reordered(W_xh).T, "weight_hh": reordered(p[f"{place}.W_hh"]).T,
-                  "bias_ih": reordered(p[f"{place}.b_h"])}  # fmt: skip
-        bias = torch.zeros(num_gates * size)
-        if kind == "gru":
-            bias[2 * size :] = p[f"{place}.b_hn"]
-        for name, value in {**values, "bias_hh": bias}.items():
-            getattr(module, name + suffix).data.copy_(value)
-
     is_packed = spec["is_packed"]
     source_embedding = nn.Embedding.from_pretrained(p["source_embedding"], freeze=False)
-    embedding = nn.Embedding.from_pretrained(p["embedding"], freeze=False)
-    layer, cell = (nn.GRU, nn.GRUCell) if kind == "gru" else (nn.LSTM, nn.LSTMCell)
+    layer = nn.GRU if kind == "gru" else nn.LSTM
     forward = layer(embedding_size, size, bidirectional=is_packed)
     backward = None if is_packed else layer(embedding_size, size)
-    fill(forward, "encoder.forward0", "_l0")
-    fill(forward if is_packed else backward, "encoder.backward0", "_l0_reverse" if is_packed else "_l0")
-    decoder = cell(embedding_size + 2 * size, size)
-    fill(decoder, "decoder.layer0", "", p["decoder.layer0.W_ch"])
-    linears = {}
-    for name, weight, bias in (("start", "W_s", "b_s"), ("keys", "decoder.layer0.W_k", None),
-                               ("query", "decoder.layer0.W_q", None)):  # fmt: skip
-        linears[name] = nn.Linear(*p[weight].shape, bias=bias is not None)
-        linears[name].weight.data.copy_(p[weight].T)
-        if bias is not None:
-            linears[name].bias.data.copy_(p[bias])
-    linears["readout"] = nn.Linear(embedding_size + 3 * size, embedding_size)
-    linears["readout"].weight.data.copy_(torch.cat([p["W_ry"], p["W_rh"], p["W_rc"]]).T)
-    linears["readout"].bias.data.copy_(p["b_r"])
-    energy = nn.Parameter(p["decoder.layer0.v_a"])
-    output_bias = nn.Parameter(p["b_y"])
-    modules = [source_embedding, embedding, forward, decoder, *linears.values()] + ([backward] if backward else [])
-    named = [pair for module in modules for pair in module.named_parameters()]
-    for name, param in named:  # we have one bias; a GRU needs a second one
-        param.requires_grad_(kind == "gru" or not name.startswith("bias_hh"))
-    params = [param for _, param in named if param.requires_grad] + [energy, output_bias]
-    optimizer = torch.optim.Adam(params, lr=LEARNING_RATE, fused=True)
+    fill(forward, kind, "_l0", p, "encoder.forward0")
+    fill(forward if is_packed else backward, kind, "_l0_reverse" if is_packed else "_l0", p, "encoder.backward0")
+    decoder = PyTorchDecoder(p, sizes)
+    modules = [source_embedding, forward] + ([backward] if backward else [])
+    params = [param for module in modules for param in module.parameters() if param.requires_grad] + decoder.params
 
     def read(source: Any, mask: Any) -> tuple[Any, ...]:
         x, lengths = source_embedding(source), mask.sum(0).clamp(min=1).long()
@@ -172,61 +132,30 @@ def pytorch(spec: dict[str, Any], file: Any) -> tuple[Any, Any]:
             reverse, _ = backward(torch.gather(x, 0, index.expand_as(x)))
             memory = torch.cat([forward(x)[0], torch.gather(reverse, 0, index.expand_as(reverse))], dim=2)
             memory = memory * mask[:, :, None]
-        state = torch.tanh(linears["start"](memory.sum(0) / lengths[:, None])).split(size, dim=1)
-        memory = memory.transpose(0, 1)  # (batch, positions, size): bmm then reads it as it is
-        bias = ((1 - mask) * -1e9).T
-        return *state, linears["keys"](memory), memory, bias
+        mean = memory.sum(0) / lengths[:, None]
+        memory = memory.transpose(0, 1)
+        state, keys = decoder.start(mean, memory)
+        return state, keys, memory, ((1 - mask) * -1e9).T
 
-    def attend(y_t: Any, state: Any, keys: Any, memory: Any, bias: Any) -> tuple[Any, Any]:
-        energies = torch.tanh(keys + linears["query"](state[0])[:, None]) @ energy
-        weights = torch.softmax(energies + bias, dim=1)
-        c = torch.bmm(weights[:, None], memory)[:, 0]
-        x_t = torch.cat([y_t, c], dim=1)
-        return (decoder(x_t, tuple(state)) if kind == "lstm" else (decoder(x_t, state[0]),)), c
-
-    def train(batch: Any) -> float:
-        source, source_mask, tokens, targets, mask = batch
-        optimizer.zero_grad()
-        *state, keys, memory, bias = read(source, source_mask)
-        y = embedding(tokens)
-        states, contexts = [], []
-        for y_t in y:
-            state, c = attend(y_t, state, keys, memory, bias)
-            states.append(state[0])
-            contexts.append(c)
-        r = torch.tanh(linears["readout"](torch.cat([y, torch.stack(states), torch.stack(contexts)], dim=2)))
-        scores = nn.functional.linear(r.flatten(0, 1), embedding.weight[:vocab], output_bias)
-        losses = nn.functional.cross_entropy(scores, targets.flatten(), reduction="none")
-        loss = (losses * mask.flatten()).sum() / mask.sum()
-        loss.backward()
-        nn.utils.clip_grad_norm_(params, CLIP_NORM)
-        optimizer.step()
-        return loss.item()
+    def loss_of(batch: Any) -> Any:
+        source, source_mask, *rest = batch
+        return decoder.loss(*rest, *read(source, source_mask))
 
     @torch.inference_mode()
     def encode(source: Any, mask: Any, columns: Any) -> list[Any]:
-        *state, keys, memory, bias = read(torch.from_numpy(source.astype("int64")), torch.from_numpy(mask))
+        state, *context = read(torch.from_numpy(source.astype("int64")), torch.from_numpy(mask))
         rows = torch.from_numpy(columns.astype("int64"))
-        context = (each.transpose(0, 1)[:, rows] for each in (keys, memory, bias))  # (positions, columns, size)
-        return [each.numpy() for each in (*(each[rows] for each in state), *context)]
+        columns_of = (each.transpose(0, 1)[:, rows] for each in context)  # (positions, columns, size)
+        return [each.numpy() for each in (*(each[rows] for each in state), *columns_of)]
 
-    @torch.inference_mode()
-    def search_step(tokens: Any, parents: Any, *others: Any) -> list[Any]:
-        *state, banned, keys, memory, bias = map(torch.from_numpy, others)
-        keys, memory, bias = (each.transpose(0, 1) for each in (keys, memory, bias))
-        y_t = embedding(torch.from_numpy(tokens.astype("int64")))
-        rows = torch.from_numpy(parents.astype("int64"))
-        state, c = attend(y_t, [each[rows] for each in state], keys, memory, bias)
-        r = torch.tanh(linears["readout"](torch.cat([y_t, state[0], c], dim=1)))
-        scores = nn.functional.linear(r, embedding.weight[:vocab], output_bias)
-        values, words = (scores.log_softmax(1) + banned).topk(2 * BEAM_SIZE, dim=1)
-        return [values.numpy(), words.numpy().astype(np.int32), *(each.numpy() for each in state)]
-
-    return train, {"encode": encode, "search_step": search_step}.get
+    search_step = decoder.search_step(2 * BEAM_SIZE)
+    return trainer(params, loss_of, LEARNING_RATE, CLIP_NORM), {"encode": encode, "search_step": search_step}.get
 
 
 def worker(spec: dict[str, Any]) -> None:
-    """Run one contender: read commands from standard input, write answers to standard output."""
+    """Run one contender."""
+    from taking_turns import answer
+
     with np.load(spec["file"]) as loaded:
         file = {name: loaded[name] for name in loaded}
     sentences = sentences_of(file)
@@ -241,24 +170,26 @@ def worker(spec: dict[str, Any]) -> None:
         torch.set_num_threads(spec["threads"])
         train, compiled = pytorch(spec, file)
         batches = [[torch.from_numpy(a.astype("int64") if a.dtype == "int32" else a) for a in b] for b in batches]
-    for line in sys.stdin:
-        if line.strip() == "check":
-            texts = searched(compiled, spec["search"], sentences[:16])
-            answer: Any = [[train(batches[i]) for i in range(NUM_CHECKED)], texts]
-        elif line.strip() == "warm":
-            answer = [len([train(batch) for batch in batches]), len(searched(compiled, spec["search"], sentences))]
-        else:
-            began = time.perf_counter()
-            for batch in batches:
-                train(batch)
-            seconds = time.perf_counter() - began
-            began = time.perf_counter()
-            texts = searched(compiled, spec["search"], sentences)
-            answer = [num_pieces / seconds, len(sentences) / (time.perf_counter() - began), sum(map(len, texts))]
-        print(json.dumps(answer), flush=True)
+
+    def check() -> Any:
+        texts = searched(compiled, spec["search"], sentences[:16])
+        return [[train(batches[i]) for i in range(NUM_CHECKED)], texts]
+
+    def work() -> list[float]:
+        began = time.perf_counter()
+        for batch in batches:
+            train(batch)
+        seconds = time.perf_counter() - began
+        began = time.perf_counter()
+        texts = searched(compiled, spec["search"], sentences)
+        return [num_pieces / seconds, len(sentences) / (time.perf_counter() - began), sum(map(len, texts))]
+
+    answer({"check": check, "warm": work, "round": work})
 
 
 def main() -> None:
+    from taking_turns import Contenders, print_rounds
+
     parser = argparse.ArgumentParser(description="Speed of training a translator and translating, against PyTorch.")
     parser.add_argument("--train", nargs=2, required=True)
     parser.add_argument("--valid", nargs=2, required=True)
@@ -280,17 +211,8 @@ def main() -> None:
         for threads, is_packed in itertools.product(args.threads, (True, False)):
             name = f"PyTorch, {threads} threads" + (", packed" if is_packed else "")
             specs[name] = {"kind": "torch", "threads": threads, "is_packed": is_packed}
-        workers = {}
-        for name, spec in specs.items():
-            command = [sys.executable, __file__, "--worker", json.dumps({**common, **spec})]
-            workers[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-        def ask(name: str, command: str) -> Any:
-            workers[name].stdin.write(command + "\n")
-            workers[name].stdin.flush()
-            return json.loads(workers[name].stdout.readline())
-
-        checks = {name: ask(name, "check") for name in workers}
+        contenders = Contenders(__file__, {name: {**common, **spec} for name, spec in specs.items()})
+        checks = contenders.ask("check")
         losses, texts = next(iter(checks.values()))
         for name, (values, found) in checks.items():
             same = sum(a == b for a, b in zip(texts, found))
@@ -299,25 +221,10 @@ def main() -> None:
                                  f"{same} of {len(texts)} translations are the same")  # fmt: skip
         print(f"{common['sizes']}\nlosses of {NUM_CHECKED} steps agree: {[round(v, 4) for v in losses]}; so do the "
               f"translations of {len(texts)} sentences")  # fmt: skip
-        for name in workers:
-            ask(name, "warm")
-        rounds: dict[str, list[Any]] = {name: [] for name in workers}
-        for number in range(args.rounds):
-            order = list(workers)
-            for name in order[number % len(order) :] + order[: number % len(order)]:
-                rounds[name].append(ask(name, "round"))
-        for process in workers.values():
-            process.stdin.close()
-            process.wait()
-    own = rounds[next(iter(rounds))]
+        rounds = contenders.rounds(args.rounds)
+        contenders.close()
     print(f"pieces written in a round: { {name: values[-1][2] for name, values in rounds.items()} }")
-    for place, what in enumerate(("training, target pieces per second", "translating, sentences per second")):
-        print(f"\n{what} (median of {args.rounds} rounds)")
-        for name, values in rounds.items():
-            print(f"  {name:28} {statistics.median(v[place] for v in values):12,.1f}")
-        ratios = [mine[place] / max(rounds[name][i][place] for name in list(rounds)[1:]) for i, mine in enumerate(own)]
-        print(f"  ratio to the fastest of PyTorch in each round: {statistics.median(ratios):.2f} "
-              f"({min(ratios):.2f} to {max(ratios):.2f})")  # fmt: skip
+    print_rounds(rounds, ("training, target pieces per second", "translating, sentences per second"))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ FLOORS = (
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 
-WEB = {f"serving.web{which}" for which in ("", "_classifier", "_common", "_recognizer", "_translator")}
+WEB = {f"serving.web{which}" for which in ("", "_captioner", "_classifier", "_common", "_recognizer", "_translator")}
 
 # Packages from elsewhere, and the rooms or files that may import them; NumPy is for all.
 OUTSIDE = {

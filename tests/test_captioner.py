@@ -2,11 +2,16 @@
 
 import numpy as np
 import pytest
-from captioner_models import HEIGHT, REGIONS, SIZE, WIDTH, checkpoint, opened, pictures
+from captioner_models import HEIGHT, REGIONS, SIZE, WIDTH, WORDS, checkpoint, opened, pictures
 from translator_models import checkpoint as translator
 
 from theano_rnn.captioner import Captioner
 from theano_rnn.settings.base import UserError
+from theano_rnn.settings.text import TextConfig
+from theano_rnn.tasks.caption_batches import CaptionedImages
+from theano_rnn.tasks.caption_evaluation import evaluated_scenes, scene_pointing
+from theano_rnn.tasks.scenes import NUM_SCENES, SIDES, make_scenes, scene_parts
+from theano_rnn.text.vocabulary import Vocabulary
 
 KINDS = pytest.mark.parametrize("has_features", [False, True], ids=["pictures", "features"])
 
@@ -36,6 +41,83 @@ def test_log_probabilities_are_those_of_the_search(has_features):
             np.testing.assert_allclose(model.score(image, " ".join(model.vocabulary.decode(each.ids))),
                                        each.log_probability, atol=1e-4)  # fmt: skip
             np.testing.assert_allclose(each.score, each.log_probability / (len(each.ids) + 1) ** 0.5, atol=1e-6)
+
+
+def test_log_probabilities_of_pairs_are_those_of_the_loss():
+    """Of more pairs than are scored at once, and of captions of different lengths."""
+    model, images = opened(), np.stack(pictures(5))
+    texts = [" ".join(WORDS[i % 8] for i in range(k, 2 * k + k % 3)) for k in range(1, 9)] * 9
+    for some in (texts, texts[:1], texts[:3]):
+        found = model.log_probabilities(images, some)
+        for column, text in list(enumerate(some))[:8]:
+            part = model.part(images, [[text]] * 5)
+            (batch,) = model.task.batches(part, model.sections, model.facts, dtype=model.model.config.dtype)
+            (losses,) = model.function("loss")(*batch.arrays)
+            expected = -np.asarray(losses, np.float64).sum(axis=0)[:5]
+            np.testing.assert_allclose(found[batch.numbers, column], expected, rtol=1e-5)
+        np.testing.assert_allclose(found[:, 8:], np.tile(found[:, :8], 9)[:, : max(len(some) - 8, 0)], rtol=1e-5)
+    assert model.log_probabilities(images, []).shape == (5, 0)
+
+
+def test_captions_are_found_by_their_probabilities():
+    """As by sorting all log-probabilities; pictures with the same caption are all right ones."""
+    model, images = opened(), np.stack(pictures(9))
+    references = [[WORDS[i % 4], f"{WORDS[i % 4]} {WORDS[i]}"] if i < 8 else ["a dog"] for i in range(9)]
+    found = model.evaluate(images, references, num_ranked=8)
+    texts = sorted({text for each in references[:8] for text in each})
+    log_p = model.log_probabilities(images[:8], texts)
+    is_right = np.array([[text in each for text in texts] for each in references[:8]])
+    assert (found["ranked_pictures"], found["ranked_captions"]) == (8, len(texts)) == (8, 12)
+    for what, scores, right in (("caption", log_p, is_right), ("picture", log_p.T, is_right.T)):
+        for depth in (1, 5, 10):
+            hits = [right[i][np.argsort(-row)[:depth]].any() for i, row in enumerate(scores)]
+            # with wrong ones only before it, a right one is at most as far behind
+            wrong = [(row[~right[i]] >= row[right[i]].max()).sum() < depth for i, row in enumerate(scores)]
+            assert hits == wrong and found[f"{what}_in_{depth}"] == pytest.approx(100 * np.mean(wrong))
+    assert model.evaluate(images, references).keys() == {"loss", "perplexity", "bleu", "exact", "cider"}
+
+
+def test_where_the_words_of_scenes_look():
+    """Weights that always lie on the first, second, ... object's middle, and a model that writes the first caption."""
+    scenes = make_scenes(6, np.random.default_rng(3))
+    words = sorted({word for caption in scenes.captions for word in caption.split()})
+    vocabulary = Vocabulary(words, TextConfig(sentences="line", tokens="whitespace"))
+    ids = [[*map(vocabulary.token_to_id, caption.split()), vocabulary.eos_id] for caption in scenes.captions]
+    part = CaptionedImages(scenes.images, np.concatenate(ids).astype(np.int32), np.array(list(map(len, ids))),
+                           np.arange(6), [])  # fmt: skip
+    facts = {"vocabulary": vocabulary, "images": {"mean": [0.0], "scale": [1.0]}}
+    where = {caption: number for number, caption in enumerate(scenes.captions)}
+
+    def attention(images, tokens, mask):
+        weights = np.zeros((*tokens.shape, 64))
+        for column in range(tokens.shape[1]):
+            given = vocabulary.decode(tokens[1 : int(mask[:, column].sum()), column])
+            if (number := where.get(" ".join(given))) is not None:
+                for time, about in enumerate(scenes.about[number]):
+                    x0, y0, x1, y1 = scenes.boxes[number, 1 - about if given[time] in SIDES else about]
+                    weights[time, column, (y0 + y1) // 16 * 8 + (x0 + x1) // 16] = 1
+        return [weights]
+
+    rows = scene_pointing(lambda name: {"attention": attention}[name], scenes, part, [True] + [False] * 5, facts,
+                          grid=(8, 8), dtype="float32")  # fmt: skip
+    found = {(row["captions"], row["kind"]): row for row in rows}
+    assert [found["all", kind]["num_words"] for kind in ("colour", "shape")] == [12, 12]
+    assert [found["right", kind]["num_words"] for kind in ("colour", "shape")] == [2, 2]
+    for captions in ("right", "all"):
+        for kind in ("colour", "shape"):
+            row = found[captions, kind]
+            assert (row["touching"], row["mass"], row["other"]) == (100, 100, 0) and 5 < row["touching_by_chance"] < 25
+    sizes = found["all", "size"]  # they are made to look at the other object
+    assert sizes["num_words"] > 0 and (sizes["touching"], sizes["other"]) == (0, 100)
+    assert sizes["num_words"] == sum(word in SIDES for caption in scenes.captions for word in caption.split())
+
+
+def test_evaluated_scenes_are_those_of_the_test_part_and_new_ones(monkeypatch):
+    for part, count in (("train", 1), ("valid", 1), ("test", 3)):
+        monkeypatch.setitem(NUM_SCENES, part, count)
+    found = evaluated_scenes()
+    np.testing.assert_array_equal(found["test"].images, scene_parts()["test"].images)
+    assert len(found["new"].captions) == 3
 
 
 def test_a_greedy_caption_takes_the_likeliest_word_at_each_step():

@@ -20,11 +20,13 @@ import numpy as np
 from theano_rnn.generation.batched_search import num_proposals
 from theano_rnn.generation.hypotheses import Hypothesis, SearchRules
 from theano_rnn.images.reading import picture_of, pixels_of, read_pixels
-from theano_rnn.learning.evaluation import evaluate
 from theano_rnn.nn.image_encoder import grid_of
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.description import CaptionSearchConfig
-from theano_rnn.tasks.caption_batches import CaptionBatches, CaptionedImages, scaled
+from theano_rnn.tasks.caption_batches import CaptionedImages, scaled
+from theano_rnn.tasks.caption_evaluation import measured, scene_measures
+from theano_rnn.tasks.caption_pairs import pair_log_probabilities
+from theano_rnn.tasks.scenes import Scenes
 from theano_rnn.tasks.trained_model import TrainedModel
 from theano_rnn.text.parallel_sources import line_tokenizer
 from theano_rnn.text.vocabulary import EOS, Vocabulary
@@ -32,7 +34,6 @@ from theano_rnn.text.vocabulary import EOS, Vocabulary
 DIVERGED = ("the model's outputs are not numbers, because its training diverged: train it again with a smaller "
             "--learning-rate")  # fmt: skip
 POOL = 256  # pictures that are read ahead
-BATCH_SIZE = 32  # of captions that are scored
 
 
 class Caption(NamedTuple):
@@ -222,18 +223,10 @@ class Captioner(TrainedModel):
         texts : sequence of str
         """
         captions = [self.ids(text) for text in texts]
-        lengths = np.tile([len(ids) for ids in captions], len(images)).astype(np.int64)
-        owners = np.repeat(np.arange(len(images)), len(texts))
-        part = CaptionedImages(images, np.concatenate(captions * len(images)), lengths, owners, [])
-        batches = CaptionBatches(part, self.facts["images"], batch_size=BATCH_SIZE, start_id=self.vocabulary.bos_id,
-                                 pad_id=self.vocabulary.pad_id, dtype=self.model.config.dtype)  # fmt: skip
-        found = np.zeros(len(lengths))
-        for batch in map(batches.batch, range(len(batches))):
-            (losses,) = self.function("loss")(*batch.arrays)
-            found[batch.numbers] = -np.asarray(losses, np.float64).sum(axis=0)[: len(batch.numbers)]
+        found = pair_log_probabilities(self.function, images, captions, self.facts, self.model.config.dtype)
         if np.isnan(found).any():
             raise UserError(DIVERGED)
-        return found.reshape(len(images), len(texts))
+        return found
 
     def attention(self, image: Any, caption: str | Caption | None = None) -> Attention:
         """Returns what each word of a caption attends to; by default of the best caption.
@@ -253,8 +246,8 @@ class Captioner(TrainedModel):
         words = [*self.vocabulary.decode(ids[:-1]), EOS]
         return Attention(words, np.asarray(weights, np.float64)[:, 0].reshape(len(ids), *self.grid))
 
-    def evaluate(self, images: Any, references: Sequence[Sequence[str]]) -> dict[str, float]:
-        """Returns the measures of training for pictures with true captions, by name: those of greedy captions.
+    def part(self, images: Any, references: Sequence[Sequence[str]]) -> CaptionedImages:
+        """Returns pictures with true captions as the task has them.
 
         Parameters
         ----------
@@ -264,15 +257,23 @@ class Captioner(TrainedModel):
             The captions of each picture, at least one.
         """
         captions = [self.ids(text) for texts in references for text in texts]
-        part = CaptionedImages(
-            images, np.concatenate(captions), np.array(list(map(len, captions)), np.int64),
-            np.repeat(np.arange(len(images)), list(map(len, references))), [], references,
-        )  # fmt: skip
-        dtype = self.model.config.dtype
-        batches = self.task.batches(part, self.sections, self.facts, dtype=dtype)
-        found = evaluate(self.function("loss"), batches, self.model.initial_state, sums_of=self.task.sums)
-        assert found is not None
-        return self.task.completed(found, self.function, self.model, part, self.facts).values(self.task.measures)
+        counts = list(map(len, references))
+        return CaptionedImages(images, np.concatenate(captions), np.array(list(map(len, captions)), np.int64),
+                               np.repeat(np.arange(len(counts)), counts), [], references)  # fmt: skip
+
+    def evaluate(self, images: Any, references: Sequence[Sequence[str]], **options: Any) -> dict[str, float]:
+        """Returns the measures of training and CIDEr for pictures with true captions, by name; all but the loss and the
+        perplexity are those of greedy captions. Arguments are those of `part`, options those of `measured` in
+        `tasks.caption_evaluation`, such as ``num_ranked=100`` for recall.
+        """
+        return measured(self, self.part(images, references), **options)[0]
+
+    def evaluate_scenes(self, scenes: Scenes, **options: Any) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        """Returns the measures of `evaluate` for drawn scenes, and where their words look: see `scene_pointing` in
+        `tasks.caption_evaluation`.
+        """
+        part = self.part(scenes.images, [[caption] for caption in scenes.captions])
+        return scene_measures(self, scenes, part, self.grid, **options)
 
 
 def name_of(source: Any) -> str:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from theano_rnn.cli import console
-from theano_rnn.cli.console import Bar, TrainingDisplay, compiling_progress, describe_loss, say, tokenizing_progress
+from theano_rnn.cli.console import Bar, TrainingDisplay, compiling_progress, describe_loss, reading_progress, say
 from theano_rnn.learning.measures import LOSS, PERPLEXITY
 
 MEASURES = (LOSS, PERPLEXITY)
@@ -78,7 +78,7 @@ def test_a_terminal_gets_a_bar(monkeypatch, capsys):
 
 
 def test_tokenizing_starts_again_with_every_file(clock, capsys):
-    progress, close = tokenizing_progress()
+    progress, close = reading_progress("splitting text into tokens")
     clock.now = 110.0
     progress(3_000_000, 4_000_000)
     clock.now = 120.0
@@ -113,7 +113,7 @@ def test_the_bar_of_tokenizing_is_gone_when_the_text_is_tokenized(monkeypatch, c
     """With several files, the first of them done before anything is shown."""
     terminal = terminal_of(monkeypatch)
     monkeypatch.setattr(sys, "stdout", terminal)
-    progress, close = tokenizing_progress()
+    progress, close = reading_progress("splitting text into tokens")
     for clock.now, done in ((100.5, 6), (103.0, 1), (104.0, 6), (105.0, 2), (106.0, 6)):
         progress(done, 6)
     assert screen_of(terminal)[-1].startswith("splitting text into tokens:")

@@ -77,7 +77,13 @@ def test_captions_are_measured(run, tmp_path):
     rows = [{"image": name, "captions": [text, "a dog"]} for name, text in zip(NAMES, [*texts[:3], "dog dog"])]
     (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     status, out, _ = run("--evaluate", "test.jsonl")
-    assert status == 0 and ", 75.0 % exact over 4 pictures\n" in out
+    lines = {line[:47].strip(): line[47:].split() for line in out.splitlines()}
+    assert status == 0 and max(map(len, out.splitlines())) <= 80 and lines[""] == ["test"]
+    assert lines["pictures"] == ["4"] and lines["exact captions, %"] == ["75.0"]
+    assert 0 < float(lines["BLEU"][0]) <= 100 and 0 < float(lines["CIDEr"][0]) <= 1000
+    assert lines["caption of a picture is among the first 10"] == ["100.0"]
+    status, out, _ = run("--evaluate", "test.jsonl", "--ranked", "0")
+    assert status == 0 and "the first" not in out
     status, out, _ = run("--evaluate", "test.jsonl", "--images", tmp_path, "--json")
     read = json.loads(out)
     assert read["exact"] == 75 and read["pictures"] == 4 and read["loss"] > 0
@@ -108,9 +114,12 @@ def test_a_page_has_the_pictures_and_where_each_word_looks(run, tmp_path):
     ("arguments", "told"),
     [
         ([], "name pictures, or add --evaluate CAPTIONS"),
+        (["--evaluate"], "was not trained on scenes: name the captions to compare with, --evaluate CAPTIONS"),
+        (["0.png", "--ranked", "5"], "--ranked needs --evaluate"),
+        (["--evaluate", "a.jsonl", "--ranked", "-1"], "--ranked must be at least 0, got -1"),
         (["0.png", "--evaluate", "a.jsonl"], "name pictures or --evaluate CAPTIONS, not both"),
         (["--evaluate", "none.jsonl"], "cannot find none.jsonl"),
-        (["0.png", "--images", "."], "--images needs --evaluate"),
+        (["0.png", "--images", "."], "--images needs --evaluate CAPTIONS"),
         (["0.png", "--page", "page.txt"], "--page must end in .html"),
         (["0.png", "--page", "a.html", "--json"], "--page cannot be used with --json"),
         (["0.png", "--nbest", "4"], "--nbest must be at most"),

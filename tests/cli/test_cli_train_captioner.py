@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from tiny_runs import SIZES, Commands, KeepsCompiled, log_of, shared
+from tiny_runs import ENGINE, SIZES, Commands, KeepsCompiled, log_of, shared
 
+from theano_rnn.captioner import Captioner
 from theano_rnn.learning.checkpoint import load
 from theano_rnn.tasks.caption_model import CaptionModel
 
@@ -79,6 +80,24 @@ def test_it_learns_and_its_measures_are_recorded_and_shown(commands, files):
     assert "over 15 pictures" in result.out and "  | -> " in result.out
     info = commands("info", MODEL)
     assert info.status == 0 and "captioner, finished" in info.out
+
+
+@pytest.mark.learns
+def test_features_as_large_as_those_of_pretrained_networks_are_learned(commands):
+    """Random features of 49 regions of 512 channels: 12 pictures are learned by heart."""
+    rng, names = np.random.default_rng(0), [f"{number}.jpg" for number in range(12)]
+    features = {name: rng.normal(size=(49, 512)).astype("float16") for name in names}
+    save_file(features, "large.safetensors")
+    captions = [f"{one} and {other}" for one in LOOKS for other in LOOKS if one != other]
+    Path("b.tsv").write_text("image\tcaption\n" + "".join(map("{}\t{}\n".format, names, captions)))
+    files = ["--train", "b.tsv", "--valid", "b.tsv", "--image-features", "large.safetensors"]
+    arguments = ["--hidden-size", "16", "--learning-rate", "0.02", "--batch-size", "12"]
+    train(commands, *arguments, epochs=40, files=files)
+    assert max(record.get("valid_exact", 0) for record in log_of(MODEL)) > 60
+    model = Captioner(MODEL, engine=ENGINE)
+    found = model.describe([features[name] for name in names])
+    assert sum(each.text == caption for each, caption in zip(found, captions)) > 7
+    assert model.attention(features[names[0]]).weights.shape == (4, 1, 49)
 
 
 def test_a_run_is_stopped_and_resumed_to_the_byte(commands):

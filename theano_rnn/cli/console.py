@@ -79,10 +79,10 @@ class Bar:
             self.bar = None
 
 
-def tokenizing_progress() -> tuple[Callable[[int, int], None], Callable[[], None]]:
+def reading_progress(title: str) -> tuple[Callable[[int, int], None], Callable[[], None]]:
     """Returns a callback that takes the bytes read and the total, and a function that closes the display."""
     unit, scale = ("B", 1.0) if is_terminal() else ("MB", 1e6)
-    bar = Bar("splitting text into tokens", unit=unit, delay=2.0, unit_scale=True)
+    bar = Bar(title, unit=unit, delay=2.0, unit_scale=True)
 
     def progress(done: int, total: int) -> None:
         bar.to(done / scale, total / scale)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from theano_rnn.cli.console import Bar, advise
+from theano_rnn.cli.console import advise
 from theano_rnn.cli.files import check_output
 from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from theano_rnn.images.feature_files import FeatureFile
 
 MAX_SHOWN = 100  # pictures of a page
+NUM_RANKED = 100  # pictures among which captions are found
+SCENES = ""  # in the place of a file of captions
 
 
 def build(prog: str) -> argparse.ArgumentParser:
@@ -32,7 +34,8 @@ def build(prog: str) -> argparse.ArgumentParser:
         epilog=f"examples:\n  {prog} runs/photos.safetensors a.jpg b.png\n"
         f"  {prog} runs/photos.safetensors *.jpg --page page.html\n"
         f"  {prog} runs/photos.safetensors a.jpg --nbest 5\n"
-        f"  {prog} runs/photos.safetensors --evaluate test.jsonl\n"
+        f"  {prog} runs/photos.safetensors --evaluate test.jsonl --images photos\n"
+        f"  {prog} runs/scenes.safetensors --evaluate\n"
         "train the model with: train.py --task describe --train captions.jsonl --images photos --checkpoint "
         "runs/photos.safetensors",
     )
@@ -44,9 +47,12 @@ def build(prog: str) -> argparse.ArgumentParser:
     add_flags(parser, "search", CaptionSearchConfig)
     output = parser.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print a JSON object for each picture, or for the measures")
-    output.add_argument("--evaluate", metavar="CAPTIONS", help="print loss, perplexity, BLEU and the percentage of "
-                        "exact captions, of the likeliest words, for the pictures of a file of captions (.jsonl, .tsv, "
-                        ".csv, or COCO's .json)")  # fmt: skip
+    output.add_argument("--evaluate", nargs="?", const=SCENES, metavar="CAPTIONS", help="print a table of measures, "
+                        "such as BLEU and CIDEr, for the pictures of a file of captions (.jsonl, .tsv, .csv, or COCO's "
+                        ".json); without a file, for scenes, by a model that was trained on them")  # fmt: skip
+    output.add_argument("--ranked", type=int, default=None, metavar="N", help="with --evaluate, the number of pictures "
+                        "among which captions are found by their probability; the time grows with its square; 0: none "
+                        f"(default: {NUM_RANKED})")  # fmt: skip
     output.add_argument("--images", metavar="DIR", help="with --evaluate, the folder of the pictures (default: that of "
                         "the captions)")  # fmt: skip
     output.add_argument("--page", metavar="PAGE", help=f"write an HTML page with the first {MAX_SHOWN} pictures, their "
@@ -70,7 +76,9 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     if features is not None and not model.reads_features:
         raise UserError(f"{args.checkpoint} reads pictures, not ready-made features: leave --image-features out")
     if args.evaluate is not None:
-        return evaluate(args, model, features)
+        from theano_rnn.cli.describe_evaluation import print_evaluation
+
+        return print_evaluation(args, model, features, NUM_RANKED if args.ranked is None else args.ranked)
     pictures = Pictures(args.files, model, features)
     if args.page is not None:
         write_page(args, model, pictures, sections["search"])
@@ -86,17 +94,20 @@ def check_flags(args: argparse.Namespace) -> None:
     if bool(args.files) == (args.evaluate is not None):
         raise UserError("name pictures" + (" or --evaluate CAPTIONS, not both" if args.files else
                                            ", or add --evaluate CAPTIONS"))  # fmt: skip
-    if args.images is not None and args.evaluate is None:
-        raise UserError("--images needs --evaluate: give the pictures with their folder, or add --evaluate")
+    if args.images is not None and not args.evaluate:
+        raise UserError("--images needs --evaluate CAPTIONS: give the pictures with their folder, or add --evaluate")
+    if args.ranked is not None and (args.evaluate is None or args.ranked < 0):
+        raise UserError("--ranked needs --evaluate: add it, or leave --ranked out" if args.evaluate is None else
+                        f"--ranked must be at least 0, got {args.ranked}")  # fmt: skip
     for name in ("json", "evaluate"):
-        if args.page is not None and getattr(args, name):
+        if args.page is not None and getattr(args, name) not in (None, False):
             raise UserError(f"--page cannot be used with --{name}: leave one out")
     if args.evaluate is not None:
         for name in ("nbest", "beam_size", "length_power", "no_repeat_ngram_size"):
             if name in vars(args):
                 raise UserError(f"--{name.replace('_', '-')} cannot be used with --evaluate, which takes the likeliest "
                                 "words: leave it out")  # fmt: skip
-        if not Path(args.evaluate).exists():  # before anything is compiled
+        if args.evaluate != SCENES and not Path(args.evaluate).exists():  # before anything is compiled
             raise UserError(f"cannot find {args.evaluate}: check the name")
     if args.page is not None:
         if Path(args.page).suffix != ".html":
@@ -152,35 +163,6 @@ def lines_of(args: argparse.Namespace, found: Described) -> Iterator[str]:
             yield f"{found.name}\t{each.log_probability:.6f}\t{each.text}"
     else:
         yield f"{found.name}\t{found.text}"
-
-
-def evaluate(args: argparse.Namespace, model: Captioner, features: FeatureFile | None) -> int:
-    """Print the measures for the pictures of a file of captions."""
-    import numpy as np
-
-    from theano_rnn.scoring.bleu import check_sacrebleu
-    from theano_rnn.text.caption_files import read_captions
-
-    check_sacrebleu("describe")
-    rows = [row for row in read_captions(args.evaluate) if row.captions]
-    if not rows:
-        raise UserError(f"{args.evaluate} contains no captions")
-    folder = args.images if args.images is not None else os.path.dirname(args.evaluate)
-    bar, images = Bar("reading", unit=" pictures", total=len(rows), delay=2.0), []
-    try:
-        for row in rows:
-            images.append(model.image(os.path.join(folder, row.image) if features is None
-                                      else features.features([row.image])[0]))  # fmt: skip
-            bar.to(len(images))
-    finally:
-        bar.close()
-    values = model.evaluate(np.stack(images), [row.captions for row in rows])
-    if args.json:
-        print(json.dumps({**values, "pictures": len(rows)}))
-    else:
-        shown = ", ".join(measure.shown(values[measure.name]) for measure in model.task.measures)
-        print(f"{shown} over {len(rows):,} pictures")
-    return 0
 
 
 def write_page(args: argparse.Namespace, model: Captioner, pictures: Pictures, config: CaptionSearchConfig) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from theano_rnn.cli.console import tokenizing_progress
+from theano_rnn.cli.console import reading_progress
 from theano_rnn.cli.resuming import with_advice
 from theano_rnn.cli.run_settings import Settings
 from theano_rnn.cli.taken_vocabulary import vocabulary_from
@@ -24,7 +24,7 @@ def read_data(settings: Settings, files: Any, checkpoint: Checkpoint | None, ini
     if source is None and taken_from is not None:
         vocabulary = vocabulary_from(taken_from)
         facts = {"vocabulary": dataclasses.replace(vocabulary, text=settings.sections["text"])}
-    progress, close = tokenizing_progress()
+    progress, close = reading_progress(settings.task.reading)
     try:
         return settings.task.read(
             {**settings.sections, "corpus": files}, known=facts,

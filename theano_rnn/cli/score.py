@@ -143,7 +143,7 @@ def stream_summary(
     model: LanguageModel, path: str, scoring: ScoringConfig, adaptation: AdaptationConfig, machine: MachineConfig
 ) -> dict[str, Any]:
     """Score a text as one stream. Returns its totals as plain values for JSON, with the weights of a mixture."""
-    from theano_rnn.cli.console import Bar, tokenizing_progress
+    from theano_rnn.cli.console import Bar, reading_progress
     from theano_rnn.cli.model_loading import open_mixture
     from theano_rnn.scoring.texts import stream_totals
 
@@ -161,7 +161,7 @@ def stream_summary(
             bars.append(Bar("scoring", unit=" tokens", delay=2.0, unit_scale=True))
         bars[0].to(tokens, total)
 
-    progress, close = tokenizing_progress()
+    progress, close = reading_progress("splitting text into tokens")
     try:
         totals = stream_totals(
             path, model, column=scoring.column, scorer=scorer, adaptation=adaptation,

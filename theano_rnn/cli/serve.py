@@ -33,9 +33,9 @@ def build(prog: str) -> argparse.ArgumentParser:
         description="Play with a trained model in a browser. A language model shows the probability of each word of "
         "your text and the likeliest next words, and completes the text. A classifier shows the probability of each "
         "label and what each word adds to it. A translator translates and shows what each word attends to. A "
-        "recognizer shows which words it hears in a recording, and when. The JSON interface has the same functions: "
-        "/api/model, and /api/score and /api/complete, /api/classify, /api/translate or /api/recognize; /openapi.json "
-        "describes it.",
+        "recognizer shows which words it hears in a recording, and when. A captioner describes a picture and shows "
+        "where each word looks. The JSON interface has the same functions: /api/model, and /api/score and "
+        "/api/complete, /api/classify, /api/translate, /api/recognize or /api/describe; /openapi.json describes it.",
         epilog=f"examples:\n  {prog}\n  {prog} runs/model.safetensors --open\n  {prog} --port 0      any free port",
     )
     parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help=DEFAULT_CHECKPOINT_HELP)
@@ -70,7 +70,13 @@ def build_application(path: str, machine: MachineConfig, **options: Any) -> tupl
 
     `options` are as of `Guard`.
     """
-    from theano_rnn.cli.model_loading import open_classifier, open_language_model, open_recognizer, open_translator
+    from theano_rnn.cli.model_loading import (
+        open_captioner,
+        open_classifier,
+        open_language_model,
+        open_recognizer,
+        open_translator,
+    )
     from theano_rnn.learning.checkpoint import load
     from theano_rnn.serving.classifying import OneThread
     from theano_rnn.tasks.registry import TASKS
@@ -92,6 +98,14 @@ def build_application(path: str, machine: MachineConfig, **options: Any) -> tupl
         thread = OneThread()
         served_recognizer = recognizing.ServedRecognizer(recognizer, name)
         return create_recognizer_application(served_recognizer, thread, **options), thread.close
+    if kind == TASKS["describe"].kind:
+        from theano_rnn.serving import describing
+        from theano_rnn.serving.web_captioner import create_captioner_application
+
+        captioner = load_and_warm_up(path, machine, open_captioner, describing.warm_up)
+        thread = OneThread()
+        served_captioner = describing.ServedCaptioner(captioner, name)
+        return create_captioner_application(served_captioner, thread, **options), thread.close
     if kind == TASKS["classify"].kind:
         from theano_rnn.serving import classifying
         from theano_rnn.serving.web_classifier import create_classifier_application

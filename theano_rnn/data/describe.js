@@ -1,52 +1,45 @@
-// Shows pictures with their captions and attention. Texts are always set as textContent, never as HTML.
-const { about, pictures } = JSON.parse(at("described").textContent);
-const DARKEST = 0.82; // opacity of the shade over a region without weight
+// A picture, dropped, chosen or drawn, with its captions and where they look. Texts are always set as textContent.
+const model = JSON.parse(at("model").textContent);
+const status = at("status");
 
-// Returns a canvas with one pixel for each region; it is stretched over the picture, so that regions blend.
-function shade(weights, rows, columns, isOver) {
-  const canvas = makeElement("canvas", isOver ? "over" : "");
-  [canvas.width, canvas.height] = [columns, rows];
-  const context = canvas.getContext("2d"), cells = context.createImageData(columns, rows), most = Math.max(...weights);
-  weights.forEach((weight, i) => { cells.data[4 * i + 3] = Math.round(255 * DARKEST * (1 - weight / most)); });
-  context.putImageData(cells, 0, 0);
-  return canvas;
+let asking = null; // the pending request
+let scene = 0; // the number of the next scene
+
+function say(line, isBad = false) {
+  status.textContent = line;
+  status.classList.toggle("bad", isBad);
 }
 
-// Returns the name of the region with the largest weight.
-function place(weights, columns) {
-  const best = weights.indexOf(Math.max(...weights));
-  return `row ${Math.floor(best / columns) + 1}, column ${(best % columns) + 1}`;
-}
-
-function seen(word, weights, shown) {
-  const box = makeElement("div", "");
-  if (shown.picture) {
-    const image = makeElement("img", "");
-    [image.src, image.alt] = [shown.picture, ""];
-    box.append(image);
+async function ask(wanted, name) {
+  if (asking) asking.abort();
+  const mine = (asking = new AbortController());
+  say("Looking \u2026");
+  at("found").classList.add("stale");
+  try {
+    const answer = await postJson("/api/describe", await wanted, mine.signal);
+    if (mine !== asking) return;
+    say(answer.truth === null ? "" : `The scene: ${answer.truth}`);
+    at("found").classList.remove("stale");
+    at("found").replaceChildren(pictureView({ ...answer, name }));
+    at("help").hidden = false;
+  } catch (error) {
+    if (error.name !== "AbortError" && mine === asking) say(error.message, true);
   }
-  box.append(shade(weights, shown.rows, shown.columns, Boolean(shown.picture)));
-  const most = makeElement("span", "", percent(Math.max(...weights)));
-  most.title = place(weights, shown.columns);
-  const name = makeElement("figcaption", "", word === "</s>" ? "\u00b6" : short(word), most);
-  const figure = makeElement("figure", "", box, name);
-  figure.setAttribute("aria-label", `${word === "</s>" ? "end" : word}: most at ${place(weights, shown.columns)}`);
-  return figure;
 }
 
-at("about").textContent = `${about}, ${pictures.length.toLocaleString("en")} ${pictures.length === 1 ? "picture" : "pictures"}`;
-at("pictures").append(...pictures.map((shown) => {
-  const heading = makeElement("h2", "", shown.captions[0][0]);
-  heading.dir = "auto";
-  const list = makeElement("ol", "", ...shown.captions.map(([text, nats]) => makeElement("li", "", `${text} (${percent(Math.exp(nats))})`)));
-  const texts = makeElement("div", "", makeElement("p", "help", shown.name), list);
-  const whole = makeElement("div", "whole");
-  if (shown.picture) {
-    const image = makeElement("img", "");
-    [image.src, image.alt] = [shown.picture, shown.captions[0][0]];
-    whole.append(image);
+async function bodyOf(file) {
+  return { picture: base64Of(await file.arrayBuffer()) };
+}
+
+onFile((file) => {
+  if (file.size > model.limits.bytes) {
+    say(`The picture must have at most ${(model.limits.bytes / 1e6).toFixed(0)} MB; this one has ${(file.size / 1e6).toFixed(1)} MB.`, true);
+    return;
   }
-  whole.append(texts);
-  const figures = shown.words.map((word, i) => seen(word, shown.weights[i], shown));
-  return makeElement("article", "", heading, whole, makeElement("div", "seen", ...figures));
-}));
+  ask(bodyOf(file), file.name);
+});
+at("draw").hidden = !model.knows_scenes;
+at("draw").addEventListener("click", () => ask({ scene: scene++ }, "a drawn scene"));
+at("about").textContent = `${model.name}: ${model.parameters.toLocaleString("en")} parameters, ` +
+  `${model.vocab_size.toLocaleString("en")} ${model.unit === "word" ? "words" : "characters"} in the vocabulary, ` +
+  `${model.rows} x ${model.columns} regions`;

@@ -46,18 +46,8 @@ async function ask() {
   }
 }
 
-at("file").addEventListener("change", () => {
-  if (at("file").files.length) take(at("file").files[0].arrayBuffer());
-});
+onFile((file) => take(file.arrayBuffer()));
 given.addEventListener("change", ask);
-for (const kind of ["dragover", "dragleave", "drop"]) {
-  document.addEventListener(kind, (event) => {
-    event.preventDefault();
-    at("drop").classList.toggle("over", kind === "dragover");
-    const file = kind === "drop" && event.dataTransfer.files[0];
-    if (file) take(file.arrayBuffer());
-  });
-}
 if (navigator.mediaDevices?.getUserMedia && window.MediaRecorder) {
   record.hidden = false;
   record.addEventListener("click", async () => {

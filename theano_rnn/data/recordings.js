@@ -35,12 +35,6 @@ async function asWav(bytes) {
   }
 }
 
-function base64Of(bytes) {
-  const view = new Uint8Array(bytes), parts = [];
-  for (let i = 0; i < view.length; i += 0x8000) parts.push(String.fromCharCode(...view.subarray(i, i + 0x8000)));
-  return btoa(parts.join(""));
-}
-
 // Starts to record. Returns a function that stops, and returns a promise of the bytes.
 async function startRecording() {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: true });

@@ -79,8 +79,8 @@ def bleu_of_counts(sums: Any) -> Any:
 
     found = []
     for row in np.asarray(sums).tolist():
-        matches, totals, lengths = row[:MAX_ORDER], row[MAX_ORDER:-2], row[-2:]
-        found.append(BLEU.compute_bleu(matches, totals, *lengths, smooth_method="exp").score)  # as of a corpus
+        matches, totals, (length, wanted) = row[:MAX_ORDER], row[MAX_ORDER:-2], row[-2:]
+        found.append(BLEU.compute_bleu(matches, totals, length, wanted, smooth_method="exp").score)  # as of a corpus
     return np.array(found, np.float64)
 
 

@@ -106,7 +106,9 @@ def tune_weights(lists: Sequence[ScoredList], references: Sequence[str], metric:
         [entry.text for each in lists for entry in each.entries],
         [reference for each, reference in zip(lists, references, strict=True) for _ in each.entries],
     )
-    sums, before, start = 0, 0, 0
+    sums: Any = 0
+    before: Any = 0
+    start = 0
     for each in lists:
         best = each.scores(grid[:, :1], grid[:, 1:]).argmax(axis=1)
         sums = sums + numbers[start + best]
@@ -115,7 +117,8 @@ def tune_weights(lists: Sequence[ScoredList], references: Sequence[str], metric:
     values = chosen.of_sums(sums)
     losses = -values if chosen.is_higher_better else values
     place = min(range(len(grid)), key=lambda i: (losses[i], grid[i, 0], abs(grid[i, 1])))
-    return TunedWeights(*grid[place].tolist(), float(values[place]), float(chosen.of_sums(before[None])[0]))
+    weight, bonus = grid[place].tolist()
+    return TunedWeights(weight, bonus, float(values[place]), float(chosen.of_sums(before[None])[0]))
 
 
 def words_of(text: str) -> list[str]:

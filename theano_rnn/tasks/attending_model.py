@@ -65,7 +65,7 @@ class AttendingModel(Trainable):
     """
 
     functions = ("train", "loss")
-    optional_functions = ("encode", "step", "search_step", "attention")
+    optional_functions = ("encode", "step", "search_step", "attention", "pair_loss")
 
     embedding: Any
     num_rows: int
@@ -133,6 +133,21 @@ class AttendingModel(Trainable):
         r = self.forced(source, tokens, mask).r
         losses = self.decoder.head.losses(r.reshape((r.shape[0] * r.shape[1], r.shape[2])), targets.flatten())
         return Graph([*source, tokens, targets, mask], outputs=[losses.reshape(mask.shape) * mask])
+
+    def pair_loss(self) -> Graph:
+        """pair_loss(*source, columns, tokens, targets, mask) -> [losses (batch,)], in nats, each of a whole text
+
+        Column i is a text about the source ``columns[i]``, so that a source of many texts is read once.
+        """
+        source, tokens, targets, mask = self.symbols()
+        columns = T.ivector("columns")
+        state, context, *_ = self.read(*source, NO_DROPOUT)
+        state, context = [each[columns] for each in state], [each[:, columns] for each in context]
+        y, _ = look_up(self.embedding, tokens, NO_DROPOUT, self.num_rows)
+        r = self.decoder.run(y, mask, state, context, NO_DROPOUT).r
+        losses = self.decoder.head.losses(r.reshape((r.shape[0] * r.shape[1], r.shape[2])), targets.flatten())
+        total = T.sum(losses.reshape(mask.shape) * mask, axis=0, dtype=self.config.dtype, acc_dtype=self.config.dtype)
+        return Graph(source, others=[columns, tokens, targets, mask], totals=[total])
 
     def attention(self) -> Graph:
         """attention(*source, tokens, mask) -> [weights (time, batch, positions)], 0 at padding

@@ -21,6 +21,7 @@ from theano_rnn.settings.text import TextConfig
 from theano_rnn.tasks.caption_batches import CaptionedImages
 from theano_rnn.tasks.date_pairs import PairTexts
 from theano_rnn.tasks.parallel_corpus import with_ends
+from theano_rnn.tasks.picture_progress import PictureProgress
 from theano_rnn.tasks.scenes import SIZE, scene_parts
 from theano_rnn.text.caption_files import ListedImage, read_captions
 from theano_rnn.text.normalizing import normalize
@@ -40,6 +41,10 @@ class Listed(NamedTuple):
     rows: list[ListedImage]
     folder: str = ""
     images: Any = None
+
+    def paths(self) -> list[str]:
+        """Returns the picture files."""
+        return [os.path.join(self.folder, row.image) for row in self.rows]
 
 
 class CaptionedParts(NamedTuple):
@@ -67,6 +72,8 @@ def load_captioned_images(
     ----------
     known
         The facts of an existing model, whose vocabulary, sizes and scales are kept.
+    progress
+        Called with the bytes read so far and the total, of the captions, and then of all pictures.
 
     Raises
     ------
@@ -82,6 +89,9 @@ def load_captioned_images(
     if known_images is not None:
         check_known(known_images, features, corpus)
         pixels = (known_images.get("height", 0), known_images.get("width", 0))
+    num_read = PictureProgress(progress)
+    for found in listed.values() if features is None else ():
+        num_read.expect(found.paths() if found.images is None else [], found.name)
     tokens = {part: tokenized(found, text, progress) for part, found in listed.items()}
     vocabulary: Vocabulary
     if known is None:
@@ -96,7 +106,7 @@ def load_captioned_images(
         types, ids, lengths = tokens[part]
         encoded, lengths = TypeIds(vocabulary, types).texts(ids, lengths)
         owners = np.repeat(np.arange(len(found.rows)), [len(row.captions) for row in found.rows])
-        images = arrays_of(found, features, pixels)
+        images = arrays_of(found, features, pixels, num_read)
         references = [] if part == "train" else [row.captions for row in found.rows]
         made = CaptionedImages(images, encoded, lengths, owners, [row.image for row in found.rows], references)
         if part == "train":
@@ -178,19 +188,16 @@ def image_size_of(corpus: CaptionedImagesConfig, listed: Mapping[str, Listed]) -
     return corpus.image_size[0], corpus.image_size[-1]
 
 
-def arrays_of(found: Listed, features: FeatureFile | None, pixels: tuple[int, int]) -> Any:
+def arrays_of(found: Listed, features: FeatureFile | None, pixels: tuple[int, int], num_read: PictureProgress) -> Any:
     """Returns the pictures of a part, uint8 (pictures, height, width, 3), or their features."""
     if found.images is not None:
         return found.images
     if features is not None:
         return features.features([row.image for row in found.rows])
     images = np.zeros((len(found.rows), *pixels, 3), np.uint8)
-    for number, row in enumerate(found.rows):
-        path = os.path.join(found.folder, row.image)
-        if not os.path.exists(path):
-            raise UserError(f"cannot find {path}, which {found.name} names: check the name, or name the folder of the "
-                            "pictures with --images")  # fmt: skip
+    for number, path in enumerate(found.paths()):
         images[number] = read_pixels(path, *pixels)
+        num_read.add(path)
     return images
 
 

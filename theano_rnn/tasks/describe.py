@@ -45,8 +45,9 @@ class Describe(Task):
 
     name = "describe"
     kind = "captioner"
-    commands = ("describe",)
+    commands = ("describe", "serve")
     summary = "the description of a picture"
+    reading = "reading captions and pictures"
     sections = {  # noqa: RUF012
         "corpus": CaptionedImagesConfig, "text": TextConfig, "model": DescriptionConfig,
         "training": DescriptionTrainingConfig,
@@ -176,18 +177,28 @@ class Describe(Task):
         self, evaluation: Evaluation, compiled: Compiled, model: Any, part: Any, facts: Mapping[str, Any]
     ) -> Evaluation:
         """Returns the evaluation with BLEU and the percentage of exact captions, all of greedy ones."""
-        count = min(len(part.images), MAX_DESCRIBED)
-        found = self.captions(compiled, model, part.images[:count], facts)
-        texts = [self.text(each[0].ids, facts) for each in found]
-        true: list[set[tuple[int, ...]]] = [set() for _ in range(count)]
-        for owner, ids in zip(part.owners, part.captions()):
-            if owner < count:
-                true[owner].add(tuple(ids[:-1].tolist()))
-        exact = 100 * sum(each[0].ids in ids for each, ids in zip(found, true)) / count
+        found = self.captions(compiled, model, part.images[:MAX_DESCRIBED], facts)
+        return self.with_captions(evaluation, [each[0].ids for each in found], part, facts)
+
+    def with_captions(
+        self, evaluation: Evaluation, captions: Sequence[tuple[int, ...]], part: Any, facts: Mapping[str, Any]
+    ) -> Evaluation:
+        """Returns the evaluation with BLEU and the percentage of exact ones of `captions`, those of the first pictures,
+        without their ends.
+        """
+        count, texts = len(captions), [self.text(ids, facts) for ids in captions]
+        exact = 100 * sum(self.are_exact(captions, part)) / count
         is_lower = facts["vocabulary"].text.lowercase
         references = [[text.lower() if is_lower else text for text in each] for each in part.references[:count]]
         bleu = next(each.score for each in translation_scores(texts, references) if each.name == "BLEU")
         return evaluation._replace(sums={**evaluation.sums, "bleu": bleu, "exact": exact})
+
+    def are_exact(self, captions: Sequence[tuple[int, ...]], part: Any) -> list[bool]:
+        """Returns whether each caption, of the first pictures, is one of the true ones of its picture."""
+        true: list[set[tuple[int, ...]]] = [set() for _ in part.images]
+        for owner, ids in zip(part.owners, part.captions()):
+            true[owner].add(tuple(ids[:-1].tolist()))
+        return [ids in each for ids, each in zip(captions, true)]
 
     def captions(
         self, compiled: Compiled, model: Any, images: Any, facts: Mapping[str, Any], rules: SearchRules | None = None

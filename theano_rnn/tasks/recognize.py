@@ -48,6 +48,7 @@ class Recognize(Task):
     kind = "recognizer"
     commands = ("recognize", "serve")
     summary = "the phonemes or letters of recorded speech"
+    reading = "reading recordings"
     target_name = "labels"
     sections = {  # noqa: RUF012
         "corpus": RecordingsConfig, "features": FeaturesConfig, "model": RecognitionConfig,

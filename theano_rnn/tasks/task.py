@@ -68,6 +68,8 @@ class Task(ABC):
         The plural name of the targets that the loss is a mean of: tokens, words, texts.
     commands : tuple of str
         The commands that use its models, for messages.
+    reading : str
+        What is done while its files are read, for the progress bar.
     """
 
     name: ClassVar[str]
@@ -78,6 +80,7 @@ class Task(ABC):
     measured: ClassVar[tuple[str, ...]] = ("loss",)
     target_name: ClassVar[str] = "tokens"
     commands: ClassVar[tuple[str, ...]] = ()
+    reading: ClassVar[str] = "splitting text into tokens"
 
     def settled(self, sections: Sections, given: Mapping[str, Any]) -> Sections:
         """Fill in the settings that depend on others. `given` holds the settings that the user named.

@@ -22,7 +22,7 @@ class ShownPicture(NamedTuple):
 
 def description_page(pictures: Sequence[ShownPicture], *, about: str) -> str:
     """Build the page as HTML. `about` is one line that describes the model."""
-    return build_page("describe", described={"about": about, "pictures": list(map(picture_record, pictures))})
+    return build_page("described", described={"about": about, "pictures": list(map(picture_record, pictures))})
 
 
 def picture_record(picture: ShownPicture) -> dict[str, Any]:
