@@ -54,7 +54,7 @@ class Reports:
         comment = (f"The best of the trials in {self.study.folder}: trial {trial.number}\n\n"
                    f"  theano-rnn train --config {self.best}\n\n"
                    f"Reached     {reached} on the validation part, by {checkpoint}")  # fmt: skip
-        write_atomically(self.best, to_toml({**self.file.shared, **trial.settings}, comment.replace("\n\n", "\n \n")))
+        write_atomically(self.best, to_toml({**self.file.shared, **trial.settings}, comment))
 
     def draw(self, trials: Sequence[Trial]) -> None:
         """Draw the picture if there is something to see, and if matplotlib is installed."""

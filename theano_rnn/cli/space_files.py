@@ -169,10 +169,9 @@ def to_toml(values: Mapping[str, Any], comment: str) -> bytes:
     cutoffs = [1000, 4000]
     tie-weights = true
     """
-    lines = ["# " + line for line in comment.splitlines()]
-    return "\n".join(
-        [*lines, "", *(f"{flag(name)[2:]} = {value_in_toml(values[name])}" for name in values), ""]
-    ).encode()
+    above = [f"# {line}".rstrip() for line in comment.split("\n")]
+    lines = [f"{flag(name)[2:]} = {value_in_toml(value)}" for name, value in values.items()]
+    return "\n".join([*above, "", *lines, ""]).encode()
 
 
 def value_in_toml(value: Any) -> str:

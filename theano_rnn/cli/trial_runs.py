@@ -52,10 +52,8 @@ class Runner:
         flags: Sequence[str] = (),
     ) -> None:
         self.study, self.file, self.on_change, self.flags = study, file, on_change, flags
-        self.command = [
-            sys.executable,
-            *([str(root / "scripts" / "train.py")] if root else ["-m", "theano_rnn", "train"]),
-        ]
+        program = [str(root / "scripts" / "train.py")] if root else ["-m", "theano_rnn", "train"]
+        self.command = [sys.executable, *program]
         self.signal: int | None = None
         self.running: dict[int, subprocess.Popen[bytes]] = {}
         self.error: BaseException | None = None
@@ -106,8 +104,8 @@ class Runner:
         records = log_records(log) if is_continued else []
         status, is_pruned = 0, False
         if not (records and "best_step" in records[-1]):  # or it had ended, but nobody had noted that
-            arguments = [*self.command, "--config", str(recipe), "--checkpoint", str(checkpoint), "--no-testing", *self.flags,
-                         *(["--resume"] if is_continued else []), *self.time_left(records)]  # fmt: skip
+            arguments = [*self.command, "--config", str(recipe), "--checkpoint", str(checkpoint), "--no-testing",
+                         *self.flags, *(["--resume"] if is_continued else []), *self.time_left(records)]  # fmt: skip
             status, is_pruned = self.train(claim, arguments, log)
         is_pruned = is_pruned and status != 0  # else it was at its end
         if self.signal is not None and status and not is_pruned:

@@ -1,9 +1,9 @@
 """The study of a search: which trial is next, and what the earlier ones reached. All processes share it.
 
-It is kept by Optuna in a journal file, ``FOLDER/journal.log``. A trial has two locks: while a process chooses a trial it
-holds that of the folder, and while it runs one, that of the trial. The operating system releases a lock when its
-process ends, however that ends; so a trial that is running in the journal but whose lock is free was interrupted, and
-the next process that asks for work continues it.
+It is kept by Optuna in a journal file, ``FOLDER/journal.log``. While a process chooses a trial, it holds the lock of the
+folder, and while it runs one, the lock of the trial. The operating system releases a lock when its process ends,
+however that ends. So if a trial is running in the journal but its lock is free, it was interrupted, and the next
+process that asks for work continues it.
 
 Optuna offers no way to continue a trial in another process. So an interrupted trial of ours is told to be failed, and
 a new one of Optuna's with the same number of ours (attribute ``trial``) takes its place.
