@@ -28,9 +28,9 @@ def build(prog: str) -> argparse.ArgumentParser:
         prog=prog,
         usage=f"{prog} SPACE.toml [FLAG ...]",
         description="Find good settings: train with many combinations of values, and compare them by the "
-        "validation measure that chooses the best parameters (--select of train). The test part is never measured. Each "
-        "trial is a run of train with a checkpoint and a log of its own. After an interruption, the same command continues. Several "
-        "processes, also on several machines, share the trials of a folder.",
+        "validation measure that chooses the best parameters (--select of train). The test part is never measured. "
+        "Each trial is a run of train with a checkpoint and a log of its own. After an interruption, the same command "
+        "continues. Several processes, also on several machines, share the trials of a folder.",
         epilog="a file SPACE.toml:\n"
         '  train = "mybook.txt"             # settings of all trials, as in a recipe\n'
         "  epochs = 5\n"

@@ -1,6 +1,6 @@
 """The study of a search: which trial is next, and what the earlier ones reached. All processes share it.
 
-It is kept by Optuna in a journal file, ``FOLDER/journal.log``. While a process chooses a trial, it holds the lock of the
+Optuna keeps it in a journal file, ``FOLDER/journal.log``. While a process chooses a trial, it holds the lock of the
 folder, and while it runs one, the lock of the trial. The operating system releases a lock when its process ends,
 however that ends. So if a trial is running in the journal but its lock is free, it was interrupted, and the next
 process that asks for work continues it.
@@ -12,7 +12,6 @@ a new one of Optuna's with the same number of ours (attribute ``trial``) takes i
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -25,7 +24,8 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from theano_rnn.learning.atomic_files import acquire, release
-from theano_rnn.search.space import Dimension, Space, key
+from theano_rnn.search.space import Space, key
+from theano_rnn.search.stored_values import decoded, encoded, suggest
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.trials import TrialsConfig
 
@@ -207,8 +207,7 @@ class Study:
         in_order = sampler == "grid" and self.num_wanted == self.space.size
         point = self.space.untried(tried, seed=self.config.seed, in_order=in_order)
         assert point is not None  # or there would be as many trials as combinations
-        self.enqueue(number, {dimension.name: encoded(dimension, point[dimension.name])
-                              for dimension in self.space.dimensions})  # fmt: skip
+        self.enqueue(number, encoded(self.space, point))
         return self.ask()
 
     def enqueue(self, number: int, params: dict[str, Any]) -> None:
@@ -285,36 +284,3 @@ def make_pruner(name: str) -> Any:
     pruners = optuna.pruners
     return {"none": pruners.NopPruner, "median": pruners.MedianPruner, "halving": pruners.SuccessiveHalvingPruner,
             "hyperband": pruners.HyperbandPruner}[name]()  # fmt: skip
-
-
-def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
-    """Returns Optuna's values for a trial, by name."""
-    params: dict[str, Any] = {}
-    for dimension in space.dimensions:
-        name, low, high = dimension.name, dimension.low, dimension.high
-        if dimension.kind == "list":
-            params[name] = trial.suggest_categorical(name, [encoded(dimension, value) for value in dimension.values])
-        elif dimension.kind == "range":
-            params[name] = trial.suggest_int(name, 0, len(dimension.values) - 1)
-        elif dimension.kind in ("integers", "log_integers"):
-            params[name] = trial.suggest_int(name, int(low), int(high), log=dimension.is_logarithmic)
-        else:
-            params[name] = trial.suggest_float(name, low, high, log=dimension.is_logarithmic)
-    return params
-
-
-def encoded(dimension: Dimension, value: Any) -> Any:
-    """Returns a value as Optuna knows it: of a list as JSON, because Optuna knows no lists; of a range its index."""
-    if dimension.kind == "list":
-        return json.dumps(value)
-    return dimension.values.index(value) if dimension.kind == "range" else value
-
-
-def decoded(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings for Optuna's values, by name."""
-    kinds = {dimension.name: dimension for dimension in space.dimensions}
-    return {
-        name: json.loads(value) if kinds[name].kind == "list"
-        else kinds[name].values[value] if kinds[name].kind == "range" else value
-        for name, value in params.items()
-    }  # fmt: skip
