@@ -6,10 +6,11 @@ import pytest
 
 pytest.importorskip("optuna")
 
-from theano_rnn.search.space import key, read_space  # noqa: E402
-from theano_rnn.search.study import Study  # noqa: E402
-from theano_rnn.settings.base import UserError  # noqa: E402
-from theano_rnn.settings.trials import TrialsConfig  # noqa: E402
+from theano_rnn.learning.atomic_files import release
+from theano_rnn.search.space import key, read_space
+from theano_rnn.search.study import Study
+from theano_rnn.settings.base import UserError
+from theano_rnn.settings.trials import TrialsConfig
 
 SPACE = read_space({"cell": ["lstm", "gru"], "num_layers": {"integers": [1, 3]}, "cutoffs": [[], [10, 20]]})
 MIXED = read_space({"dropout": {"range": [0.1, 0.5, 0.1]}, "learning_rate": {"log_uniform": [1e-3, 1e-1]},
@@ -98,7 +99,8 @@ def test_a_process_killed_while_it_takes_over_a_trial_loses_none(tmp_path, monke
     study_in(tmp_path, trials=2).claim().release()
     dying = study_in(tmp_path, trials=2)
     locks = []
-    monkeypatch.setattr(dying, "locked", lambda path, real=dying.locked: locks.append((path, real(path))) or locks[-1][1])
+    real = dying.locked
+    monkeypatch.setattr(dying, "locked", lambda path: locks.append((path, real(path))) or locks[-1][1])
 
     def die(*_, **__):
         raise KeyboardInterrupt
@@ -106,8 +108,6 @@ def test_a_process_killed_while_it_takes_over_a_trial_loses_none(tmp_path, monke
     monkeypatch.setattr(dying.study, moment, die)
     with pytest.raises(KeyboardInterrupt):
         dying.claim()
-    from theano_rnn.learning.atomic_files import release
-
     for path, descriptor in locks:
         if path.name != "search":
             release(path.with_name(path.name + ".lock"), descriptor)
