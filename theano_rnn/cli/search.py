@@ -84,7 +84,7 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     run_workers(runner, config.jobs)
     if runner.error is not None:
         raise runner.error
-    table = reports.write()
+    table = reports.write(is_last=True)
     print(table, end="", flush=True)
     advise(reports.summary().splitlines())
     if runner.signal is not None:

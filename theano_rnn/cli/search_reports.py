@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import textwrap
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ from theano_rnn.search.study import Study, Trial
 from theano_rnn.settings.strict_json import to_json
 
 WIDTH = 80
+DRAW_SECONDS = 60.0  # minimum time between two pictures
 LONGEST_CELL = 16
 ORDER = ("complete", "pruned", "failed", "running")
 
@@ -26,10 +29,10 @@ class Reports:
         self.table, self.lines, self.picture, self.best = (
             study.folder / name for name in ("table.txt", "trials.jsonl", "picture.png", "best.toml")
         )
-        self.trouble = ""
+        self.trouble, self.drawn_at = "", time.monotonic()
 
-    def write(self) -> str:
-        """Write all of them. Returns the table."""
+    def write(self, *, is_last: bool = False) -> str:
+        """Write all of them, but the picture only if the last one is not recent or `is_last`. Returns the table."""
         with self.study.choosing():  # other processes write them, too
             trials = self.study.trials()
             table = results_table(trials, self.file, self.study.num_wanted)
@@ -38,7 +41,9 @@ class Reports:
             ranked = ranking(trials, self.file)
             if ranked and ranked[0].state == "complete":
                 self.write_recipe(ranked[0])
+        if is_last or time.monotonic() - self.drawn_at > DRAW_SECONDS:
             self.draw([trial for trial in trials if trial.state == "complete"])
+            self.drawn_at = time.monotonic()
         return table
 
     def record(self, trial: Trial) -> dict[str, Any]:
@@ -143,8 +148,6 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def wrapped(text: str, indent: int = 0) -> list[str]:
     """Returns a text as lines of at most `WIDTH` columns."""
-    import textwrap
-
     space = " " * indent
     return textwrap.wrap(text, WIDTH, initial_indent=space, subsequent_indent=space or "  ", break_on_hyphens=False)
 
