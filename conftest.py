@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 NEEDS = {
+    "theano_rnn/search/study.py": "optuna",
     "theano_rnn/serving/connections.py": "uvicorn",
     "theano_rnn/serving/web.py": "fastapi",
     "theano_rnn/serving/web_captioner.py": "fastapi",

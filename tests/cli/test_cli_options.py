@@ -29,6 +29,7 @@ PROMISED = [
     "patience", "optimizer", "learning-rate", "clip-norm", "epochs", "max-seconds", "threads", "seed",
     "checkpoint", "resume", "log", "task", "config", "engine", "device", "num-devices", "coordinator",
     "num-processes", "process-id", "init-from", "add-words", "select", "curves", "no-curves", "tensorboard",
+    "testing", "no-testing",
     "preset", "validate-every", "learning-rate-factor", "unfreeze-epochs",
     "label-column", "bidirectional", "no-bidirectional", "pooling", "class-weights",
     "source-column", "target-column", "max-tokens-in-pair", "attention", "shared-embedding", "subword-model",

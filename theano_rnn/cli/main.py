@@ -19,6 +19,7 @@ from theano_rnn.settings.base import RunError, UserError
 
 COMMANDS = {
     "train": "train a language model on text, by default on six novels by Jane Austen",
+    "search": "find good settings by training with many combinations of values",
     "generate": "write text with a trained model",
     "score": "compute log-probability and perplexity of text under a trained model",
     "rescore": "reorder the hypotheses of n-best lists with a trained model",
@@ -35,7 +36,8 @@ COMMANDS = {
     "import": "make a checkpoint from a PyTorch model",
 }
 # commands whose results go to standard output
-PRINTING = ("generate", "score", "rescore", "fill", "classify", "translate", "recognize", "describe", "words", "info")
+PRINTING = ("generate", "score", "rescore", "fill", "classify", "translate", "recognize", "describe", "words", "info",
+            "search")  # fmt: skip
 BAD_INPUT = (UserError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
 

@@ -169,19 +169,23 @@ def settings_file(name: str) -> Path:
 
 def read_toml(path: str | Path) -> dict[str, Any]:
     """Read a TOML file into a flat mapping. Tables may group the settings; the names of tables are ignored."""
+    flat: dict[str, Any] = {}
+    for name, value in read_tables(path).items():
+        flat |= value if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def read_tables(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file. Raises `UserError` if it is not TOML."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
         text = Path(path).read_text(encoding="utf-8").replace("\ufeff", "")  # byte order marks
-        values = tomllib.loads(text)
+        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not TOML: {error}") from None
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= value if isinstance(value, dict) else {name: value}
-    return flat
 
 
 def sections_from(values: Mapping[str, Any], sections: Mapping[str, type[Section]]) -> dict[str, Any]:

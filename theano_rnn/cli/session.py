@@ -268,7 +268,7 @@ class Session(Callback):
         record: dict[str, Any] = {"step": progress.step, "best_step": progress.best_step}
         try:
             assign(self.model.params, self.state.best)
-            if "test" in self.data.parts:
+            if "test" in self.data.parts and self.settings.run.testing:
                 evaluation = self.evaluate(self.data.parts["test"], "testing")
                 if evaluation is None:
                     return False

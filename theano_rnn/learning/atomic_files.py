@@ -103,9 +103,7 @@ def lock(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     finally:
         if descriptor is not None:
-            with contextlib.suppress(OSError):
-                name.unlink()  # before the lock ends: afterwards the file may be another process's
-            os.close(descriptor)
+            release(name, descriptor)
         for folder in reversed(created):
             with contextlib.suppress(OSError):  # it is not empty
                 folder.rmdir()
@@ -136,6 +134,13 @@ def acquire(name: Path, path: Path) -> int | None:
                 return None
             raise
         os.close(descriptor)  # its holder removed the file after we opened it: try again
+
+
+def release(name: Path, descriptor: int) -> None:
+    """End a lock of `acquire`. Removes its file."""
+    with contextlib.suppress(OSError):
+        name.unlink()  # before the lock ends: afterwards the file may be another process's
+    os.close(descriptor)
 
 
 def is_same_file(descriptor: int, name: Path) -> bool:

@@ -248,6 +248,10 @@ class RunConfig(Section):
         "compilation by XLA during training does",
         kind=float, above=0,
     )  # fmt: skip
+    testing: bool = setting(
+        True, "measure the best parameters on the test part at the end. --no-testing: leave the test part alone, "
+        "while you compare runs with each other", kind=bool,
+    )  # fmt: skip
     curves: bool = setting(
         True,
         "draw the learning curves to NAME.curves.png next to the checkpoint, if matplotlib is installed",
