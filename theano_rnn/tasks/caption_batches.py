@@ -94,6 +94,22 @@ def scaled(images: Any, facts: Mapping[str, Any], dtype: str) -> Any:
     return found
 
 
+def few_lengths(lengths: Any) -> list[int]:
+    """Returns the lengths to which captions of these `lengths` are padded: fewer than `padded_lengths`.
+
+    Each takes many seconds to compile and saves little, because most of the work is that of the convolutions. So a
+    length is left out if it is more than half of the next one.
+
+    >>> few_lengths(np.array([7, 9, 10])), few_lengths(np.array([7, 11, 20]))
+    ([12], [12, 24])
+    """
+    kept: list[int] = []
+    for length in reversed(padded_lengths(lengths)):
+        if not kept or 2 * length <= kept[0]:
+            kept.insert(0, length)
+    return kept
+
+
 def shifted(images: Any, most: int, rng: np.random.Generator) -> Any:
     """Returns pictures (pictures, height, width, channels), each moved by up to `most` pixels across and down.
 
@@ -136,7 +152,7 @@ class CaptionBatches(BatchSequence):
         self.part, self.facts, self.dtype, self.start_id, self.pad_id = part, facts, dtype, start_id, pad_id
         self.num_targets = int(part.lengths.sum())
         self.begins = np.cumsum(part.lengths) - part.lengths
-        self.plan = plan_by_length(part.lengths, padded_lengths(part.lengths), batch_size, rng=rng)
+        self.plan = plan_by_length(part.lengths, few_lengths(part.lengths), batch_size, rng=rng)
         self.image_shift = image_shift if rng is not None else 0
         self.seed = int(rng.integers(2**32)) if rng is not None else 0
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 NOT_USED = ("batching", "bptt_steps", "random_windows", "add_words")
 SCENE_SETTINGS: dict[str, Any] = {
-    "batch_size": 32, "dropout": 0.0, "clip_norm": 1.0, "learning_rate": 0.005, "epochs": 10, "select": "exact",
-    "image_shift": 4,
+    "batch_size": 16, "dropout": 0.0, "clip_norm": 1.0, "learning_rate": 0.003, "epochs": 6, "select": "exact",
+    "image_shift": 2,
 }  # fmt: skip
 PHOTO_SETTINGS: dict[str, Any] = {
     "batch_size": 64, "dropout": 0.3, "clip_norm": 1.0, "learning_rate": 0.002, "patience": 4,
