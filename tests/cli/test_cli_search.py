@@ -254,7 +254,8 @@ def test_several_jobs_run_at_once_on_cores_of_their_own(search, clone, monkeypat
     assert status == 0, err
     assert [record["state"] for record in trials_of(clone)] == ["complete"] * 6
     cores = sorted(os.sched_getaffinity(0))
-    assert all(each["cores"] in [cores[job::3] or [cores[job % len(cores)]] for job in range(3)] for each in calls(clone))
+    shares = [cores[job::3] or [cores[job % len(cores)]] for job in range(3)]
+    assert all(each["cores"] in shares for each in calls(clone))
 
 
 def test_bad_trials_are_stopped_early(search, clone, monkeypatch):
