@@ -59,6 +59,16 @@ def test_a_run_leaves_a_checkpoint_and_a_log_with_the_promised_fields(commands):
     assert progress["records"] == log_of(MODEL)
 
 
+def test_without_testing_the_test_part_is_not_measured(commands):
+    tested = commands.train()
+    untested = commands.train("--no-testing", checkpoint="untested.safetensors")
+    assert "\ntest: " in tested.out
+    assert "\ntest: " not in untested.out
+    *epochs, last = log_of("untested.safetensors")
+    assert last == {"step": last["step"], "best_step": last["best_step"]}
+    assert epochs == log_of(MODEL)[:-1]
+
+
 def test_what_a_run_says_is_plain_lines(commands):
     lines = commands.train().out.splitlines()
     assert lines[0].startswith("324 / 18 / 18 tokens to train / validate / test on, 19 words in the vocabulary")

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from theano_rnn.learning.atomic_files import acquire, release
@@ -98,7 +99,7 @@ class Study:
         warnings.filterwarnings("ignore", category=UserWarning, module=r"optuna\.")
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         with self.choosing():
-            backend = optuna.storages.journal.JournalFileBackend(str(folder / JOURNAL))
+            backend = JournalFileBackend(str(folder / JOURNAL))
             self.study = optuna.create_study(
                 storage=optuna.storages.JournalStorage(backend), study_name="search", load_if_exists=True,
                 direction="maximize" if is_higher_better else "minimize", pruner=make_pruner(config.pruner),
