@@ -72,7 +72,8 @@ class PyTorchDecoder:
         self.hidden_size = hidden_size
         self.first, self.keys = linear(p["W_s"], p["b_s"]), linear(p["decoder.layer0.W_k"])
         self.query = linear(p["decoder.layer0.W_q"])
-        self.joined = linear(torch.cat([p["W_ry"], p["W_rh"], p["W_rc"]]), p["b_r"])
+        self.reads_word = "W_ry" in p
+        self.joined = linear(torch.cat([p[name] for name in ("W_ry", "W_rh", "W_rc") if name in p]), p["b_r"])
         self.energy, self.output_bias = nn.Parameter(p["decoder.layer0.v_a"]), nn.Parameter(p["b_y"])
         modules = [self.embedding, self.cell, self.first, self.keys, self.query, self.joined]
         self.params = [param for module in modules for param in module.parameters() if param.requires_grad]
@@ -92,7 +93,7 @@ class PyTorchDecoder:
 
     def scores(self, *parts: Any) -> Any:
         """Returns the logits (rows, vocab) after vectors of words, states and contexts (..., size)."""
-        r = torch.tanh(self.joined(torch.cat(parts, dim=-1)))
+        r = torch.tanh(self.joined(torch.cat(parts if self.reads_word else parts[1:], dim=-1)))
         return nn.functional.linear(r.flatten(0, -2), self.embedding.weight[: self.vocab_size], self.output_bias)
 
     def loss(self, tokens: Any, targets: Any, mask: Any, state: Any, *context: Any) -> Any:

@@ -218,8 +218,8 @@ def main() -> None:
     parser.add_argument("--checkpoint", help="start from the parameters of this captioner of scenes: an untrained one "
                         "writes captions of other lengths")  # fmt: skip
     parser.add_argument("--cell", choices=("lstm", "gru"), default="lstm", help="without a checkpoint")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--batches", type=int, default=24, help="of a round")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--batches", type=int, default=48, help="of a round")
     parser.add_argument("--pictures", type=int, default=512, help="that are described in a round")
     parser.add_argument("--engine", choices=("jax", "c"), default="jax")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="of PyTorch; the fastest counts")

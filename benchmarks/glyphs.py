@@ -32,7 +32,7 @@ FONT_SIZE, BASELINE = 0.62, 0.72  # of the picture
 FAINTEST = 40  # the greatest value of a picture that is blank
 NUM_SHOWN = 20
 FLAGS = ["--image-size", str(SIDE), "--channels", "32", "64", "64", "--tokens", "whitespace", "--select", "exact",
-         "--learning-rate", "0.003", "--epochs", "400", "--patience", "400"]  # fmt: skip
+         "--learning-rate", "0.003", "--image-shift", "2", "--epochs", "400", "--patience", "400"]  # fmt: skip
 
 
 def names_of(characters: list[str], min_count: int) -> dict[str, list[str]]:
