@@ -60,7 +60,7 @@ class Describe(Task):
                 raise UserError(f"--{name.replace('_', '-')} cannot be used with --task describe: leave it out")
         check_sacrebleu("describe")
         if sections["corpus"].image_features and sections["training"].image_shift:
-            raise UserError("image_shift cannot be used with --image-features, which have no pixels: leave it out")
+            raise UserError("--image-shift cannot be used with --image-features, which have no pixels: leave it out")
         training = dataclasses.replace(sections["training"], batching="sentences")
         text = TextConfig(**dataclasses.asdict(sections["text"]) | {"sentences": "line"})  # as the vocabulary keeps it
         check_subwords({**sections, "text": text}, given)
