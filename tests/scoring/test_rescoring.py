@@ -91,7 +91,7 @@ def test_a_bonus_alone_may_be_best():
     """Here the model prefers the wrong one of texts of equal length, and the score short texts."""
     groups = [group_of([-1.0, -9.0, -1.0], ["a wrong", "a right", "a"], [-2.0, -1.0, 0.1])]
     found = tune_weights(groups, ["a right"], "exact")
-    assert found.weight == 0 and found.word_bonus > 1 and (found.value, found.before) == (0, 1)
+    assert found.weight == 0 and found.word_bonus >= 1 and (found.value, found.before) == (0, 1)
 
 
 def test_weights_are_tuned_for_bleu():
