@@ -199,7 +199,10 @@ def validate(
     if not math.isfinite(evaluation.loss):
         raise DivergedError(f"the validation loss is {evaluation.loss} after step {progress.step}")
     values = evaluation.values(measures)
-    if selected.is_better(values[selected.name], progress.best_value):
+    if (
+        selected.is_better(values[selected.name], progress.best_value)
+        or progress.best_value == selected.before_learning
+    ):
         progress.best_value, progress.best_step = values[selected.name], progress.step
         progress.best_facts = dict(evaluation.facts)
         run.best = averages or live

@@ -37,7 +37,8 @@ class Measure(NamedTuple):
         Computes the measure from an evaluation's sums and number of targets. If neither is given, the measure is a mean
         over targets.
     before_learning : float, optional
-        The value of a model that has learned nothing yet. Early stopping waits until the measure is better than that.
+        The value of a model that has learned nothing yet. Early stopping waits until the measure is better than that,
+        and until then the latest parameters count as the best.
     """
 
     name: str
