@@ -32,6 +32,7 @@ PHOTO_SETTINGS: dict[str, Any] = {
     "image_shift": 4,
 }  # fmt: skip
 MIN_UPDATES, MIN_EPOCHS = 4_000, 10  # of a run, whatever the number of its captions
+BLEU_ORDER = 4  # BLEU of captions of fewer words is 0, because it counts sequences of so many
 MAX_DESCRIBED = 2_000  # pictures of a part that are described to measure BLEU
 MOST_REFERENCES = 2  # of an example that are shown
 
@@ -67,13 +68,18 @@ class Describe(Task):
         return super().settled({**sections, "text": text, "training": training}, given)
 
     def chosen(self, sections: Sections, data: Data) -> dict[str, Any]:
-        """Returns settings that were good for scenes; and for photographs more passes for fewer captions."""
+        """Returns settings that were good for scenes; and for photographs more passes for fewer captions.
+
+        Where all captions are too short for BLEU, exact captions decide which parameters are the best.
+        """
         if not sections["corpus"].train:
             return SCENE_SETTINGS
         updates = max(1, len(data.parts["train"].lengths) // PHOTO_SETTINGS["batch_size"])
         found = PHOTO_SETTINGS | {"epochs": max(MIN_EPOCHS, -(-MIN_UPDATES // updates))}
         if sections["corpus"].image_features:
             del found["image_shift"]
+        if data.parts["train"].lengths.max(initial=0) <= BLEU_ORDER:  # with the end
+            found["select"] = "exact"
         return found
 
     def check_devices(self, sections: Sections, num_devices: int) -> None:

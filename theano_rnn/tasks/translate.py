@@ -41,9 +41,9 @@ def exact(sums: Mapping[str, Any], num_targets: int) -> float:
     return float(sums["exact"])
 
 
-BLEU = Measure("bleu", is_higher_better=True, of_sums=bleu)
-CHRF = Measure("chrf", is_higher_better=True, of_sums=chrf)
-EXACT = Measure("exact", unit="% exact", digits=1, is_higher_better=True, of_sums=exact)
+BLEU = Measure("bleu", is_higher_better=True, before_learning=0.0, of_sums=bleu)
+CHRF = Measure("chrf", is_higher_better=True, before_learning=0.0, of_sums=chrf)
+EXACT = Measure("exact", unit="% exact", digits=1, is_higher_better=True, before_learning=0.0, of_sums=exact)
 
 
 def banned_ids(facts: Mapping[str, Any], *, may_be_unknown: bool = False) -> list[int]:
