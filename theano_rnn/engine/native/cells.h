@@ -1,0 +1,267 @@
+// The arithmetic of a window: all time steps of some rows (sequences) of a batch. Included once for each instruction
+// set, inside a namespace, with LANES defined: floats in a vector. Vectors are those of GCC and Clang.
+// Each number is computed in the same order however the rows are divided, so results do not depend on threads.
+
+typedef float V __attribute__((vector_size(4 * LANES)));
+typedef float U __attribute__((vector_size(4 * LANES), aligned(4), may_alias));  // at any address
+typedef int32_t I __attribute__((vector_size(4 * LANES)));
+constexpr long PANEL = 2 * LANES;  // columns of a packed panel
+constexpr int ROWS = 6;            // of a block of accumulators, ROWS x PANEL
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE V load(const float* p) { return *(const U*)p; }
+INLINE void store(float* p, V x) { *(U*)p = x; }
+INLINE V load(const float* p, long n) {  // the first n floats, then zeros
+  if (n >= LANES) return load(p);
+  V x = {};
+  memcpy(&x, p, 4 * n);
+  return x;
+}
+INLINE void store(float* p, V x, long n) {
+  if (n >= LANES) store(p, x); else memcpy(p, &x, 4 * n);
+}
+INLINE V at_least(V x, float a) { V y = a - V{}; return x > y ? x : y; }
+INLINE V at_most(V x, float a) { V y = a - V{}; return x < y ? x : y; }
+INLINE V exp_(V x) {  // Cephes: 2^n times a polynomial of the rest
+  x = at_most(at_least(x, -87.3f), 88.37f);
+  const float magic = 12582912.f;  // adding it rounds
+  V n = (x * 1.44269504f + magic) - magic;
+  V r = x - n * 0.693359375f;
+  r = r + n * 2.12194440e-4f;
+  V p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + (r + 1.f);
+  I e = (__builtin_convertvector(n, I) + 127) << 23;
+  return p * (V)e;
+}
+INLINE V sigmoid_(V x) { return 1.f / (1.f + exp_(-x)); }
+INLINE V tanh_(V x) {  // a rational approximation, as Eigen's
+  x = at_most(at_least(x, -7.905f), 7.905f);
+  V s = x * x;
+  V p = s * -2.76076847742355e-16f + 2.00018790482477e-13f;
+  p = p * s + -8.60467152213735e-11f;
+  p = p * s + 5.12229709037114e-08f;
+  p = p * s + 1.48572235717979e-05f;
+  p = p * s + 6.37261928875436e-04f;
+  p = p * s + 4.89352455891786e-03f;
+  V q = s * 1.19825839466702e-06f + 1.18534705686654e-04f;
+  q = q * s + 2.26843463243900e-03f;
+  q = q * s + 4.89352518554385e-03f;
+  return x * p / q;
+}
+
+// c (R, PANEL) += a (R, K) panel (K, PANEL)
+template <int R>
+static void block(const float* a, long lda, const float* panel, long K, float* c, long ldc) {
+  V acc[R][2];
+#pragma GCC unroll 6
+  for (int r = 0; r < R; r++) { acc[r][0] = load(c + r * ldc); acc[r][1] = load(c + r * ldc + LANES); }
+  for (long k = 0; k < K; k++) {
+    V w0 = load(panel + k * PANEL), w1 = load(panel + k * PANEL + LANES);
+#pragma GCC unroll 6
+    for (int r = 0; r < R; r++) { V x = a[r * lda + k] - V{}; acc[r][0] += x * w0; acc[r][1] += x * w1; }
+  }
+#pragma GCC unroll 6
+  for (int r = 0; r < R; r++) { store(c + r * ldc, acc[r][0]); store(c + r * ldc + LANES, acc[r][1]); }
+}
+
+// c (rows, PANEL) += a (rows, K) panel (K, PANEL)
+static void product(const float* a, long lda, const float* panel, long K, float* c, long ldc, long rows) {
+  static void (*const blocks[])(const float*, long, const float*, long, float*, long) = {
+      nullptr, block<1>, block<2>, block<3>, block<4>, block<5>, block<6>};
+  long n = (rows + ROWS - 1) / ROWS;
+  for (long i = 0; i < n; i++) {
+    long r0 = rows * i / n, r1 = rows * (i + 1) / n;
+    blocks[r1 - r0](a + r0 * lda, lda, panel, K, c + r0 * ldc, ldc);
+  }
+}
+
+INLINE long panels(long H) { return (H + PANEL - 1) / PANEL; }
+INLINE long stride(long n) { return (n + PANEL - 1) / PANEL * PANEL + 16; }  // of rows that share no set of the cache
+
+static long panels_of(const Window& w) { return panels(w.H); }
+static long packed_floats(const Window& w) { return panels(w.H) * PANEL * w.G * w.H; }
+static long scratch_floats(const Window& w, long rows) { return rows * (2 * stride(w.H) + w.G * PANEL + stride(w.G * w.H)); }
+
+// Panel p of the forward pass: for each gate (H, PANEL), the columns of PANEL units.
+static void pack_forward(const Window& w, float* packed, long p) {
+  long H = w.H, u = p * PANEL, n = H - u < PANEL ? H - u : PANEL;
+  float* to = packed + p * PANEL * w.G * H;
+  for (long g = 0; g < w.G; g++)
+    for (long k = 0; k < H; k++, to += PANEL) {
+      memcpy(to, w.W + (k * w.G + g) * H + u, 4 * n);
+      for (long x = n; x < PANEL; x++) to[x] = 0;
+    }
+}
+
+// Panel p of the backward pass: (G H, PANEL), the rows of PANEL units, transposed.
+static void pack_backward(const Window& w, float* packed, long p) {
+  long K = w.G * w.H, u = p * PANEL;
+  float* to = packed + p * PANEL * K;
+  for (long k0 = 0; k0 < K; k0 += 16)
+    for (long x = 0; x < PANEL; x++)
+      for (long k = k0; k < K && k < k0 + 16; k++) to[k * PANEL + x] = u + x < w.H ? w.W[(u + x) * K + k] : 0;
+}
+
+// One vector of units, from unit u on, of one row of the batch at one step.
+struct Place {
+  long row;     // of arrays (time * batch, ...)
+  long b;       // of arrays (batch, ...)
+  long before;  // the row one step earlier, -1 at the first step
+  long u, n;    // the first unit; how many there are
+  bool real;    // not padding
+};
+
+struct Lstm {
+  static constexpr long G = 4;
+
+  // z: the products of the gates, PANEL apart; h, h_new: the state of this row
+  INLINE void step(const Window& w, const Place& at, const float* z, const float* h, float* h_new) {
+    long H = w.H, u = at.u, n = at.n;
+    const float* x = w.projected + at.row * 4 * H + u;
+    V i = sigmoid_(load(x, n) + load(z)), f = sigmoid_(load(x + H, n) + load(z + PANEL));
+    V o = sigmoid_(load(x + 2 * H, n) + load(z + 2 * PANEL)), g = tanh_(load(x + 3 * H, n) + load(z + 3 * PANEL));
+    V c_tm1 = load((at.before < 0 ? w.state0[1] + at.b * H : w.state[1] + at.before * H) + u, n);
+    V c = f * c_tm1 + i * g, tanh_c = tanh_(c), out = o * tanh_c;
+    if (w.stored[0]) store(w.stored[0] + at.row * H + u, out, n);
+    if (w.stored[1]) store(w.stored[1] + at.row * H + u, tanh_c, n);
+    if (w.stored[2]) {
+      float* to = w.stored[2] + at.row * 3 * H + u;
+      store(to, i, n);
+      store(to + H, f, n);
+      store(to + 2 * H, o, n);
+    }
+    if (w.stored[3]) store(w.stored[3] + at.row * H + u, g, n);
+    V h_t = at.real ? out : load(h + u, n);
+    store(w.state[0] + at.row * H + u, h_t, n);
+    store(w.state[1] + at.row * H + u, at.real ? c : c_tm1, n);
+    store(h_new + u, h_t, n);
+  }
+
+  // d: the gradients of h and c of this row; dz: the gradient of the products
+  INLINE void gradient(const Window& w, const Place& at, float* const* d, float* dz) {
+    long H = w.H, u = at.u, n = at.n, row = at.row;
+    V zero = {}, c_tm1 = load(w.saved[0] + row * H + u, n), tanh_c = load(w.saved[1] + row * H + u, n);
+    const float* gates = w.saved[2] + row * 3 * H + u;
+    V i = load(gates, n), f = load(gates + H, n), o = load(gates + 2 * H, n), g = load(w.saved[3] + row * H + u, n);
+    V dh_t = load(d[0] + u, n), dc_t = load(d[1] + u, n);
+    V dh = at.real ? dh_t : zero;
+    if (w.d_out) dh += load(w.d_out + row * H + u, n);
+    V dc = dh * o * (1.f - tanh_c * tanh_c) + (at.real ? dc_t : zero);
+    V di = dc * g * i * (1.f - i), df = dc * c_tm1 * f * (1.f - f);
+    V do_ = dh * tanh_c * o * (1.f - o), dg = dc * i * (1.f - g * g);
+    float* to = w.d_projected + row * 4 * H + u;
+    store(to, di, n), store(to + H, df, n), store(to + 2 * H, do_, n), store(to + 3 * H, dg, n);
+    store(dz + u, di, n), store(dz + H + u, df, n), store(dz + 2 * H + u, do_, n), store(dz + 3 * H + u, dg, n);
+    V dh_tm1 = at.real ? zero : dh_t, dc_tm1 = dc * f + (at.real ? zero : dc_t);
+    if (w.d_state[0]) dh_tm1 += load(w.d_state[0] + row * H + u, n);
+    if (w.d_state[1]) dc_tm1 += load(w.d_state[1] + row * H + u, n);
+    store(d[0] + u, dh_tm1, n), store(d[1] + u, dc_tm1, n);
+  }
+};
+
+struct Gru {
+  static constexpr long G = 3;
+
+  INLINE void step(const Window& w, const Place& at, const float* z_, const float* h, float* h_new) {
+    long H = w.H, u = at.u, n = at.n;
+    const float* x = w.projected + at.row * 3 * H + u;
+    V h_r = load(z_), h_z = load(z_ + PANEL), h_n = load(z_ + 2 * PANEL), h_tm1 = load(h + u, n);
+    V r = sigmoid_(load(x, n) + h_r), z = sigmoid_(load(x + H, n) + h_z);
+    V c = tanh_(load(x + 2 * H, n) + r * (h_n + load(w.bias + u, n)));
+    V out = (1.f - z) * c + z * h_tm1;
+    if (w.stored[0]) store(w.stored[0] + at.row * H + u, out, n);
+    if (w.stored[1]) store(w.stored[1] + at.row * H + u, c, n);
+    if (w.stored[2]) {
+      float* to = w.stored[2] + at.row * 2 * H + u;
+      store(to, r, n);
+      store(to + H, z, n);
+    }
+    if (w.stored[3]) {
+      float* to = w.stored[3] + at.row * 3 * H + u;
+      store(to, h_r, n);
+      store(to + H, h_z, n);
+      store(to + 2 * H, h_n, n);
+    }
+    V h_t = at.real ? out : h_tm1;
+    store(w.state[0] + at.row * H + u, h_t, n);
+    store(h_new + u, h_t, n);
+  }
+
+  INLINE void gradient(const Window& w, const Place& at, float* const* d, float* dz_) {
+    long H = w.H, u = at.u, n = at.n, row = at.row;
+    V zero = {}, h_tm1 = load(w.saved[0] + row * H + u, n), c = load(w.saved[1] + row * H + u, n);
+    V r = load(w.saved[2] + row * 2 * H + u, n), z = load(w.saved[2] + row * 2 * H + H + u, n);
+    V h_n = load(w.saved[3] + row * 3 * H + 2 * H + u, n) + load(w.bias + u, n);
+    V dh_t = load(d[0] + u, n), dh = at.real ? dh_t : zero;
+    if (w.d_out) dh += load(w.d_out + row * H + u, n);
+    V dc = dh * (1.f - z) * (1.f - c * c), dn = dc * r;
+    V dr = dc * h_n * r * (1.f - r), dz = (dh * h_tm1 - dh * c) * z * (1.f - z);
+    float *x = w.d_projected + row * 3 * H + u, *to = w.d_product + row * 3 * H + u;
+    store(x, dr, n), store(x + H, dz, n), store(x + 2 * H, dc, n);
+    store(to, dr, n), store(to + H, dz, n), store(to + 2 * H, dn, n);
+    store(dz_ + u, dr, n), store(dz_ + H + u, dz, n), store(dz_ + 2 * H + u, dn, n);
+    V dh_tm1 = dh * z + (at.real ? zero : dh_t);
+    if (w.d_state[0]) dh_tm1 += load(w.d_state[0] + row * H + u, n);
+    store(d[0] + u, dh_tm1, n);
+  }
+};
+
+// All steps of rows b0 to b1.
+template <class Cell>
+static void forward(const Window& w, const float* packed, long b0, long b1, float* scratch) {
+  long H = w.H, rows = b1 - b0, ld = stride(H);
+  float *h = scratch, *h_new = h + rows * ld, *z = h_new + rows * ld;
+  for (long r = 0; r < rows; r++) memcpy(h + r * ld, w.state0[0] + (b0 + r) * H, 4 * H);
+  for (long s = 0; s < w.T; s++) {
+    long t = w.reverse ? w.T - 1 - s : s, step = w.reverse ? 1 : -1;
+    for (long p = 0; p < panels(H); p++) {
+      memset(z, 0, 4 * rows * Cell::G * PANEL);
+      for (long g = 0; g < Cell::G; g++)
+        product(h, ld, packed + (p * Cell::G + g) * PANEL * H, H, z + g * PANEL, Cell::G * PANEL, rows);
+      for (long r = 0; r < rows; r++) {
+        long row = t * w.B + b0 + r;
+        for (long u = p * PANEL, v = 0; v < PANEL && u + v < H; v += LANES) {
+          Place at = {row, b0 + r, s ? row + step * w.B : -1, u + v, H - u - v, w.mask[row] != 0};
+          Cell::step(w, at, z + r * Cell::G * PANEL + v, h + r * ld, h_new + r * ld);
+        }
+      }
+    }
+    float* old = h;
+    h = h_new, h_new = old;
+  }
+}
+
+template <class Cell>
+static void backward(const Window& w, const float* packed, long b0, long b1, float* scratch) {
+  long H = w.H, rows = b1 - b0, ld = stride(H), ldz = stride(Cell::G * H);
+  float *d[2] = {scratch, scratch + rows * ld}, *dz = scratch + 2 * rows * ld;
+  memset(scratch, 0, 4 * 2 * rows * ld);
+  for (long k = 0; k < w.num_states; k++)
+    for (long r = 0; r < rows; r++) memcpy(d[k] + r * ld, w.d_last[k] + (b0 + r) * H, 4 * H);
+  for (long s = 0; s < w.T; s++) {
+    long t = w.reverse ? w.T - 1 - s : s;
+    for (long r = 0; r < rows; r++) {
+      long row = t * w.B + b0 + r;
+      float* of_row[2] = {d[0] + r * ld, d[1] + r * ld};
+      for (long u = 0; u < H; u += LANES)
+        Cell::gradient(w, {row, b0 + r, -1, u, H - u, w.mask[row] != 0}, of_row, dz + r * ldz);
+    }
+    for (long p = 0; p < panels(H); p++)
+      for (long g = 0; g < Cell::G; g++)
+        product(dz + g * H, ldz, packed + (p * Cell::G + g) * PANEL * H, H, d[0] + p * PANEL, ld, rows);
+    for (long k = 0; k < w.num_states; k++)
+      for (long r = 0; r < rows && w.d_trace[k]; r++)
+        memcpy(w.d_trace[k] + (t * w.B + b0 + r) * H, d[k] + r * ld, 4 * H);
+  }
+  for (long k = 0; k < w.num_states; k++)
+    for (long r = 0; r < rows; r++) memcpy(w.d_first[k] + (b0 + r) * H, d[k] + r * ld, 4 * H);
+}
+
+static const Kernels KERNELS = {packed_floats, scratch_floats, panels_of,
+                                {{pack_forward, forward<Lstm>}, {pack_backward, backward<Lstm>},
+                                 {pack_forward, forward<Gru>}, {pack_backward, backward<Gru>}}};
+#undef INLINE
