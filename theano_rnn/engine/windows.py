@@ -151,4 +151,5 @@ def backward(
         at_end, others = (sums[0], sums[1:]) if steps.is_reversed else (sums[-1], sums[:-1])
         previous.append(arrays["d_bias"] + others.sum(axis=0))
         last.append(previous[-1] + at_end)
+        traces.append(())
     return Result(last, previous, traces, [stored[str(found.stored[i])] for i in wanted])
