@@ -11,15 +11,15 @@ constexpr int ROWS = 6;            // of a block of accumulators, ROWS x PANEL
 
 INLINE V load(const float* p) { return *(const U*)p; }
 INLINE void store(float* p, V x) { *(U*)p = x; }
-INLINE V load(const float* p, long n) {  // the first n floats, then zeros
-  if (n >= LANES) return load(p);
+struct All {};  // of a vector's floats; otherwise, how many are there
+INLINE V load(const float* p, All) { return load(p); }
+INLINE void store(float* p, V x, All) { store(p, x); }
+INLINE V load(const float* p, long n) {
   V x = {};
   memcpy(&x, p, 4 * n);
   return x;
 }
-INLINE void store(float* p, V x, long n) {
-  if (n >= LANES) store(p, x); else memcpy(p, &x, 4 * n);
-}
+INLINE void store(float* p, V x, long n) { memcpy(p, &x, 4 * n); }
 INLINE V at_least(V x, float a) { V y = a - V{}; return x > y ? x : y; }
 INLINE V at_most(V x, float a) { V y = a - V{}; return x < y ? x : y; }
 INLINE V exp_(V x) {  // Cephes: 2^n times a polynomial of the rest
@@ -111,7 +111,7 @@ struct Place {
   long row;     // of arrays (time * batch, ...)
   long b;       // of arrays (batch, ...)
   long before;  // the row one step earlier, -1 at the first step
-  long u, n;    // the first unit; how many there are
+  long u;       // the first unit
   bool real;    // not padding
 };
 
@@ -119,8 +119,9 @@ struct Lstm {
   static constexpr long G = 4;
 
   // z: the products of the gates, PANEL apart; h, h_new: the state of this row
-  INLINE void step(const Window& w, const Place& at, const float* z, const float* h, float* h_new) {
-    long H = w.H, u = at.u, n = at.n;
+  template <class N>
+  INLINE void step(const Window& w, const Place& at, N n, const float* z, const float* h, float* h_new) {
+    long H = w.H, u = at.u;
     const float* x = w.projected + at.row * 4 * H + u;
     V i = sigmoid_(load(x, n) + load(z)), f = sigmoid_(load(x + H, n) + load(z + PANEL));
     V o = sigmoid_(load(x + 2 * H, n) + load(z + 2 * PANEL)), g = tanh_(load(x + 3 * H, n) + load(z + 3 * PANEL));
@@ -142,8 +143,9 @@ struct Lstm {
   }
 
   // d: the gradients of h and c of this row; dz: the gradient of the products
-  INLINE void gradient(const Window& w, const Place& at, float* const* d, float* dz) {
-    long H = w.H, u = at.u, n = at.n, row = at.row;
+  template <class N>
+  INLINE void gradient(const Window& w, const Place& at, N n, float* const* d, float* dz) {
+    long H = w.H, u = at.u, row = at.row;
     V zero = {}, c_tm1 = load(w.saved[0] + row * H + u, n), tanh_c = load(w.saved[1] + row * H + u, n);
     const float* gates = w.saved[2] + row * 3 * H + u;
     V i = load(gates, n), f = load(gates + H, n), o = load(gates + 2 * H, n), g = load(w.saved[3] + row * H + u, n);
@@ -166,8 +168,9 @@ struct Lstm {
 struct Gru {
   static constexpr long G = 3;
 
-  INLINE void step(const Window& w, const Place& at, const float* z_, const float* h, float* h_new) {
-    long H = w.H, u = at.u, n = at.n;
+  template <class N>
+  INLINE void step(const Window& w, const Place& at, N n, const float* z_, const float* h, float* h_new) {
+    long H = w.H, u = at.u;
     const float* x = w.projected + at.row * 3 * H + u;
     V h_r = load(z_), h_z = load(z_ + PANEL), h_n = load(z_ + 2 * PANEL), h_tm1 = load(h + u, n);
     V r = sigmoid_(load(x, n) + h_r), z = sigmoid_(load(x + H, n) + h_z);
@@ -191,8 +194,9 @@ struct Gru {
     store(h_new + u, h_t, n);
   }
 
-  INLINE void gradient(const Window& w, const Place& at, float* const* d, float* dz_) {
-    long H = w.H, u = at.u, n = at.n, row = at.row;
+  template <class N>
+  INLINE void gradient(const Window& w, const Place& at, N n, float* const* d, float* dz_) {
+    long H = w.H, u = at.u, row = at.row;
     V zero = {}, h_tm1 = load(w.saved[0] + row * H + u, n), c = load(w.saved[1] + row * H + u, n);
     V r = load(w.saved[2] + row * 2 * H + u, n), z = load(w.saved[2] + row * 2 * H + H + u, n);
     V h_n = load(w.saved[3] + row * 3 * H + 2 * H + u, n) + load(w.bias + u, n);
@@ -225,8 +229,10 @@ static void forward(const Window& w, const float* packed, long b0, long b1, floa
       for (long r = 0; r < rows; r++) {
         long row = t * w.B + b0 + r;
         for (long u = p * PANEL, v = 0; v < PANEL && u + v < H; v += LANES) {
-          Place at = {row, b0 + r, s ? row + step * w.B : -1, u + v, H - u - v, w.mask[row] != 0};
-          Cell::step(w, at, z + r * Cell::G * PANEL + v, h + r * ld, h_new + r * ld);
+          Place at = {row, b0 + r, s ? row + step * w.B : -1, u + v, w.mask[row] != 0};
+          const float* products = z + r * Cell::G * PANEL + v;
+          if (H - u - v >= LANES) Cell::step(w, at, All(), products, h + r * ld, h_new + r * ld);
+          else Cell::step(w, at, H - u - v, products, h + r * ld, h_new + r * ld);
         }
       }
     }
@@ -247,8 +253,11 @@ static void backward(const Window& w, const float* packed, long b0, long b1, flo
     for (long r = 0; r < rows; r++) {
       long row = t * w.B + b0 + r;
       float* of_row[2] = {d[0] + r * ld, d[1] + r * ld};
-      for (long u = 0; u < H; u += LANES)
-        Cell::gradient(w, {row, b0 + r, -1, u, H - u, w.mask[row] != 0}, of_row, dz + r * ldz);
+      for (long u = 0; u < H; u += LANES) {
+        Place at = {row, b0 + r, -1, u, w.mask[row] != 0};
+        if (H - u >= LANES) Cell::gradient(w, at, All(), of_row, dz + r * ldz);
+        else Cell::gradient(w, at, H - u, of_row, dz + r * ldz);
+      }
     }
     for (long p = 0; p < panels(H); p++)
       for (long g = 0; g < Cell::G; g++)
