@@ -74,7 +74,7 @@ def compile_function(
     kernels: str = "auto",
     progress: CompileProgress | None = None,
 ) -> Callable[..., Any]:
-    """Compile an Aesara graph with engine "c" or "jax"; `kernels` as of ``xla.compile_function``.
+    """Compile an Aesara graph with engine "c" or "jax"; `kernels` are those of the latter, as in `resolve_kernels`.
 
     Raises
     ------

@@ -35,7 +35,7 @@ from theano_rnn.engine.known_values import concrete_int
 from theano_rnn.engine.reversal import Reversed, getitem, materialize, reverse
 from theano_rnn.engine.rewriting import QUERY
 from theano_rnn.engine.window_patterns import find_window
-from theano_rnn.engine.windows import Steps, instructions, run_window
+from theano_rnn.engine.windows import Steps, run_window
 from theano_rnn.settings.base import UserError
 
 NUM_CARRIED = 2  # rows of the buffers of which Aesara keeps the last ones only
@@ -102,7 +102,7 @@ def lower_scan(
     inner_graph = rewrite_inner_graph(op)
     scans[unique_name(op.name or "scan", scans)] = inner_graph
     inner = lower(inner_graph, scans)
-    window = find_window(op, inner_graph) if has_kernels and instructions() else None
+    window = find_window(op, inner_graph) if has_kernels else None
     mit_mots = [MitMot(*taps) for taps in zip(info.mit_mot_in_slices, info.mit_mot_out_slices)]
     is_read = [bool(inner_graph.clients[v]) for v in op.inner_seqs(inner_graph.inputs)]
     is_constant = [is_constant_in_time(v) for v in op.outer_seqs(node.inputs)]

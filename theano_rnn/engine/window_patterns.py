@@ -101,9 +101,9 @@ def lstm_backward(has_d_out: bool) -> Equations:
     d_out = T.switch(is_real, v["d_h"], 0)
     if has_d_out:
         d_out = d_out + v["d_out"]
-    d_c = d_out * o * (1 - T.sqr(v["tanh_c"])) + T.switch(is_real, v["d_c"], 0)
+    d_c = d_out * o * (1 - T.square(v["tanh_c"])) + T.switch(is_real, v["d_c"], 0)
     d_gates = T.join(1, d_c * v["g"], d_c * v["c_tm1"], d_out * v["tanh_c"]) * v["gates"] * (1 - v["gates"])
-    d_projected = T.join(1, d_gates, d_c * i * (1 - T.sqr(v["g"])))
+    d_projected = T.join(1, d_gates, d_c * i * (1 - T.square(v["g"])))
     d_h_tm1 = T.dot(d_projected, v["W_transposed"]) + T.switch(is_real, 0, v["d_h"]) + v["add_h"]
     d_c_tm1 = d_c * f + T.switch(is_real, 0, v["d_c"]) + v["add_c"]
     fixed = ["d_h", "add_h", "d_c", "add_c"]
@@ -136,7 +136,7 @@ def gru_backward(has_d_out: bool) -> Equations:
     d_out = T.switch(is_real, v["d_h"], 0)
     if has_d_out:
         d_out = d_out + v["d_out"]
-    d_n = d_out * (1 - z) * (1 - T.sqr(v["n"]))
+    d_n = d_out * (1 - z) * (1 - T.square(v["n"]))
     d_gates = T.join(1, d_n * (h_n + v["bias"]), -1 * d_out * v["n"] + d_out * v["h_tm1"])
     d_gates = d_gates * v["gates"] * (1 - v["gates"])
     d_product = T.join(1, d_gates, d_n * r)

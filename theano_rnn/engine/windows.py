@@ -11,7 +11,6 @@ without AVX2, every scan remains a scan.
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from theano_rnn.engine.kernels import extension
 from theano_rnn.engine.window_patterns import Found
 
 KINDS = ("lstm_forward", "lstm_backward", "gru_forward", "gru_backward")
@@ -29,7 +29,7 @@ PARTS = {  # what a step stores for the gradient: its name, and its size in hidd
 SAVED = {"lstm": ("c_tm1", "tanh_c", "gates", "g"), "gru": ("h_tm1", "n", "gates", "product")}
 STATES = {"lstm": ("h", "c"), "gru": ("h",)}
 NUM_GATES = {"lstm": 4, "gru": 3}
-MIN_ROWS = 16  # of all steps together; rearranging the matrix is not worth it for fewer
+MIN_ROWS = 8  # of all steps together; rearranging the matrix is not worth it for fewer
 
 
 class Steps(NamedTuple):
@@ -58,15 +58,10 @@ class Result(NamedTuple):
 
 
 @functools.cache
-def instructions() -> str:
-    """Returns the processor's instructions that the kernels use, such as "avx2"; "" if there are no kernels here."""
-    try:
-        extension = importlib.import_module("theano_rnn.engine._window")
-    except ImportError:
-        return ""
-    for kind in KINDS if extension.instructions else ():
-        jax.ffi.register_ffi_target(f"theano_rnn_{kind}", getattr(extension, kind), platform="cpu")
-    return str(extension.instructions)
+def register() -> None:
+    """Tell XLA where the kernels are."""
+    for kind in KINDS:
+        jax.ffi.register_ffi_target(f"theano_rnn_{kind}", getattr(extension(), kind), platform="cpu")
 
 
 def run_window(found: Found, steps: Steps, wanted: Sequence[int], has_traces: Sequence[bool]) -> Result | None:
@@ -98,6 +93,7 @@ def run_window(found: Found, steps: Steps, wanted: Sequence[int], has_traces: Se
 
 def call(found: Found, before: Sequence[Any], shapes: Sequence[Any], is_reversed: bool) -> list[Any]:
     """Returns what the kernel computes from the arrays `before`: float32 arrays of these shapes, (0,) for unwanted."""
+    register()
     results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     run = jax.ffi.ffi_call(f"theano_rnn_{found.kind}", results)
     return list(run(*before, is_reversed=np.int64(is_reversed)))

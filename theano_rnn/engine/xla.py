@@ -29,6 +29,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceShardin
 
 from theano_rnn.engine.changed_flags import changed_flags
 from theano_rnn.engine.devices import find_devices, is_local
+from theano_rnn.engine.kernels import resolve_kernels
 from theano_rnn.engine.lowering import lower_graph
 from theano_rnn.engine.parallel import MESH_AXIS, batch_axis, data_parallel
 from theano_rnn.engine.rewriting import QUERY
@@ -87,7 +88,8 @@ class Placement:
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.num_devices = len(devices)
         self.device = next(d for d in devices if is_local(d))
-        self.has_kernels = kernels == "auto" and self.num_devices == 1 and self.device.platform == "cpu"
+        is_one_cpu = self.num_devices == 1 and self.device.platform == "cpu"
+        self.has_kernels = is_one_cpu and resolve_kernels(kernels) == "auto"
         self.mesh = None if self.num_devices == 1 else Mesh(np.array(devices), (MESH_AXIS,))
         self.parameter_sharding = self.device if self.mesh is None else NamedSharding(self.mesh, PartitionSpec())
 
@@ -265,7 +267,7 @@ def compile_function(
 ) -> Callable[..., Any]:
     """Compile an Aesara graph to a function of JAX arrays. XLA compiles at the first call with each shape.
 
-    With `kernels` "auto", scans that the kernels of `windows` can compute are calls of them; with "none", none is.
+    With `kernels` "auto", scans that `windows` can compute in one call are such calls; with "none", none is.
 
     Raises
     ------
