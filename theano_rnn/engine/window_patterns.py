@@ -94,20 +94,35 @@ def lstm_forward() -> Equations:
 
 @functools.cache
 def lstm_backward(has_d_out: bool) -> Equations:
-    """The gradient of that step: d_x stands for d loss / d x; d_h and d_c arrive from the step after it."""
+    """The gradient of that step: d_x stands for d loss / d x; d_h and d_c arrive from the step after it.
+
+    If the loss does not depend on the output itself (not `has_d_out`), Aesara applies the mask to the products.
+    """
     v = names(mask=1, c_tm1=2, tanh_c=2, gates=2, g=2, d_out=2, d_h=2, d_c=2, add_h=2, add_c=2, W_transposed=2)
     (i, f, o), first = split(v["gates"], 1, 1, 1)
-    is_real = v["mask"].dimshuffle(0, "x")
-    d_out = T.switch(is_real, v["d_h"], 0)
-    if has_d_out:
-        d_out = d_out + v["d_out"]
-    d_c = d_out * o * (1 - T.square(v["tanh_c"])) + T.switch(is_real, v["d_c"], 0)
-    d_gates = T.join(1, d_c * v["g"], d_c * v["c_tm1"], d_out * v["tanh_c"]) * v["gates"] * (1 - v["gates"])
-    d_projected = T.join(1, d_gates, d_c * i * (1 - T.square(v["g"])))
+    is_real, early, late = masking(v["mask"], has_d_out)
+    d_out = early(v["d_h"]) + v["d_out"] if has_d_out else v["d_h"]
+    d_c = d_out * o * (1 - T.square(v["tanh_c"])) + early(v["d_c"])
+    d_gates = T.join(1, late(d_c * v["g"]), late(d_c * v["c_tm1"]), late(d_out * v["tanh_c"]))
+    d_gates = d_gates * v["gates"] * (1 - v["gates"])
+    d_projected = T.join(1, d_gates, late(d_c * i * (1 - T.square(v["g"]))))
     d_h_tm1 = T.dot(d_projected, v["W_transposed"]) + T.switch(is_real, 0, v["d_h"]) + v["add_h"]
-    d_c_tm1 = d_c * f + T.switch(is_real, 0, v["d_c"]) + v["add_c"]
+    d_c_tm1 = late(d_c * f) + T.switch(is_real, 0, v["d_c"]) + v["add_c"]
     fixed = ["d_h", "add_h", "d_c", "add_c"]
     return Equations("lstm_backward", v, fixed, [d_h_tm1, d_c_tm1], {"d_projected": d_projected}, [first])
+
+
+def masking(mask: Any, is_early: bool) -> tuple[Any, Any, Any]:
+    """Returns which steps are real, and two functions: one sets the others to zero, one changes nothing."""
+    is_real = mask.dimshuffle(0, "x")
+
+    def apply(x: Any) -> Any:
+        return T.switch(is_real, x, 0)
+
+    def keep(x: Any) -> Any:
+        return x
+
+    return (is_real, apply, keep) if is_early else (is_real, keep, apply)
 
 
 @functools.cache
@@ -132,17 +147,15 @@ def gru_backward(has_d_out: bool) -> Equations:
     v = names(mask=1, h_tm1=2, n=2, gates=2, product=2, d_out=2, d_h=2, add_h=2, d_bias=1, W_transposed=2, bias=2)
     (r, z), first = split(v["gates"], 1, 1)
     (_, h_n), second = split(v["product"], 2, 1)
-    is_real = v["mask"].dimshuffle(0, "x")
-    d_out = T.switch(is_real, v["d_h"], 0)
-    if has_d_out:
-        d_out = d_out + v["d_out"]
+    is_real, early, late = masking(v["mask"], has_d_out)
+    d_out = early(v["d_h"]) + v["d_out"] if has_d_out else v["d_h"]
     d_n = d_out * (1 - z) * (1 - T.square(v["n"]))
-    d_gates = T.join(1, d_n * (h_n + v["bias"]), -1 * d_out * v["n"] + d_out * v["h_tm1"])
+    d_gates = T.join(1, late(d_n * (h_n + v["bias"])), late(-1 * d_out * v["n"] + d_out * v["h_tm1"]))
     d_gates = d_gates * v["gates"] * (1 - v["gates"])
-    d_product = T.join(1, d_gates, d_n * r)
-    d_h_tm1 = T.dot(d_product, v["W_transposed"]) + d_out * z + T.switch(is_real, 0, v["d_h"]) + v["add_h"]
-    stored = {"d_projected": T.join(1, d_gates, d_n), "d_product": d_product}
-    results = [d_h_tm1, v["d_bias"] + T.sum(d_n * r, axis=0)]
+    d_product = T.join(1, d_gates, late(d_n * r))
+    d_h_tm1 = T.dot(d_product, v["W_transposed"]) + late(d_out * z) + T.switch(is_real, 0, v["d_h"]) + v["add_h"]
+    stored = {"d_projected": T.join(1, d_gates, late(d_n)), "d_product": d_product}
+    results = [d_h_tm1, v["d_bias"] + T.sum(late(d_n * r), axis=0)]
     return Equations("gru_backward", v, ["d_h", "add_h", "d_bias"], results, stored, [first, second])
 
 
