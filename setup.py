@@ -1,4 +1,4 @@
-"""Builds the optional kernels of ``engine/windows.py``; everything else of the package is described in ``setup.cfg``."""
+"""Builds the optional kernels of ``engine/windows.py``; ``setup.cfg`` describes everything else of the package."""
 
 from setuptools import Extension, setup
 

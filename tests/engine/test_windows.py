@@ -14,7 +14,7 @@ from theano_rnn.nn.unrolling import unroll
 from theano_rnn.settings.network import ModelConfig
 
 pytest.importorskip("jax")
-pytestmark = pytest.mark.skipif(kernels.extension() is None, reason="the kernels were not compiled, or not for this CPU")
+pytestmark = pytest.mark.skipif(kernels.extension() is None, reason="there are no kernels here")
 
 TIME, BATCH = 7, 13  # more rows than a block of the kernels has
 SIZES = [6, 16, 37]  # below, at and above the width of a panel, with and without a rest

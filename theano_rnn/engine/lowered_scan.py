@@ -109,7 +109,6 @@ def lower_scan(
     nit_sots = list(op.inner_nitsot_outs(inner_graph.outputs))
     passthrough = [find_passthrough(v, inner_graph, info.n_seqs) for v in nit_sots]
 
-
     def are_used(outputs: Sequence[Any]) -> list[bool]:
         return [bool(graph.clients[v]) or v in graph.outputs for v in outputs]
 

@@ -211,9 +211,10 @@ def compare(
     for other in others:
         found = (n for n, v in equations.stored.items() if first_match([(v, other)], bindings) is not None)
         stored.append(next(found, None))
-    widths = [(np.asarray(bindings[v].data), shares) for v, shares in equations.sizes if isinstance(bindings[v], Constant)]
+    sizes = [(bindings[v], shares) for v, shares in equations.sizes]
+    widths = [(np.asarray(v.data), shares) for v, shares in sizes if isinstance(v, Constant)]
     hidden_sizes = {int(data[0]) // shares[0] for data, shares in widths}
-    if len(widths) < len(equations.sizes) or len(hidden_sizes) != 1:
+    if len(widths) < len(sizes) or len(hidden_sizes) != 1:
         return None
     (size,) = hidden_sizes
     if any(list(data) != [size * share for share in shares] for data, shares in widths):

@@ -99,9 +99,7 @@ def call(found: Found, before: Sequence[Any], shapes: Sequence[Any], is_reversed
     return list(run(*before, is_reversed=np.int64(is_reversed)))
 
 
-def forward(
-    found: Found, before: list[Any], arrays: dict[str, Any], wanted: Sequence[int], steps: Steps
-) -> Result:
+def forward(found: Found, before: list[Any], arrays: dict[str, Any], wanted: Sequence[int], steps: Steps) -> Result:
     """Returns the states and what the steps store."""
     cell = found.kind.split("_")[0]
     of_all, size = arrays["mask"].shape, found.hidden_size

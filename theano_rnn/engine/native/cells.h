@@ -20,10 +20,14 @@ INLINE V load(const float* p, long n) {
   return x;
 }
 INLINE void store(float* p, V x, long n) { memcpy(p, &x, 4 * n); }
-INLINE V at_least(V x, float a) { V y = a - V{}; return x > y ? x : y; }
-INLINE V at_most(V x, float a) { V y = a - V{}; return x < y ? x : y; }
+INLINE V all(float x) { return x - V{}; }
+#if LANES == 8
+INLINE V limited(V x, float low, float high) { return (V)_mm256_min_ps(_mm256_max_ps((__m256)x, (__m256)all(low)), (__m256)all(high)); }
+#else
+INLINE V limited(V x, float low, float high) { return (V)_mm512_min_ps(_mm512_max_ps((__m512)x, (__m512)all(low)), (__m512)all(high)); }
+#endif
 INLINE V exp_(V x) {  // Cephes: 2^n times a polynomial of the rest
-  x = at_most(at_least(x, -87.3f), 88.37f);
+  x = limited(x, -87.3f, 88.37f);
   const float magic = 12582912.f;  // adding it rounds
   V n = (x * 1.44269504f + magic) - magic;
   V r = x - n * 0.693359375f;
@@ -39,7 +43,7 @@ INLINE V exp_(V x) {  // Cephes: 2^n times a polynomial of the rest
 }
 INLINE V sigmoid_(V x) { return 1.f / (1.f + exp_(-x)); }
 INLINE V tanh_(V x) {  // a rational approximation, as Eigen's
-  x = at_most(at_least(x, -7.905f), 7.905f);
+  x = limited(x, -7.905f, 7.905f);
   V s = x * x;
   V p = s * -2.76076847742355e-16f + 2.00018790482477e-13f;
   p = p * s + -8.60467152213735e-11f;
@@ -53,25 +57,29 @@ INLINE V tanh_(V x) {  // a rational approximation, as Eigen's
   return x * p / q;
 }
 
-// c (R, PANEL) += a (R, K) panel (K, PANEL)
-template <int R>
+// c (R, PANEL) = a (R, K) panel (K, PANEL), or added to c if ADD
+template <bool ADD, int R>
 static void block(const float* a, long lda, const float* panel, long K, float* c, long ldc) {
   V acc[R][2];
 #pragma GCC unroll 6
-  for (int r = 0; r < R; r++) { acc[r][0] = load(c + r * ldc); acc[r][1] = load(c + r * ldc + LANES); }
+  for (int r = 0; r < R; r++) {
+    acc[r][0] = ADD ? load(c + r * ldc) : V{};
+    acc[r][1] = ADD ? load(c + r * ldc + LANES) : V{};
+  }
   for (long k = 0; k < K; k++) {
     V w0 = load(panel + k * PANEL), w1 = load(panel + k * PANEL + LANES);
 #pragma GCC unroll 6
-    for (int r = 0; r < R; r++) { V x = a[r * lda + k] - V{}; acc[r][0] += x * w0; acc[r][1] += x * w1; }
+    for (int r = 0; r < R; r++) { V x = all(a[r * lda + k]); acc[r][0] += x * w0; acc[r][1] += x * w1; }
   }
 #pragma GCC unroll 6
   for (int r = 0; r < R; r++) { store(c + r * ldc, acc[r][0]); store(c + r * ldc + LANES, acc[r][1]); }
 }
 
-// c (rows, PANEL) += a (rows, K) panel (K, PANEL)
+template <bool ADD>
 static void product(const float* a, long lda, const float* panel, long K, float* c, long ldc, long rows) {
   static void (*const blocks[])(const float*, long, const float*, long, float*, long) = {
-      nullptr, block<1>, block<2>, block<3>, block<4>, block<5>, block<6>};
+      nullptr,       block<ADD, 1>, block<ADD, 2>, block<ADD, 3>,
+      block<ADD, 4>, block<ADD, 5>, block<ADD, 6>};
   long n = (rows + ROWS - 1) / ROWS;
   for (long i = 0; i < n; i++) {
     long r0 = rows * i / n, r1 = rows * (i + 1) / n;
@@ -84,7 +92,7 @@ INLINE long stride(long n) { return (n + PANEL - 1) / PANEL * PANEL + 16; }  // 
 
 static long panels_of(const Window& w) { return panels(w.H); }
 static long packed_floats(const Window& w) { return panels(w.H) * PANEL * w.G * w.H; }
-static long scratch_floats(const Window& w, long rows) { return rows * (2 * stride(w.H) + w.G * PANEL + stride(w.G * w.H)); }
+static long scratch_floats(const Window& w, long rows) { return rows * (2 * stride(w.H) + stride(w.G * panels(w.H) * PANEL)); }
 
 // Panel p of the forward pass: for each gate (H, PANEL), the columns of PANEL units.
 static void pack_forward(const Window& w, float* packed, long p) {
@@ -112,34 +120,39 @@ struct Place {
   long b;       // of arrays (batch, ...)
   long before;  // the row one step earlier, -1 at the first step
   long u;       // the first unit
+  long width;   // how far apart the gates are in z
   bool real;    // not padding
 };
 
 struct Lstm {
   static constexpr long G = 4;
 
-  // z: the products of the gates, PANEL apart; h, h_new: the state of this row
+  // In two passes, so that the processor has independent work: z, the products, become the gates; then h, the state of
+  // this row, changes.
   template <class N>
-  INLINE void step(const Window& w, const Place& at, N n, const float* z, const float* h, float* h_new) {
+  INLINE void activate(const Window& w, const Place& at, N n, float* z) {
+    const float* x = w.projected + at.row * 4 * w.H + at.u;
+    for (long g = 0; g < 3; g++) store(z + g * at.width, sigmoid_(load(x + g * w.H, n) + load(z + g * at.width)));
+    store(z + 3 * at.width, tanh_(load(x + 3 * w.H, n) + load(z + 3 * at.width)));
+  }
+
+  template <class N>
+  INLINE void step(const Window& w, const Place& at, N n, const float* z, float* h) {
     long H = w.H, u = at.u;
-    const float* x = w.projected + at.row * 4 * H + u;
-    V i = sigmoid_(load(x, n) + load(z)), f = sigmoid_(load(x + H, n) + load(z + PANEL));
-    V o = sigmoid_(load(x + 2 * H, n) + load(z + 2 * PANEL)), g = tanh_(load(x + 3 * H, n) + load(z + 3 * PANEL));
+    V i = load(z), f = load(z + at.width), o = load(z + 2 * at.width), g = load(z + 3 * at.width);
     V c_tm1 = load((at.before < 0 ? w.state0[1] + at.b * H : w.state[1] + at.before * H) + u, n);
     V c = f * c_tm1 + i * g, tanh_c = tanh_(c), out = o * tanh_c;
     if (w.stored[0]) store(w.stored[0] + at.row * H + u, out, n);
     if (w.stored[1]) store(w.stored[1] + at.row * H + u, tanh_c, n);
     if (w.stored[2]) {
       float* to = w.stored[2] + at.row * 3 * H + u;
-      store(to, i, n);
-      store(to + H, f, n);
-      store(to + 2 * H, o, n);
+      store(to, i, n), store(to + H, f, n), store(to + 2 * H, o, n);
     }
     if (w.stored[3]) store(w.stored[3] + at.row * H + u, g, n);
-    V h_t = at.real ? out : load(h + u, n);
+    V h_t = at.real ? out : load(h, n);
     store(w.state[0] + at.row * H + u, h_t, n);
     store(w.state[1] + at.row * H + u, at.real ? c : c_tm1, n);
-    store(h_new + u, h_t, n);
+    store(h, h_t, n);
   }
 
   // d: the gradients of h and c of this row; dz: the gradient of the products
@@ -169,29 +182,28 @@ struct Gru {
   static constexpr long G = 3;
 
   template <class N>
-  INLINE void step(const Window& w, const Place& at, N n, const float* z_, const float* h, float* h_new) {
+  INLINE void activate(const Window& w, const Place& at, N n, float* z) {
+    const float* x = w.projected + at.row * 3 * w.H + at.u;
+    for (long g = 0; g < 2; g++) {
+      V product = load(z + g * at.width);
+      if (w.stored[3]) store(w.stored[3] + (at.row * 3 + g) * w.H + at.u, product, n);
+      store(z + g * at.width, sigmoid_(load(x + g * w.H, n) + product));
+    }
+  }
+
+  template <class N>
+  INLINE void step(const Window& w, const Place& at, N n, const float* z_, float* h) {
     long H = w.H, u = at.u;
-    const float* x = w.projected + at.row * 3 * H + u;
-    V h_r = load(z_), h_z = load(z_ + PANEL), h_n = load(z_ + 2 * PANEL), h_tm1 = load(h + u, n);
-    V r = sigmoid_(load(x, n) + h_r), z = sigmoid_(load(x + H, n) + h_z);
-    V c = tanh_(load(x + 2 * H, n) + r * (h_n + load(w.bias + u, n)));
+    V r = load(z_), z = load(z_ + at.width), h_n = load(z_ + 2 * at.width), h_tm1 = load(h, n);
+    V c = tanh_(load(w.projected + at.row * 3 * H + 2 * H + u, n) + r * (h_n + load(w.bias + u, n)));
     V out = (1.f - z) * c + z * h_tm1;
     if (w.stored[0]) store(w.stored[0] + at.row * H + u, out, n);
     if (w.stored[1]) store(w.stored[1] + at.row * H + u, c, n);
-    if (w.stored[2]) {
-      float* to = w.stored[2] + at.row * 2 * H + u;
-      store(to, r, n);
-      store(to + H, z, n);
-    }
-    if (w.stored[3]) {
-      float* to = w.stored[3] + at.row * 3 * H + u;
-      store(to, h_r, n);
-      store(to + H, h_z, n);
-      store(to + 2 * H, h_n, n);
-    }
+    if (w.stored[2]) store(w.stored[2] + at.row * 2 * H + u, r, n), store(w.stored[2] + at.row * 2 * H + H + u, z, n);
+    if (w.stored[3]) store(w.stored[3] + at.row * 3 * H + 2 * H + u, h_n, n);
     V h_t = at.real ? out : h_tm1;
     store(w.state[0] + at.row * H + u, h_t, n);
-    store(h_new + u, h_t, n);
+    store(h, h_t, n);
   }
 
   template <class N>
@@ -214,30 +226,26 @@ struct Gru {
   }
 };
 
-// All steps of rows b0 to b1.
+// All steps of rows b0 to b1. First all products of a step, then the rest row by row, as memory is laid out.
 template <class Cell>
 static void forward(const Window& w, const float* packed, long b0, long b1, float* scratch) {
-  long H = w.H, rows = b1 - b0, ld = stride(H);
-  float *h = scratch, *h_new = h + rows * ld, *z = h_new + rows * ld;
+  long H = w.H, rows = b1 - b0, ld = stride(H), width = panels(H) * PANEL, ldz = stride(Cell::G * width);
+  float *h = scratch, *z = h + rows * ld;
   for (long r = 0; r < rows; r++) memcpy(h + r * ld, w.state0[0] + (b0 + r) * H, 4 * H);
   for (long s = 0; s < w.T; s++) {
     long t = w.reverse ? w.T - 1 - s : s, step = w.reverse ? 1 : -1;
-    for (long p = 0; p < panels(H); p++) {
-      memset(z, 0, 4 * rows * Cell::G * PANEL);
+    for (long p = 0; p < panels(H); p++)
       for (long g = 0; g < Cell::G; g++)
-        product(h, ld, packed + (p * Cell::G + g) * PANEL * H, H, z + g * PANEL, Cell::G * PANEL, rows);
-      for (long r = 0; r < rows; r++) {
-        long row = t * w.B + b0 + r;
-        for (long u = p * PANEL, v = 0; v < PANEL && u + v < H; v += LANES) {
-          Place at = {row, b0 + r, s ? row + step * w.B : -1, u + v, w.mask[row] != 0};
-          const float* products = z + r * Cell::G * PANEL + v;
-          if (H - u - v >= LANES) Cell::step(w, at, All(), products, h + r * ld, h_new + r * ld);
-          else Cell::step(w, at, H - u - v, products, h + r * ld, h_new + r * ld);
-        }
-      }
+        product<false>(h, ld, packed + (p * Cell::G + g) * PANEL * H, H, z + g * width + p * PANEL, ldz, rows);
+    for (long r = 0; r < rows; r++) {
+      long row = t * w.B + b0 + r;
+      Place at = {row, b0 + r, s ? row + step * w.B : -1, 0, width, w.mask[row] != 0};
+      float *gates = z + r * ldz, *h_row = h + r * ld;
+      for (; H - at.u >= LANES; at.u += LANES) Cell::activate(w, at, All(), gates + at.u);
+      if (at.u < H) Cell::activate(w, at, H - at.u, gates + at.u);
+      for (at.u = 0; H - at.u >= LANES; at.u += LANES) Cell::step(w, at, All(), gates + at.u, h_row + at.u);
+      if (at.u < H) Cell::step(w, at, H - at.u, gates + at.u, h_row + at.u);
     }
-    float* old = h;
-    h = h_new, h_new = old;
   }
 }
 
@@ -254,14 +262,14 @@ static void backward(const Window& w, const float* packed, long b0, long b1, flo
       long row = t * w.B + b0 + r;
       float* of_row[2] = {d[0] + r * ld, d[1] + r * ld};
       for (long u = 0; u < H; u += LANES) {
-        Place at = {row, b0 + r, -1, u, w.mask[row] != 0};
+        Place at = {row, b0 + r, -1, u, 0, w.mask[row] != 0};
         if (H - u >= LANES) Cell::gradient(w, at, All(), of_row, dz + r * ldz);
         else Cell::gradient(w, at, H - u, of_row, dz + r * ldz);
       }
     }
     for (long p = 0; p < panels(H); p++)
       for (long g = 0; g < Cell::G; g++)
-        product(dz + g * H, ldz, packed + (p * Cell::G + g) * PANEL * H, H, d[0] + p * PANEL, ld, rows);
+        product<true>(dz + g * H, ldz, packed + (p * Cell::G + g) * PANEL * H, H, d[0] + p * PANEL, ld, rows);
     for (long k = 0; k < w.num_states; k++)
       for (long r = 0; r < rows && w.d_trace[k]; r++)
         memcpy(w.d_trace[k] + (t * w.B + b0 + r) * H, d[k] + r * ld, 4 * H);
