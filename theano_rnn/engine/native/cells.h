@@ -1,5 +1,5 @@
 // The arithmetic of a window: all time steps of some rows (sequences) of a batch. Included once for each instruction
-// set, inside a namespace, with LANES defined: floats in a vector. Vectors are those of GCC and Clang.
+// set, inside a namespace, with LANES defined: floats in a vector. Vectors are those of GCC.
 // Each number is computed in the same order however the rows are divided, so results do not depend on threads.
 
 typedef float V __attribute__((vector_size(4 * LANES)));
@@ -21,11 +21,13 @@ INLINE V load(const float* p, long n) {
 }
 INLINE void store(float* p, V x, long n) { memcpy(p, &x, 4 * n); }
 INLINE V all(float x) { return x - V{}; }
+INLINE V limited(V x, float low, float high) {  // what is not a number stays so, as the second operand
 #if LANES == 8
-INLINE V limited(V x, float low, float high) { return (V)_mm256_min_ps(_mm256_max_ps((__m256)x, (__m256)all(low)), (__m256)all(high)); }
+  return (V)_mm256_min_ps((__m256)all(high), _mm256_max_ps((__m256)all(low), (__m256)x));
 #else
-INLINE V limited(V x, float low, float high) { return (V)_mm512_min_ps(_mm512_max_ps((__m512)x, (__m512)all(low)), (__m512)all(high)); }
+  return (V)_mm512_min_ps((__m512)all(high), _mm512_max_ps((__m512)all(low), (__m512)x));
 #endif
+}
 INLINE V exp_(V x) {  // Cephes: 2^n times a polynomial of the rest
   x = limited(x, -87.3f, 88.37f);
   const float magic = 12582912.f;  // adding it rounds

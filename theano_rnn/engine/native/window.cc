@@ -18,8 +18,8 @@
 
 #include "xla_ffi.h"
 
-#if !defined(__x86_64__) || !defined(__GNUC__)
-#error "the kernels need GCC or Clang and an x86-64 processor"
+#if !defined(__x86_64__) || !defined(__GNUC__) || defined(__clang__)
+#error "the kernels need GCC and an x86-64 processor"
 #endif
 
 struct Window {  // arrays are (time, batch, ...) unless a shape is given; those that nobody reads are null
@@ -62,8 +62,7 @@ namespace avx512 {
 
 static const Kernels* find_kernels() {
   __builtin_cpu_init();
-  const char* limit = std::getenv("THEANO_RNN_KERNEL_ISA");
-  if (__builtin_cpu_supports("avx512f") && !(limit && !strcmp(limit, "avx2"))) return &avx512::KERNELS;
+  if (__builtin_cpu_supports("avx512f")) return &avx512::KERNELS;
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &avx2::KERNELS;
   return nullptr;
 }
@@ -74,13 +73,11 @@ class Scratch {
   explicit Scratch(size_t floats) {
     std::lock_guard<std::mutex> lock(mutex());
     auto& free = unused();
-    for (auto i = free.begin(); i != free.end(); ++i)
-      if (i->size >= floats && (!block.data || i->size < block.size)) block = *i;
-    for (auto i = free.begin(); i != free.end(); ++i)
-      if (i->data == block.data && block.data) { free.erase(i); return; }
-    if (!free.empty()) { std::free(free.back().data); free.pop_back(); }  // too small: a larger one replaces it
-    block.size = floats;
+    if (!free.empty()) block = free.back(), free.pop_back();
+    if (block.size >= floats) return;
+    std::free(block.data);
     block.data = static_cast<float*>(std::aligned_alloc(64, (floats * 4 + 63) / 64 * 64));
+    block.size = block.data ? floats : 0;
   }
   ~Scratch() {
     std::lock_guard<std::mutex> lock(mutex());
@@ -103,6 +100,8 @@ struct Tasks {
   std::condition_variable all_done;
 
   void work() {
+    const unsigned modes = _mm_getcsr();
+    _mm_setcsr(modes | 0x8040);  // denormal numbers are zero in every thread, as in XLA's code
     for (long i; (i = next.fetch_add(1)) < n;) {
       run(i);
       if (done.fetch_add(1) + 1 == n) {
@@ -110,6 +109,7 @@ struct Tasks {
         all_done.notify_all();
       }
     }
+    _mm_setcsr(modes);
   }
 };
 
