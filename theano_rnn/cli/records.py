@@ -29,8 +29,8 @@ def restore_log(path: Path, records: list[dict[str, Any]], target_name: str) -> 
         except (IndexError, ValueError, RecursionError):
             written = None
         same = isinstance(written, dict) and all(written.get(name) == value for name, value in record.items())
-        clock = dict.fromkeys((f"{target_name}_per_second", "seconds", "kernels")) if "epoch" in record else {}  # not in the last
-        kept.append(written if same else record | clock)
+        lost = dict.fromkeys((f"{target_name}_per_second", "seconds", "kernels")) if "epoch" in record else {}
+        kept.append(written if same else record | lost)
     return "".join(to_json(record) + "\n" for record in kept).encode()
 
 
