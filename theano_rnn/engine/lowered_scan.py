@@ -172,7 +172,7 @@ def lower_scan(
                 step, start, (rows, sequences), length=num_steps, reverse=runs_backwards
             )
         stacked, new, traces = jax.tree.map(lambda trace: materialize(reorder(trace)), (stacked, new, traces))
-        results = dict(zip(stacked_once, map(reorder, results)))
+        stored = dict(zip(stacked_once, map(reorder, results)))
         final = [m.final_buffer(b, c, s, num_steps) for m, b, c, s in zip(mit_mots, buffers, carried, stacked)]
         kept_steps = [last_rows(w, v, b.shape[0]) for w, v, b in zip(windows, new, op.outer_mitsot(outer))]
         traces = [jnp.stack(pair) if short else v for v, short, *pair in zip(traces, is_short, previous, last)]
@@ -181,7 +181,7 @@ def lower_scan(
             if not used:
                 kept_steps.append(jnp.zeros(0))
                 continue
-            trace = results[i] if order is None else transpose(outer_sequences[order[0]], order[1])
+            trace = stored[i] if order is None else transpose(outer_sequences[order[0]], order[1])
             kept_steps.append(last_rows(None, trace, concrete_int(size, "the length of an output")))
         return [*final, *kept_steps, *shared]
 

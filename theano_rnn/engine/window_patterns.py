@@ -203,8 +203,8 @@ def compare(
     equations: Equations, state: Sequence[Any], new: Sequence[Any], others: Sequence[Any], where: Mapping[Any, Any]
 ) -> Found | None:
     """Returns the scan as `Found` if its new states are those of the equations, else None."""
-    bindings: Bindings | None = {equations.inputs[name]: v for name, v in zip(equations.fixed, state)}
-    bindings = first_match(list(zip(equations.results, new)), bindings)
+    given = {equations.inputs[name]: v for name, v in zip(equations.fixed, state)}
+    bindings = first_match(list(zip(equations.results, new)), given)
     if bindings is None:
         return None
     stored: list[str | None] = []

@@ -103,7 +103,7 @@ def forward(found: Found, before: list[Any], arrays: dict[str, Any], wanted: Seq
     """Returns the states and what the steps store."""
     cell = found.kind.split("_")[0]
     of_all, size = arrays["mask"].shape, found.hidden_size
-    stored_names = [found.stored[i] for i in wanted]
+    stored_names = [str(found.stored[i]) for i in wanted]
     shapes = [(*of_all, size)] * len(STATES[cell])
     shapes += [(*of_all, width * size) if name in stored_names else (0,) for name, width in PARTS[cell].items()]
     initial = [arrays[name] for name in STATES[cell]]
