@@ -94,7 +94,13 @@ def environment_of(spec: dict[str, Any]) -> dict[str, str]:
 
 def contenders(setting: str, cell: str, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Name and specification of everybody who runs a setting."""
-    found = {f"theano_rnn {e}": {"kind": "ours", "engine": e, "threads": args.threads} for e in args.engines}
+    found = {}
+    for engine in args.engines:
+        for kernels in args.kernels if engine == "jax" else ("auto",):
+            suffix = " without kernels" if kernels == "none" else ""
+            found[f"theano_rnn {engine}{suffix}"] = {
+                "kind": "ours", "engine": engine, "kernels": kernels, "threads": args.threads
+            }  # fmt: skip
     counts = sorted({1, args.threads}) if args.device == "cpu" else [args.threads]
     for embedding in ("dense", "sparse") if setting == "tutorial" else ("dense",):
         for count in counts:
@@ -292,6 +298,8 @@ def main() -> None:
                         help=f"settings to measure, of {', '.join(SETTINGS)} (default: all)")  # fmt: skip
     parser.add_argument("--engines", nargs="+", choices=["c", "jax"],
                         help="our engines, except any that cannot run here (default: c jax; on a GPU jax)")  # fmt: skip
+    parser.add_argument("--kernels", nargs="+", choices=["auto", "none"], default=["auto"], metavar="WHICH",
+                        help="kernels of the engine jax on a CPU, auto or none; both are two contenders")
     parser.add_argument("--cell", choices=["tanh", "relu", "lstm", "gru", "mogrifier"],
                         help="replace the cell of each setting")
     parser.add_argument("--num-layers", type=int, default=1, metavar="N",

@@ -25,7 +25,7 @@ from theano_rnn.training import Callback
 ENGINE = ENGINES[-1]  # C takes long to compile
 SIZES = ["--embedding-size", "3", "--hidden-size", "4"]
 TINY = [*SIZES, "--preset", "none", "--batch-size", "4", "--bptt-steps", "20", "--epochs", "2", "--train", "text.txt"]
-CLOCK = ("tokens_per_second", "seconds")
+CLOCK = ("tokens_per_second", "seconds", "kernels")
 
 
 def sentences(count, seed=0):

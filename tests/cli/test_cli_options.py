@@ -27,7 +27,7 @@ PROMISED = [
     "embedding-dropout", "recurrent-dropout", "activation-penalty", "temporal-penalty", "label-smoothing",
     "random-windows", "schedule", "schedule-steps", "warmup", "clip-value", "weight-decay", "average-decay",
     "patience", "optimizer", "learning-rate", "clip-norm", "epochs", "max-seconds", "threads", "seed",
-    "checkpoint", "resume", "log", "task", "config", "engine", "device", "num-devices", "coordinator",
+    "checkpoint", "resume", "log", "task", "config", "engine", "device", "kernels", "num-devices", "coordinator",
     "num-processes", "process-id", "init-from", "add-words", "select", "curves", "no-curves", "tensorboard",
     "testing", "no-testing",
     "preset", "validate-every", "learning-rate-factor", "unfreeze-epochs",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from theano_rnn.cli.files import DEFAULT_CHECKPOINT_HELP, choose_checkpoint
 from theano_rnn.cli.options import Parser
+from theano_rnn.engine.kernels import describe_kernels
 from theano_rnn.settings.strict_json import to_json
 
 
@@ -42,4 +43,5 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     print(f"parameters: {sum(value.size for value in checkpoint.best.values()):,}")
     for name, value in checkpoint.best.items():
         print(f"  {name:16} {value.dtype} {tuple(value.shape)}")
+    print(f"kernels of this machine: {describe_kernels()}")
     return 0

@@ -10,6 +10,7 @@ from theano_rnn.cli.compilation_cache import keep_compiled_code
 from theano_rnn.cli.supervision import supervise
 from theano_rnn.engine.aesara_flags import disable_c_compiler, resolve_engine, set_threads
 from theano_rnn.engine.allocator import keep_freed_memory
+from theano_rnn.engine.kernels import choose_kernels, resolve_kernels
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig, TrainingMachineConfig
 
@@ -26,7 +27,7 @@ def default_threads() -> int:
 
 
 def prepare_machine(config: Machine, *, is_command: bool = True) -> Machine:
-    """Set threads, memory and Aesara's flags. Returns the settings with the engine that `auto` selects.
+    """Set threads, memory and Aesara's flags. Returns the settings with the engine and kernels that `auto` selects.
 
     The number of threads is `config.threads`; if that is not set, the environment's; otherwise one for each core. It
     affects the last digits of results. In a program that has imported NumPy (not `is_command`), it stays as it is.
@@ -48,7 +49,9 @@ def prepare_machine(config: Machine, *, is_command: bool = True) -> Machine:
         keep_compiled_code()
     elif config.device == "gpu":
         raise UserError("--device gpu needs --engine jax, because Aesara's C code runs only on the CPU")
-    config = dataclasses.replace(config, engine=engine)
+    choose_kernels(config.kernels)
+    kernels = resolve_kernels(config.kernels) if engine == "jax" else "none"
+    config = dataclasses.replace(config, engine=engine, kernels=kernels)
     if config.device == "gpu" and getattr(config, "coordinator", None) is None:  # said before any text is read
         from theano_rnn.engine.devices import find_devices
 

@@ -20,7 +20,7 @@ def append(path: Path, record: dict[str, Any]) -> None:
 
 
 def restore_log(path: Path, records: list[dict[str, Any]], target_name: str) -> bytes:
-    """Returns the log's lines for `records`, as they are in the file. Missing lines get null for the times."""
+    """Returns the log's lines for `records`, as they are in the file. Missing lines get null for times and kernels."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     kept = []
     for number, record in enumerate(map(without_infinities, records)):
@@ -29,8 +29,8 @@ def restore_log(path: Path, records: list[dict[str, Any]], target_name: str) -> 
         except (IndexError, ValueError, RecursionError):
             written = None
         same = isinstance(written, dict) and all(written.get(name) == value for name, value in record.items())
-        clock = dict.fromkeys((f"{target_name}_per_second", "seconds")) if "epoch" in record else {}  # not in the last
-        kept.append(written if same else record | clock)
+        lost = dict.fromkeys((f"{target_name}_per_second", "seconds", "kernels")) if "epoch" in record else {}
+        kept.append(written if same else record | lost)
     return "".join(to_json(record) + "\n" for record in kept).encode()
 
 

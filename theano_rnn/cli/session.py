@@ -294,6 +294,7 @@ class Session(Callback):
         """Append a record to the log and, if there are any, the event files."""
         if not self.is_writer:
             return
+        record = {**record, "kernels": self.settings.machine.kernels} if "epoch" in record else record
         self.files.append(record, self.state.progress.records, self.task.target_name)
         if self.events is not None:
             self.events.on_record(record)

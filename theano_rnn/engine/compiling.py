@@ -71,9 +71,10 @@ def compile_function(
     engine: str = "c",
     device: str = "auto",
     num_devices: int | None = 1,
+    kernels: str = "auto",
     progress: CompileProgress | None = None,
 ) -> Callable[..., Any]:
-    """Compile an Aesara graph with engine "c" or "jax".
+    """Compile an Aesara graph with engine "c" or "jax"; `kernels` are those of the latter, as in `resolve_kernels`.
 
     Raises
     ------
@@ -85,7 +86,9 @@ def compile_function(
 
         if progress is not None:
             progress(0)
-        return xla.compile_function(inputs, outputs, updates, name=name, device=device, num_devices=num_devices)
+        return xla.compile_function(
+            inputs, outputs, updates, name=name, device=device, num_devices=num_devices, kernels=kernels
+        )
     from theano_rnn.engine import c
 
     return c.compile_function(inputs, outputs, updates, name=name, progress=progress)

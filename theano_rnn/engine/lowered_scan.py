@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from aesara.compile.mode import Mode
-from aesara.graph.basic import Apply
+from aesara.graph.basic import Apply, Constant
 from aesara.graph.fg import FunctionGraph
 from aesara.tensor.basic import Alloc
 from aesara.tensor.elemwise import DimShuffle
@@ -34,6 +34,8 @@ from aesara.tensor.elemwise import DimShuffle
 from theano_rnn.engine.known_values import concrete_int
 from theano_rnn.engine.reversal import Reversed, getitem, materialize, reverse
 from theano_rnn.engine.rewriting import QUERY
+from theano_rnn.engine.window_patterns import find_window
+from theano_rnn.engine.windows import Steps, run_window
 from theano_rnn.settings.base import UserError
 
 NUM_CARRIED = 2  # rows of the buffers of which Aesara keeps the last ones only
@@ -77,12 +79,16 @@ class MitMot:
 
 
 def lower_scan(
-    node: Apply, graph: Any, scans: dict[str, Any], lower: Callable[[Any, dict[str, Any]], Callable[..., Any]]
+    node: Apply,
+    graph: Any,
+    scans: dict[str, Any],
+    lower: Callable[[Any, dict[str, Any]], Callable[..., Any]],
+    has_kernels: bool = False,
 ) -> Callable[..., Any]:
     """Returns a function of JAX arrays that computes a Scan node.
 
     `lower` turns the graph of one step into a function. That inner graph, after rewriting, is stored in `scans` under a
-    unique name.
+    unique name. If it `has_kernels`, the function calls a kernel of `windows` where there is one for this scan.
 
     Raises
     ------
@@ -96,12 +102,19 @@ def lower_scan(
     inner_graph = rewrite_inner_graph(op)
     scans[unique_name(op.name or "scan", scans)] = inner_graph
     inner = lower(inner_graph, scans)
+    window = find_window(op, inner_graph) if has_kernels else None
     mit_mots = [MitMot(*taps) for taps in zip(info.mit_mot_in_slices, info.mit_mot_out_slices)]
     is_read = [bool(inner_graph.clients[v]) for v in op.inner_seqs(inner_graph.inputs)]
     is_constant = [is_constant_in_time(v) for v in op.outer_seqs(node.inputs)]
     nit_sots = list(op.inner_nitsot_outs(inner_graph.outputs))
     passthrough = [find_passthrough(v, inner_graph, info.n_seqs) for v in nit_sots]
-    is_used = [bool(graph.clients[v]) or v in graph.outputs for v in op.outer_nitsot_outs(node.outputs)]
+
+    def are_used(outputs: Sequence[Any]) -> list[bool]:
+        return [bool(graph.clients[v]) or v in graph.outputs for v in outputs]
+
+    is_used = are_used(op.outer_nitsot_outs(node.outputs))
+    is_buffer_used = are_used(op.outer_mitmot_outs(node.outputs))
+    is_added = [not is_zero(v) for v in op.outer_mitmot(node.inputs)]
     first_place = [nit_sots.index(v) for v in nit_sots]  # a scan's gradient may repeat a result
     stacked_once = sorted({i for i, u, p in zip(first_place, is_used, passthrough) if u and p is None})
 
@@ -143,11 +156,23 @@ def lower_scan(
         carries = [m.initial_carry(b) for m, b in zip(mit_mots, buffers)]
         start = (np.int32(0), carries, windows, states, states, shared)
         start = jax.tree.map(jnp.asarray, start)
-        (_, carried, _, previous, last, shared), (stacked, new, traces, results) = jax.lax.scan(
-            step, start, (rows, sequences), length=num_steps, reverse=runs_backwards
-        )
+        result = None
+        if window is not None:
+            flat = [v for m, c, row in zip(mit_mots, carries, rows) for v in m.read(c, row, 0)]
+            flat[1::2] = [row if added else None for row, added in zip(rows, is_added)]
+            has_traces = [*is_buffer_used, *(not short for short in is_short if carries)]
+            steps = Steps(sequences, [*flat, *states], non_sequences, runs_backwards)
+            result = run_window(window, steps, stacked_once, has_traces)
+        if result is not None:
+            count = len(mit_mots)
+            carried, last, previous = result.last[:count], result.last[count:], result.previous[count:]
+            stacked, new, traces, results = result.traces[:count], [], result.traces[count:], result.stored
+        else:
+            (_, carried, _, previous, last, shared), (stacked, new, traces, results) = jax.lax.scan(
+                step, start, (rows, sequences), length=num_steps, reverse=runs_backwards
+            )
         stacked, new, traces = jax.tree.map(lambda trace: materialize(reorder(trace)), (stacked, new, traces))
-        results = dict(zip(stacked_once, map(reorder, results)))
+        stored = dict(zip(stacked_once, map(reorder, results)))
         final = [m.final_buffer(b, c, s, num_steps) for m, b, c, s in zip(mit_mots, buffers, carried, stacked)]
         kept_steps = [last_rows(w, v, b.shape[0]) for w, v, b in zip(windows, new, op.outer_mitsot(outer))]
         traces = [jnp.stack(pair) if short else v for v, short, *pair in zip(traces, is_short, previous, last)]
@@ -156,7 +181,7 @@ def lower_scan(
             if not used:
                 kept_steps.append(jnp.zeros(0))
                 continue
-            trace = results[i] if order is None else transpose(outer_sequences[order[0]], order[1])
+            trace = stored[i] if order is None else transpose(outer_sequences[order[0]], order[1])
             kept_steps.append(last_rows(None, trace, concrete_int(size, "the length of an output")))
         return [*final, *kept_steps, *shared]
 
@@ -195,6 +220,14 @@ def is_constant_in_time(sequence: Any) -> bool:
         return False
     value = sequence.owner.inputs[0]
     return bool(value.ndim < sequence.ndim or value.type.shape[0] == 1)
+
+
+def is_zero(buffer: Any) -> bool:
+    """Returns whether a variable is an array of zeros."""
+    if buffer.owner is None or not isinstance(buffer.owner.op, Alloc):
+        return False
+    value = buffer.owner.inputs[0]
+    return isinstance(value, Constant) and not np.any(value.data)
 
 
 def last_rows(before: Any, trace: Any, size: int) -> Any:

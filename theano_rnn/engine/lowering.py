@@ -29,10 +29,11 @@ REVERSED_AWARE = (DimShuffle, Elemwise, Scan, Shape, Shape_i, subtensor.Subtenso
 MAX_CONSTANT_SIZE = 64  # elements; XLA computes larger arrays that depend on shapes alone
 
 
-def lower_graph(graph: Any, scans: dict[str, Any] | None = None) -> Function:
+def lower_graph(graph: Any, scans: dict[str, Any] | None = None, has_kernels: bool = False) -> Function:
     """Returns a function that takes the graph's inputs and returns a list of its outputs.
 
-    The inner graphs of scans are stored in `scans`, by name.
+    The inner graphs of scans are stored in `scans`, by name. If it `has_kernels`, scans that a kernel of `windows`
+    computes are calls of it.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def lower_graph(graph: Any, scans: dict[str, Any] | None = None) -> Function:
         An operation has no conversion.
     """
     scans = {} if scans is None else scans
-    steps = [(node, lower_node(node, graph, scans)) for node in graph.toposort()]
+    steps = [(node, lower_node(node, graph, scans, has_kernels)) for node in graph.toposort()]
     constants = {v: v.data for node in graph.apply_nodes for v in node.inputs if isinstance(v, Constant)}
     constants |= {v: v.data for v in graph.outputs if isinstance(v, Constant)}
 
@@ -81,11 +82,11 @@ def compute_in_python(node: Apply, arrays: Sequence[Any]) -> list[Any]:
     return [cell[0] for cell in storage]
 
 
-def lower_node(node: Apply, graph: Any, scans: dict[str, Any]) -> Function:
+def lower_node(node: Apply, graph: Any, scans: dict[str, Any], has_kernels: bool) -> Function:
     """Returns the function of JAX arrays that computes `node`."""
     if hasattr(node.op, "as_jax"):
         own: Function = node.op.as_jax(node)
         return own
     if isinstance(node.op, Scan):
-        return lower_scan(node, graph, scans, lower_graph)
+        return lower_scan(node, graph, scans, lower_graph, has_kernels)
     return convert(node.op, node)

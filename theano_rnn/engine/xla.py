@@ -29,6 +29,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceShardin
 
 from theano_rnn.engine.changed_flags import changed_flags
 from theano_rnn.engine.devices import find_devices, is_local
+from theano_rnn.engine.kernels import resolve_kernels
 from theano_rnn.engine.lowering import lower_graph
 from theano_rnn.engine.parallel import MESH_AXIS, batch_axis, data_parallel
 from theano_rnn.engine.rewriting import QUERY
@@ -78,13 +79,17 @@ class Placement:
     """The devices on which a function runs: one, or several that each compute a part of the batch.
 
     `inputs` and `outputs` are the batch axes of the function's arguments and results. The shared variables and updates
-    that follow them are the same on all devices.
+    that follow them are the same on all devices. `kernels` is "auto" or "none".
     """
 
-    def __init__(self, devices: list[Any], inputs: Sequence[int | None], outputs: Sequence[int | None]) -> None:
+    def __init__(
+        self, devices: list[Any], inputs: Sequence[int | None], outputs: Sequence[int | None], kernels: str
+    ) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.num_devices = len(devices)
         self.device = next(d for d in devices if is_local(d))
+        is_one_cpu = self.num_devices == 1 and self.device.platform == "cpu"
+        self.has_kernels = is_one_cpu and resolve_kernels(kernels) == "auto"
         self.mesh = None if self.num_devices == 1 else Mesh(np.array(devices), (MESH_AXIS,))
         self.parameter_sharding = self.device if self.mesh is None else NamedSharding(self.mesh, PartitionSpec())
 
@@ -159,7 +164,9 @@ class Runner:
         self.updates = list((getattr(graph, "update_mapping", None) or {}).items())
         self.scans: dict[str, Any] = {}
         self.shapes: set[Any] = set()
-        compute = placement.distribute(lower_graph(graph, self.scans), len(graph.inputs), len(graph.outputs))
+        compute = placement.distribute(
+            lower_graph(graph, self.scans, placement.has_kernels), len(graph.inputs), len(graph.outputs)
+        )
 
         def traced(*arguments: Any) -> list[Any]:
             self.warn_of_many_shapes(arguments)
@@ -256,8 +263,11 @@ def compile_function(
     name: str = "",
     device: str = "auto",
     num_devices: int | None = 1,
+    kernels: str = "auto",
 ) -> Callable[..., Any]:
     """Compile an Aesara graph to a function of JAX arrays. XLA compiles at the first call with each shape.
+
+    With `kernels` "auto", scans that `windows` can compute in one call are such calls; with "none", none is.
 
     Raises
     ------
@@ -268,7 +278,7 @@ def compile_function(
         chosen = [d for d in find_devices(device, None) if is_local(d)][:1]
     else:
         chosen = find_devices(device, num_devices)
-    placement = Placement(chosen, list(map(batch_axis, inputs)), list(map(batch_axis, outputs)))
+    placement = Placement(chosen, list(map(batch_axis, inputs)), list(map(batch_axis, outputs)), kernels)
     mode = Mode(XLALinker(placement), QUERY)
     for variable in graph_inputs([*outputs, *(new for pair in updates for new in pair)]):
         if isinstance(variable, SharedVariable):

@@ -25,6 +25,12 @@ class MachineConfig(Section):
     device: str = setting(
         "auto", "device for engine jax; auto: a GPU if JAX finds one, else the CPU", choices=("auto", "cpu", "gpu")
     )
+    kernels: str = setting(
+        "auto",
+        "auto: compute all time steps of an LSTM or GRU in one call, with engine jax on a CPU, if that was compiled at "
+        "installation; none: one step after the other",
+        choices=("auto", "none"),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,16 @@
+"""Builds the optional kernels of ``engine/windows.py``; ``setup.cfg`` describes everything else of the package."""
+
+from setuptools import Extension, setup
+
+setup(
+    ext_modules=[
+        Extension(
+            "theano_rnn.engine._window",
+            ["theano_rnn/engine/native/window.cc"],
+            depends=["theano_rnn/engine/native/cells.h", "theano_rnn/engine/native/xla_ffi.h"],
+            extra_compile_args=["-std=c++17", "-O3", "-ffp-contract=fast", "-fvisibility=hidden", "-Wno-psabi"],
+            py_limited_api=True,
+            optional=True,
+        )
+    ]
+)
