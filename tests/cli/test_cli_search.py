@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ENGINES
-from tiny_runs import run as run_command
 from tiny_runs import sentences, wait_for
 
 from theano_rnn.cli.main import command
@@ -431,7 +430,10 @@ def test_real_trials_are_runs_that_train_repeats(tmp_path, monkeypatch, capsys):
         log = (tmp_path / "runs/space" / f"trial-{record['trial']:03}.jsonl").read_text().splitlines()
         assert not any(name.startswith("test_") for name in json.loads(log[-1]))
         assert record["valid_loss"] == min(json.loads(line)["valid_loss"] for line in log[:-1])
-    assert run_command("train", "--config", "runs/space/best.toml", "--checkpoint", "again.safetensors") == 0
+    again = [sys.executable, "-m", "theano_rnn", "train", "--config", "runs/space/best.toml", "--checkpoint",
+             "again.safetensors"]  # fmt: skip
+    root = str(Path(__file__).parents[2])
+    subprocess.run(again, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": root})
     again = [json.loads(line) for line in Path("again.jsonl").read_text().splitlines()]
     best = min(record["valid_loss"] for record in records)
     assert min(record["valid_loss"] for record in again[:-1]) == pytest.approx(best, rel=1e-5)
