@@ -55,8 +55,8 @@ def batch_axis(variable: Any) -> int | None:
 class SumOverDevices(Op):  # type: ignore[misc]
     """The sum of a value over all devices; the identity on one device.
 
-    If it is `joint`, the result is part of what every device computes from its own columns, such as a mean of the whole
-    batch that all are normalized by. So its gradient is the sum of theirs.
+    If it is `joint`, every device uses the result to compute its own part of the loss, as when all columns are
+    normalized by the mean of the whole batch. The gradient is then the sum of the gradients of all devices.
     """
 
     __props__ = ("joint",)
@@ -90,7 +90,10 @@ def sum_over_devices(x: Any) -> Any:
 
 
 def joint_sum_over_devices(x: Any) -> Any:
-    """The same, if the loss of every device depends on the sum; see `SumOverDevices`."""
+    """The sum of `x` over the devices that share the batch, if the loss of every device depends on this sum.
+
+    Its gradient is the sum of the gradients of all devices.
+    """
     return SumOverDevices(joint=True)(x) if batch_is_divided() else x
 
 

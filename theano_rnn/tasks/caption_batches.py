@@ -97,8 +97,8 @@ def scaled(images: Any, facts: Mapping[str, Any], dtype: str) -> Any:
 def few_lengths(lengths: Any) -> list[int]:
     """Returns the lengths to which captions of these `lengths` are padded: fewer than `padded_lengths`.
 
-    Each takes many seconds to compile and saves little, because most of the work is that of the convolutions. So a
-    length is left out if it is more than half of the next one.
+    To compile the network for one length takes many seconds, and shorter captions save little time, because most of it
+    is spent on the convolutions. So a length is left out if it is more than half of the next one.
 
     >>> few_lengths(np.array([7, 9, 10])), few_lengths(np.array([7, 11, 20]))
     ([12], [12, 24])
