@@ -51,18 +51,9 @@ namespace avx2 {
 #undef LANES
 }  // namespace avx2
 #pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx2,fma")
-namespace avx512 {
-#define LANES 16
-#include "cells.h"
-#undef LANES
-}  // namespace avx512
-#pragma GCC pop_options
 
 static const Kernels* find_kernels() {
   __builtin_cpu_init();
-  // avx512::KERNELS has been compiled, but never been run: no such processor was at hand
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &avx2::KERNELS;
   return nullptr;
 }
@@ -248,7 +239,7 @@ PyMODINIT_FUNC PyInit__window() {
   PyObject* module = PyModule_Create(&MODULE);
   if (!module) return nullptr;
   const Kernels* kernels = find_kernels();
-  const char* found = !kernels ? "" : kernels == &avx2::KERNELS ? "avx2" : "avx512";
+  const char* found = kernels ? "avx2" : "";
   if (PyModule_AddStringConstant(module, "instructions", found)) return nullptr;
   for (int i = 0; i < 4; i++) {
     PyObject* capsule = PyCapsule_New(HANDLERS[i], nullptr, nullptr);
