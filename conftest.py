@@ -3,6 +3,8 @@
 from importlib.util import find_spec
 
 NEEDS = {
+    "theano_rnn/cli/search_reports.py": "optuna",
+    "theano_rnn/cli/trial_runs.py": "optuna",
     "theano_rnn/search/study.py": "optuna",
     "theano_rnn/serving/connections.py": "uvicorn",
     "theano_rnn/serving/web.py": "fastapi",

@@ -20,10 +20,11 @@ from tiny_runs import sentences, wait_for
 
 from theano_rnn.cli.main import command
 from theano_rnn.cli.options import read_toml
-from theano_rnn.cli.search_reports import WIDTH, results_table
 from theano_rnn.cli.space_files import read_space_file, to_toml, without_test
 
 optuna = pytest.importorskip("optuna")
+
+from theano_rnn.cli.search_reports import WIDTH, results_table  # noqa: E402 they import Optuna
 
 TRAIN = '''
 import json, math, os, signal, sys, time
