@@ -35,6 +35,7 @@ def same_checkpoint(first, second):
     return tensors.keys() == others.keys() and all(np.array_equal(tensors[name], others[name]) for name in tensors)
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_as_by_the_command(folder, capsys):
     model = LanguageModel.train("book.txt", checkpoint="python.safetensors", **SETTINGS)
     assert "validation" in capsys.readouterr().out
@@ -46,6 +47,7 @@ def test_a_model_is_trained_as_by_the_command(folder, capsys):
     assert Path("python.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_texts_are_kept_so_that_a_run_can_be_resumed(folder):
     options = {**SETTINGS, "epochs": 1, "checkpoint": Path("runs/texts.safetensors")}
     path = train(["Emma saw.\nJane saw.", Path("book.txt"), TEXT], **options)
@@ -80,6 +82,7 @@ def test_mistakes_are_errors_that_say_what_to_do(folder):
         theano_rnn.nothing  # noqa: B018
 
 
+@pytest.mark.slow
 def test_a_thread_can_train(folder):
     with ThreadPoolExecutor(1) as pool:
         model = pool.submit(LanguageModel.train, "book.txt", device="cpu", **SETTINGS).result()
@@ -98,12 +101,14 @@ def test_ctrl_c_saves_and_raises(folder, monkeypatch):
     assert load("stopped.safetensors").progress["step"] == 1
 
 
+@pytest.mark.slow
 def test_the_package_is_imported_quickly():
     """Without NumPy and Aesara; `LanguageModel` and `train` are imported on first use."""
     code = "import sys, theano_rnn; assert not {'numpy', 'aesara'} & set(sys.modules); theano_rnn.train"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_a_classifier_is_trained_on_labelled_lines(folder):
     lines = "".join(f"{sentence.split()[0]}\t{sentence}\n" for sentence in sentences(90))
     settings = {name: value for name, value in SETTINGS.items() if name != "bptt_steps"}

@@ -16,6 +16,7 @@ from theano_rnn.text.vocabulary import Vocabulary
 KINDS = pytest.mark.parametrize("has_features", [False, True], ids=["pictures", "features"])
 
 
+@pytest.mark.slow
 @KINDS
 def test_captions_do_not_depend_on_the_other_pictures_and_differ(has_features):
     images = pictures(11, has_features=has_features)
@@ -30,6 +31,7 @@ def test_captions_do_not_depend_on_the_other_pictures_and_differ(has_features):
     assert [each.text for each in backwards] == [each.text for each in found]
 
 
+@pytest.mark.slow
 @KINDS
 def test_log_probabilities_are_those_of_the_search(has_features):
     model, images = opened(has_features), pictures(3, has_features=has_features)
@@ -43,6 +45,7 @@ def test_log_probabilities_are_those_of_the_search(has_features):
             np.testing.assert_allclose(each.score, each.log_probability / (len(each.ids) + 1) ** 0.5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_log_probabilities_of_pairs_are_those_of_the_loss():
     """Of more pairs than are scored at once, and of captions of different lengths."""
     model, images = opened(), np.stack(pictures(5))
@@ -61,6 +64,7 @@ def test_log_probabilities_of_pairs_are_those_of_the_loss():
 
 def test_captions_are_found_by_their_probabilities():
     """As by sorting all log-probabilities; pictures with the same caption are all right ones."""
+    pytest.importorskip("sacrebleu")
     model, images = opened(), np.stack(pictures(9))
     references = [[WORDS[i % 4], f"{WORDS[i % 4]} {WORDS[i]}"] if i < 8 else ["a dog"] for i in range(9)]
     found = model.evaluate(images, references, num_ranked=8)
@@ -129,6 +133,7 @@ def test_a_greedy_caption_takes_the_likeliest_word_at_each_step():
             assert log_p <= best.log_probability + 1e-5 or not text.startswith(best.text)
 
 
+@pytest.mark.slow
 @KINDS
 def test_attention_sums_to_one_and_differs_between_words_and_pictures(has_features):
     model = opened(has_features)

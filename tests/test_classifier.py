@@ -16,6 +16,7 @@ from theano_rnn.tasks.attribution import contributions, log_odds
 TEXTS = ["A charming film.", "It is dull, and long.", "It is not dull! It is charming.", "Zorblax", "A"]
 
 
+@pytest.mark.slow
 def test_the_probabilities_are_those_of_the_loss_at_the_temperature():
     model = opened()
     found = model.classify(TEXTS)
@@ -107,6 +108,7 @@ def test_measures_over_labelled_texts():
         model.evaluate([])
 
 
+@pytest.mark.slow
 def test_contributions_add_up_and_removals_are_differences(monkeypatch):
     monkeypatch.setattr(attribution, "NUM_SCALES", 200)
     model, text = opened(), "It is not dull!"
@@ -127,6 +129,7 @@ def test_contributions_add_up_and_removals_are_differences(monkeypatch):
     assert gradient.shape == found.contributions.shape and not np.allclose(gradient, found.contributions)
 
 
+@pytest.mark.slow
 def test_an_explanation_is_of_the_likeliest_label_unless_another_is_named():
     model = opened(unit="char")
     found = model.explain("a film", with_removals=False)

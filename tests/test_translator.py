@@ -15,6 +15,7 @@ from theano_rnn.translator import Translator, with_copies
 LINES = ["A dog runs.", "It is late!", "Zorblax is late, A dog.", "A", "It is a dog, it runs, it is late."]
 
 
+@pytest.mark.slow
 def test_translations_have_the_log_probability_of_their_words():
     model = opened()
     for found in model.translate(LINES, num_best=3):
@@ -189,6 +190,7 @@ def test_a_model_that_diverged_is_refused():
         bias.set_value(before)
 
 
+@pytest.mark.slow
 def test_characters_are_translated():
     model = opened(unit="char")
     found = model.translate(["It is late!", "Xyz"], num_best=2)

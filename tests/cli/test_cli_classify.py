@@ -138,6 +138,7 @@ def test_without_matplotlib_a_picture_is_refused_at_once(run, tmp_path, monkeypa
     assert run("labelled.txt", "--evaluate")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_page_explains_the_first_texts(run, tmp_path, monkeypatch):
     monkeypatch.setattr(classify, "MAX_EXPLAINED", 2)
     monkeypatch.setattr(classify, "MAX_EXPLAINED_TOKENS", 20)

@@ -65,6 +65,7 @@ def test_a_picture_beside_the_checkpoint(run, tmp_path):
     assert not list(tmp_path.glob("*.unfinished"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("installed", [True, False])
 def test_a_picture_of_the_users_own_is_let_be(run, tmp_path, without, installed):
     if not installed:

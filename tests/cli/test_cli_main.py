@@ -104,6 +104,7 @@ def test_a_script_runs_its_command_with_its_folder(monkeypatch):
                      "root": SCRIPTS.parent}  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(SCRIPTS.glob("*.py")), ids=lambda path: path.stem)
 def test_every_script_says_a_mistake_in_one_line_from_anywhere(path, tmp_path):
     result = subprocess.run([sys.executable, path, "--nonsense"], capture_output=True, text=True, cwd=tmp_path)

@@ -43,6 +43,7 @@ def stored(path=MODEL):
     return settings["training"] | settings["model"]
 
 
+@pytest.mark.slow
 def test_named_settings_win_and_the_others_are_chosen_said_and_stored(commands):
     flags = [*SIZES, "--batch-size", "3", "--train", "text.txt", "--checkpoint", MODEL, "--max-seconds", "1e-9"]
     result = commands("train", *flags)
@@ -106,6 +107,7 @@ def test_validations_within_an_epoch_are_shown_with_samples(commands):
     assert any(line.startswith("epoch 0") for line in result.out.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [

@@ -266,7 +266,13 @@ def test_weights_of_rescoring_are_tuned(commands):
     result = commands("rescore", MODEL, "lists.txt", *tune, "--references", "answers.txt")
     assert result.status == 0 and len(result.out.splitlines()) == 3
     assert result.err.startswith("weight ") and "lists with a wrong best hypothesis" in result.err
-    tune[-1] = "bleu"
+
+
+def test_weights_of_rescoring_are_tuned_by_bleu(commands):
+    pytest.importorskip("sacrebleu")
+    (commands.folder / "lists.txt").write_text(LISTS)
+    (commands.folder / "answers.txt").write_text("Emma saw the ball .\nJane\n")
+    tune = ["--tune", "lists.txt", "--metric", "bleu"]
     result = commands("rescore", MODEL, "lists.txt", *tune, "--references", "answers.txt")
     assert result.status == 0 and "BLEU 100.00 on lists.txt, " in result.err and " before rescoring" in result.err
     assert result.out.splitlines()[0].startswith("0 ||| Emma saw the ball .")

@@ -69,6 +69,7 @@ class BrokenStream:
         raise OSError("a stream of a test")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_lines", [0, 1, 4])
 @pytest.mark.parametrize(
     "error",
@@ -131,6 +132,7 @@ def test_what_standard_output_cannot_encode_is_escaped(folder):
         assert r"\u03a9mega" in result.stdout
 
 
+@pytest.mark.slow
 def test_results_that_have_no_place_are_an_error(folder):
     before = contents(folder)
     result = shell(folder, f"theano-rnn info {MODEL} >&-")
@@ -209,6 +211,7 @@ def test_programs_train_on_without_streams_and_stop_when_nobody_reads(folder):
 ESCAPES = "\x1b[2J\x1b]0;title\x07\x9b31m"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_a_terminal_gets_no_control_characters_of_a_text(commands, monkeypatch, is_terminal):
     """A file or another program gets the text as it is."""

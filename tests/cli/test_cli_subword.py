@@ -48,6 +48,7 @@ def refused(result):
     return result.err
 
 
+@pytest.mark.slow
 def test_the_score_of_a_text_is_the_same_however_it_is_asked_for(commands):
     total = summary(commands, "--summary")
     per_token = commands("score", MODEL, "text.txt", "--per-token").out
@@ -88,6 +89,7 @@ def test_an_exported_model_scores_the_same(commands):
     assert summary(commands, "--summary") == pytest.approx(before)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_resumes_without_learning_pieces_again(folder, tmp_path, monkeypatch, capsys):
     commands = Commands(tmp_path, monkeypatch, capsys)
     Path("tokenizer.json").write_text(load(folder / MODEL).vocabulary.tokenizer, encoding="utf-8")

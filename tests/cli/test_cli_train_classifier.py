@@ -48,6 +48,7 @@ def train(commands, *arguments, epochs=2, checkpoint=MODEL, text="labelled.txt")
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.learns
 def test_it_learns_and_its_measures_are_recorded_shown_and_drawn(commands):
     """The best epoch of each of ten seeds has an accuracy of 1.0, with the instructions of older processors, too."""
@@ -74,6 +75,7 @@ def test_it_learns_and_its_measures_are_recorded_shown_and_drawn(commands):
     assert facts["labels"] == ["no", "yes"] and 1 / 16 <= facts["temperature"] <= 16
 
 
+@pytest.mark.slow
 def test_it_is_stopped_and_resumed_to_the_byte(commands):
     arguments = ["--class-weights", "balanced", "--dropout", "0.2"]
     train(commands, *arguments, checkpoint="whole.safetensors")
@@ -114,6 +116,7 @@ def test_weights_of_labels_change_what_is_learned(commands):
     assert found[1][0] - found[1][1] < found[0][0] - found[0][1] - 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [["--unit", "char"], ["--bidirectional", "--pooling", "attention"], ["--sentences", "line", "--pooling", "final"]],

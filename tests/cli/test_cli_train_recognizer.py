@@ -61,6 +61,7 @@ def train(commands, *arguments, epochs=2, checkpoint=MODEL):
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.learns
 def test_it_learns_and_its_measures_are_recorded_and_shown(commands):
     """The best label errors of seeds 1, 2 and 3 are all 0 %."""
@@ -79,6 +80,7 @@ def test_it_learns_and_its_measures_are_recorded_and_shown(commands):
     assert info.status == 0 and "recognizer, finished" in info.out
 
 
+@pytest.mark.slow
 def test_a_run_is_stopped_and_resumed_to_the_byte(commands):
     """With every change of the recordings: tempo, masks and noise; and with a recording that is too short."""
     write_recordings(too_short=True)
@@ -90,6 +92,7 @@ def test_a_run_is_stopped_and_resumed_to_the_byte(commands):
     assert Path("cut.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_network_that_reads_nothing_yet_is_explained_and_training_goes_on(commands):
     result = train(commands, "--learning-rate", "1e-9", "--schedule", "constant", "--patience", "1", epochs=3)
     said = [record["valid_label_error"] for record in log_of(MODEL) if "epoch" in record]
@@ -98,6 +101,7 @@ def test_a_network_that_reads_nothing_yet_is_explained_and_training_goes_on(comm
         assert ALL_BLANK in result.out
 
 
+@pytest.mark.slow
 def test_recordings_that_are_too_long_are_left_out_and_counted(commands):
     result = train(commands, "--max-frames", "30", epochs=1)
     assert "training recordings with more than 30 frames are left out" in result.err + result.out

@@ -47,6 +47,7 @@ def translated(**options):
     return opened().translate(SOURCES, **options)
 
 
+@pytest.mark.slow
 def test_each_line_has_a_line_in_the_same_order(run):
     status, out, err = run(text=LINES)
     assert status == 0 and err == "3 of 15 source tokens are not in the model's vocabulary\n"
@@ -88,6 +89,7 @@ def test_n_best_lists_are_those_that_rescore_reads(run, tmp_path):
     assert one.startswith("0 ||| ") and one.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_language_model_an_ensemble_and_coverage_take_part(run):
     lm, other = fitting_language_model(), checkpoint(seed=6)
     flags = ["--lm", lm, "--lm-weight", "0.4", "--coverage", "0.3", "--ensemble", other]
@@ -159,6 +161,7 @@ def test_given_translations_are_scored(run, tmp_path):
     assert "target tokens are not in the model's vocabulary" in err
 
 
+@pytest.mark.slow
 def test_a_page_of_attention(run, tmp_path):
     status, out, err = run("--attention", "new/page.html", text=LINES)
     assert status == 0 and out.startswith("new/page.html  ("), err

@@ -48,6 +48,7 @@ def matrix_products(apply_nodes):
 # The compiled functions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(4, 3), (1, 1)])
 def test_losses_are_those_of_plain_loops(shape):
     """The one model that also the quick selection compiles with g++."""

@@ -174,6 +174,7 @@ def test_processes_on_a_checkpoint_that_is_in_use_are_refused(text):
     assert sorted(path.name for path in text.iterdir()) == ["text.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

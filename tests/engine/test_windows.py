@@ -78,6 +78,7 @@ def kinds_of(kind):
     return [f"{kind}_forward", f"{kind}_backward"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("read", [("outputs",), ("states",), ("outputs", "states")])
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
@@ -89,6 +90,7 @@ def test_a_window_has_the_numbers_of_the_scan(kind, read, backwards, calls):
     assert calls == kinds_of(kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
 def test_a_window_is_as_exact_as_the_scan(kind, size, calls):
@@ -98,6 +100,7 @@ def test_a_window_is_as_exact_as_the_scan(kind, size, calls):
     assert calls == kinds_of(kind)
 
 
+@pytest.mark.slow
 def test_the_numbers_are_the_same_in_every_run():
     for first, second in zip(window("lstm", 37).values(), window("lstm", 37).values()):
         np.testing.assert_array_equal(first, second)
@@ -138,6 +141,7 @@ def trained(kind, num_layers, which, num_steps=3):
     return np.array(losses), arrays, list(map(np.asarray, state))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_layers", [1, 2])
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
 def test_a_language_model_trains_with_kernels_in_every_layer(kind, num_layers, calls):

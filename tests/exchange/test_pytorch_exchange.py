@@ -34,6 +34,7 @@ from theano_rnn.settings.network import ModelConfig
 every = pytest.mark.parametrize(("cell", "num_layers", "tie_weights"), EVERY, ids=NAMES)
 
 
+@pytest.mark.slow
 @every
 def test_a_model_comes_back_bit_by_bit_with_the_same_perplexity(tmp_path, cell, num_layers, tie_weights):
     config = config_of(cell, num_layers, tie_weights)

@@ -147,6 +147,7 @@ def test_a_beam_that_is_wide_enough_finds_the_best_texts(power, banned):
             assert each.score == pytest.approx(scores[each.ids])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("power", [0.0, 1.0])
 @pytest.mark.parametrize("coverage", [0.0, 0.7])
 def test_a_wide_beam_finds_the_best_texts_with_a_language_model_and_coverage(power, coverage):

@@ -44,6 +44,7 @@ def test_the_pieces_of_a_text_are_written_as_that_text():
     assert [number for number in again if number != 1] == [number for number in IDS if number != 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [(), (" sh", "g."), ("é", "x y")])
 @pytest.mark.parametrize("prompt", ["", "She wal", "She was ", "“Was she talking?” Emma’s caf", "😀"])
 def test_live_output_equals_the_whole_sample(stop, prompt):

@@ -28,6 +28,7 @@ def prompted(text, vocabulary=WORDS):
     return read_prompt(text, vocabulary, sentence_end(vocabulary))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vocabulary", [WORDS, SIGNS], ids=["word", "char"])
 @pytest.mark.parametrize("stop", [(), (" saw", "(", "b\n"), ("c", "a c")])
 @pytest.mark.parametrize("prompt", ["", "Emma saw", "a b"])

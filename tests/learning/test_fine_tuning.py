@@ -34,6 +34,7 @@ def test_names_of_language_and_fill_in_models_have_the_same_levels():
     assert factors(names, 0, unfreeze=0) == dict.fromkeys(names, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "nesterov"])
 def test_a_factor_scales_the_step_of_its_parameter_alone(optimizer):
     config = ModelConfig(vocab_size=7, embedding_size=3, hidden_size=4, cell="tanh", tie_weights=False, dtype="float64")
@@ -81,6 +82,7 @@ def tune(commands, *flags, checkpoint="tuned.safetensors"):
     return result
 
 
+@pytest.mark.slow
 def test_a_classifier_starts_from_a_language_model_and_keeps_it_at_first(commands):
     result = tune(commands, "--unfreeze-epochs", "1", "--epochs", "1", "--average-decay", "0")
     assert "from lm.safetensors: embedding, layer0; new: " in result.out

@@ -38,6 +38,7 @@ def test_a_temperature_divides_the_scores():
     assert np.isfinite(with_temperature(np.array([[0.0, -1e4]]), 1 / 16)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sharpness", [0.3, 1.0, 2.5, 6.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_fitted_temperature_has_the_lowest_loss_of_a_fine_grid(seed, sharpness):

@@ -52,6 +52,7 @@ class Trained:
         return after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_run_that_goes_on_from_saved_values_ends_with_the_same_bytes(name, engine):
     whole = Trained(OPTIMIZERS[name], engine, dtype="float32")

@@ -179,6 +179,7 @@ def test_first_step_of_adam_is_the_learning_rate_whatever_the_gradient():
             np.testing.assert_allclose(1 - params[name], 0.1 * np.sign(gradient), rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_parameters_and_state_keep_their_dtype(name, dtype):

@@ -45,6 +45,7 @@ def layer(kind, engine, **options):
 # Against plain loops
 
 
+@pytest.mark.slow
 @every_kind
 @pytest.mark.parametrize("shape", SHAPES)
 def test_outputs_and_final_states_are_those_of_plain_loops(kind, shape, engine):
@@ -57,6 +58,7 @@ def test_outputs_and_final_states_are_those_of_plain_loops(kind, shape, engine):
         np.testing.assert_allclose(finals, expected[1], atol=1e-11)
 
 
+@pytest.mark.slow
 @every_kind
 def test_gradients_are_central_differences_of_plain_loops(kind, engine):
     """For every parameter, the inputs and the states, with masked steps everywhere."""

@@ -82,6 +82,7 @@ def theirs(scores, columns, weights):
     return losses.detach().numpy(), slopes
 
 
+@pytest.mark.slow
 @engines
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-4)])
 def test_pytorch_gives_the_same_losses_and_gradients(engine, dtype, tolerance):
@@ -102,6 +103,7 @@ def spelled(path):
     return [symbol for symbol, _ in itertools.groupby(path) if symbol]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [1, 2, 4])
 def test_losses_are_those_of_the_sum_over_all_paths(length):
     targets = [[], [1], [2, 2], [1, 2], [3, 1, 3], [4, 4, 4]]
@@ -162,9 +164,10 @@ def test_a_certain_network_has_a_loss_of_zero_and_not_less():
     assert np.isfinite(slopes).all()
 
 
+@pytest.mark.slow
 def test_a_long_sequence_stays_finite_in_float32():
     target = [1, 2, 3, 4] * 30
-    scores, mask, labels = batch([(3_000, target)], dtype="float32", scale=10.0)
+    scores, mask, labels = batch([(1_000, target)], dtype="float32", scale=10.0)
     losses, slopes, _ = ours(ENGINES[-1], scores, mask, labels)
     expected = ours(ENGINES[-1], scores.astype("float64"), mask.astype("float64"), labels)
     np.testing.assert_allclose(losses, expected[0], rtol=1e-5)

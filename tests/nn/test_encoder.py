@@ -85,6 +85,7 @@ def test_pytorch_gives_the_same_outputs_final_states_and_gradients(engine, kind,
             np.testing.assert_allclose(actual[prefix + name], slope, atol=1e-10, err_msg=prefix + name)
 
 
+@pytest.mark.slow
 def test_every_output_of_an_encoder_depends_on_every_input(python_mode):
     import aesara
 

@@ -62,6 +62,7 @@ def by_loops(made, num_backward, h, mask):
     return p
 
 
+@pytest.mark.slow
 @every_kind
 @shapes
 def test_values_are_those_of_plain_loops(kind, num_backward, time, lengths, python_mode):
@@ -110,6 +111,7 @@ def test_pytorch_gives_the_same_values_and_gradients(kind, num_backward, time, l
     assert not slopes[0][mask == 0].any()  # padding has no effect at all
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "dtype"), [("jax", "float32"), ("jax", "float64"), ("c", "float32")])
 def test_engines_agree_with_the_loops_where_columns_are_empty(engine, dtype):
     """In float32, where 1e-30 squared is 0, too."""

@@ -118,6 +118,7 @@ def begin(model, params, step):
         model.optimizer_state["steps"].set_value(np.asarray(step, "int32"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "kind"), PAIRS)
 def test_the_loss_is_that_of_plain_loops_with_the_same_masks(engine, kind):
     model, functions, params = built(kind, engine)
@@ -167,6 +168,7 @@ def test_nothing_is_dropped_in_evaluation(engine):
     np.testing.assert_allclose(values.sum() / inputs[2].sum(), expected, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_every_step_drops_something_else_and_the_count_goes_on(engine):
     model, functions, params = built("each place its own", engine)
     begin(model, params, 0)

@@ -172,6 +172,7 @@ def test_pytorch_gives_the_same_losses_attention_and_gradients(engine, cell, att
         assert np.abs(slope).max() > 1e-6, name
 
 
+@pytest.mark.slow
 @needs_jax
 @pytest.mark.parametrize("settings", USED, ids=repr)
 def test_a_picture_has_the_same_losses_among_any_others(settings):
@@ -188,6 +189,7 @@ def test_a_picture_has_the_same_losses_among_any_others(settings):
     np.testing.assert_allclose(found[:TIME, :BATCH], expected, atol=1e-12)
 
 
+@pytest.mark.slow
 @needs_jax
 @pytest.mark.parametrize("settings", USED, ids=repr)
 def test_columns_without_a_picture_change_no_update(settings):

@@ -28,6 +28,7 @@ def lm_log_p(model, ids):
     return -float(np.asarray(losses).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"batching": "stream"}, {"head": "adaptive"}], ids=repr)
 def test_log_probabilities_are_those_of_each_model_and_their_sum_ranks(options):
     """The words of the language model have other ids."""
@@ -49,6 +50,7 @@ def test_log_probabilities_are_those_of_each_model_and_their_sum_ranks(options):
     assert checked > 6
 
 
+@pytest.mark.slow
 def test_a_wide_beam_finds_what_the_sum_ranks_first():
     """All texts of up to two words, scored apart, with the coverage penalty of the given attention."""
     model, lm = opened(lm=language_model()), LanguageModel(language_model(), engine=ENGINES[-1])
@@ -77,6 +79,7 @@ def test_a_weight_of_zero_is_no_language_model_to_the_bit():
     assert opened(lm=language_model()).translate(LINES, 3, lm_weight=0.5) != opened().translate(LINES, 3)
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_a_model_with_itself_is_the_model():
     twice = opened(others=(5,))
     for one, other in zip(opened().translate(LINES, 3), twice.translate(LINES, 3), strict=True):
@@ -86,6 +89,7 @@ def test_an_ensemble_of_a_model_with_itself_is_the_model():
     assert twice.score("A dog.", "Ein Hund.") == pytest.approx(opened().score("A dog.", "Ein Hund."), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_an_ensemble_has_the_mean_of_the_log_probabilities_and_of_the_attention():
     both, members = opened(others=(6,)), (opened(), opened(seed=6))
     expected = np.mean([each.score("A dog.", "Ein Hund.") for each in members])
@@ -104,6 +108,7 @@ def test_an_ensemble_has_the_mean_of_the_log_probabilities_and_of_the_attention(
     assert [each.text for each in found] != [each.text for each in opened().translate(LINES, coverage=0.2)]
 
 
+@pytest.mark.slow
 def test_other_lines_change_nothing_with_all_models():
     model, options = opened(lm=language_model(), others=(6,)), {"lm_weight": 0.3, "coverage": 0.2}
     alone = {line: model.translate([line], **options)[0].translations[0] for line in LINES}

@@ -51,6 +51,7 @@ def texts_of(corpus, part):
     return found
 
 
+@pytest.mark.slow
 @every_config
 def test_whatever_is_in_a_text_it_stays_one(config):
     """Blank lines, strange blanks, marks of other scripts, and texts longer than what the tokenizer takes at once."""

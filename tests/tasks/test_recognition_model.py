@@ -124,6 +124,7 @@ def test_pytorch_gives_the_same_losses_and_gradients(engine, cell, num_layers, b
         np.testing.assert_allclose(slope, their_slopes[name], atol=1e-10, err_msg=name)
 
 
+@pytest.mark.slow
 @needs_jax
 def test_a_recording_does_not_depend_on_its_batch_and_padding():
     _, functions = compiled(True)
@@ -134,6 +135,7 @@ def test_a_recording_does_not_depend_on_its_batch_and_padding():
         np.testing.assert_allclose(np.asarray(alone), together[[column]], rtol=1e-10)
 
 
+@pytest.mark.slow
 @needs_jax
 def test_a_recording_that_is_too_short_changes_nothing():
     model, functions = compiled(True)
@@ -171,6 +173,7 @@ def test_a_network_that_reads_both_directions_has_no_step():
         model_of().compile("step", engine=ENGINES[-1])
 
 
+@pytest.mark.slow
 @needs_jax
 def test_dropout_and_penalties_act_in_training_alone():
     model, arrays = model_of("tanh", 2), batch()

@@ -50,6 +50,7 @@ def train(commands, *arguments, epochs=8):
     return result
 
 
+@pytest.mark.slow
 def test_it_learns_and_its_measures_are_recorded_and_shown(commands):
     result = train(commands)
     *epochs, last = log_of(MODEL)

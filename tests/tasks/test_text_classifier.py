@@ -178,6 +178,7 @@ def test_the_loss_of_a_model_without_output_weights_is_that_of_a_guess():
 # Neighbours
 
 
+@pytest.mark.slow
 @needs_jax
 @pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-10), ("float32", 1e-6)])
 @pytest.mark.parametrize(("bidirectional", "pooling"), [(True, "final"), (True, "attention"), (False, "max")])
@@ -204,6 +205,7 @@ def test_a_text_has_the_same_probabilities_among_any_others(bidirectional, pooli
         assert (found.argmax(axis=0) == expected[:, order].argmax(axis=0)).all()
 
 
+@pytest.mark.slow
 @needs_jax
 @pytest.mark.parametrize(("bidirectional", "pooling"), [(True, "final"), (False, "attention"), (False, "max")])
 def test_columns_without_a_text_change_no_update(bidirectional, pooling):
@@ -228,6 +230,7 @@ def test_columns_without_a_text_change_no_update(bidirectional, pooling):
         np.testing.assert_allclose(found[1][name], value, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 @needs_jax
 def test_dropout_differs_between_texts_and_steps_and_leaves_nothing_infinite():
     settings = RegularizationConfig(dropout=0.5, variational=True, embedding_dropout=0.2, recurrent_dropout=0.3)
@@ -253,6 +256,7 @@ def explained(*settings):
     return model, model.compile("attributions", "predict", engine="jax")
 
 
+@pytest.mark.slow
 @needs_jax
 @pytest.mark.parametrize(("cell", "num_layers", "bidirectional", "pooling"), EXPLAINED)
 def test_contributions_at_all_scales_add_up_to_the_difference_from_a_text_of_zeros(
@@ -278,6 +282,7 @@ def test_contributions_at_all_scales_add_up_to_the_difference_from_a_text_of_zer
     np.testing.assert_allclose(log_odds[0], np.log(p / (1 - p)), atol=1e-9)
 
 
+@pytest.mark.slow
 @needs_jax
 @pytest.mark.parametrize(("cell", "num_layers", "bidirectional", "pooling"), EXPLAINED)
 def test_a_contribution_is_the_slope_of_the_log_odds_along_the_vector(cell, num_layers, bidirectional, pooling):

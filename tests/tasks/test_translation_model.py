@@ -180,6 +180,7 @@ def test_attention_weights_are_those_of_pytorch_and_zero_at_padding(settings):
         np.testing.assert_allclose(weights[:count, column, :length], expected.detach().numpy(), atol=1e-12)
 
 
+@pytest.mark.slow
 @needs_jax
 @pytest.mark.parametrize(("dtype", "bound"), [("float64", 1e-12), ("float32", 1e-6)])
 @pytest.mark.parametrize("settings", USED, ids=repr)
@@ -202,6 +203,7 @@ def test_a_pair_has_the_same_losses_among_any_others(settings, dtype, bound):
         np.testing.assert_allclose(found, expected[:, order], atol=bound)
 
 
+@pytest.mark.slow
 @needs_jax
 @pytest.mark.parametrize("settings", USED, ids=repr)
 def test_a_target_word_changes_nothing_before_it(settings):
@@ -217,6 +219,7 @@ def test_a_target_word_changes_nothing_before_it(settings):
         assert (after[time:] != before[time:])[mask[time:] > 0].any()
 
 
+@pytest.mark.slow
 @needs_jax
 @pytest.mark.parametrize("settings", USED, ids=repr)
 def test_columns_without_a_pair_change_no_update(settings):
@@ -235,6 +238,7 @@ def test_columns_without_a_pair_change_no_update(settings):
         np.testing.assert_allclose(found[1][name], value, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 @needs_jax
 @pytest.mark.parametrize("settings", USED, ids=repr)
 def test_steps_give_the_losses_of_whole_targets(settings):
@@ -267,6 +271,7 @@ def test_steps_give_the_losses_of_whole_targets(settings):
         np.testing.assert_allclose(values, np.take_along_axis(expected, np.asarray(words), 1), atol=1e-12)
 
 
+@pytest.mark.slow
 @needs_jax
 def test_dropout_acts_in_training_only():
     settings = RegularizationConfig(dropout=0.5, variational=True, embedding_dropout=0.2, recurrent_dropout=0.3,
@@ -282,6 +287,7 @@ def test_dropout_acts_in_training_only():
     assert all(np.isfinite(value).all() for value in params_of(model).values())
 
 
+@pytest.mark.slow
 @needs_jax
 def test_gradients_of_the_memory_are_not_stored_for_every_step(monkeypatch):
     """With 80 steps, 64 pairs and 1,024 units, storing them all would take 5 GiB and most of the time."""

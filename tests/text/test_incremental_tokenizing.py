@@ -41,6 +41,7 @@ def random_texts(count):
         yield "".join(parts[i] for i in rng.integers(len(parts), size=rng.integers(1, 12)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS, ids=repr)
 def test_pieces_and_what_follows_them_are_the_text(config):
     words = vocabulary(config)

@@ -256,6 +256,7 @@ def test_standard_input_is_read_more_than_once(monkeypatch):
     assert source.name == "standard input"
 
 
+@pytest.mark.slow
 def test_files_that_are_missing_or_empty(write):
     write(a_txt="pos\ta\n", empty_txt="")
     assert refused("a.txt", "nothing.txt").startswith("cannot find nothing.txt")

@@ -109,6 +109,7 @@ def test_a_continued_run_stopped_and_resumed_is_the_same(commands):
         np.testing.assert_array_equal(resumed[name], value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -60,6 +60,7 @@ def test_processes_give_the_same_in_the_same_order(crew):
     assert [worker.process.poll() for worker in crew] == [-signal.SIGKILL] * 2
 
 
+@pytest.mark.slow
 def test_no_more_is_read_than_is_worked_on(pool):
     read = []
 
