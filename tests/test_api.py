@@ -89,6 +89,7 @@ def test_a_thread_can_train(folder):
     assert model.device == "cpu"  # as in training, not "auto"
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_raises(folder, monkeypatch):
     from theano_rnn.cli.session import Session
 

@@ -85,6 +85,7 @@ def test_a_folder_in_the_pictures_place_is_found_before_anything_begins(run, tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.curves.png", "text.txt"]
 
 
+@pytest.mark.slow
 def test_none_where_none_is_wanted(run, tmp_path):
     assert "curves" not in run.train().out
     assert not list(tmp_path.glob("*.png"))

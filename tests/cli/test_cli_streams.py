@@ -92,6 +92,7 @@ def test_training_whose_output_cannot_be_written_saves_and_stops(commands, monke
     assert Path(MODEL).read_bytes() == Path(WHOLE).read_bytes() and log_of(MODEL) == log_of(WHOLE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_finishes_the_step_and_saves(commands, monkeypatch, number):
     on_step = session.Session.on_step

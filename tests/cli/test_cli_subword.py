@@ -106,6 +106,7 @@ def test_a_stopped_run_resumes_without_learning_pieces_again(folder, tmp_path, m
     assert "the text differs" in refused(commands("train", "--resume", "--checkpoint", "other.safetensors"))
 
 
+@pytest.mark.slow
 def test_a_run_from_another_model_keeps_its_pieces(commands):
     Path("text.txt").write_text(ODD * 30, encoding="utf-8")
     commands.train("--init-from", MODEL, checkpoint="new.safetensors")

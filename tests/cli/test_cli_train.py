@@ -164,6 +164,7 @@ def test_names_without_an_ending_have_logs_of_their_own(commands):
     assert "fold.1.safetensors and fold.1 would have the same log, fold.1.jsonl" in result.err
 
 
+@pytest.mark.slow
 def test_a_link_stays_a_link(commands):
     Path("disk").mkdir()
     Path(MODEL).symlink_to("disk/big.safetensors")

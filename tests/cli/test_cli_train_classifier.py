@@ -90,6 +90,7 @@ def test_it_is_stopped_and_resumed_to_the_byte(commands):
     assert logs[0] == logs[1]
 
 
+@pytest.mark.slow
 def test_a_changed_label_is_another_text(commands):
     train(commands, "--max-seconds", "1e-9")
     text = Path("labelled.txt").read_text()
@@ -98,6 +99,7 @@ def test_a_changed_label_is_another_text(commands):
     assert (result.status, result.err.count("\n")) == (2, 1) and "the text differs" in result.err
 
 
+@pytest.mark.slow
 def test_the_best_parameters_are_those_of_the_selected_measure(commands):
     train(commands, "--select", "loss", epochs=4)
     *epochs, last = log_of(MODEL)
@@ -106,6 +108,7 @@ def test_the_best_parameters_are_those_of_the_selected_measure(commands):
     assert "--select must be one of loss, accuracy, macro_f1, calibration_error for --task classify" in result.err
 
 
+@pytest.mark.slow
 def test_weights_of_labels_change_what_is_learned(commands):
     Path("labelled.txt").write_text("".join(lines(rare=10)))
     found = []

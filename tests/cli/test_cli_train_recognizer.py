@@ -123,6 +123,7 @@ def test_settings_of_other_tasks_are_refused(commands, arguments, message):
     assert (result.status, result.out) == (2, "") and message in result.err
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_refused(commands):
     train(commands, epochs=1)
     checkpoint = load(MODEL)

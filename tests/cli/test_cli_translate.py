@@ -66,6 +66,7 @@ def test_the_search_follows_its_flags_and_scores_are_printed(run):
             assert float(score) == pytest.approx(found.translations[0].score, abs=2e-6)
 
 
+@pytest.mark.slow
 def test_n_best_lists_are_those_that_rescore_reads(run, tmp_path):
     status, out, _ = run("--nbest", "3", text=LINES)
     assert status == 0

@@ -117,6 +117,7 @@ def test_losses_are_those_of_the_sum_over_all_paths(length):
         np.testing.assert_allclose(found[column], expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_probabilities_of_all_label_sequences_sum_to_one():
     length = 3
     every = [list(each) for n in range(length + 1) for each in itertools.product(range(1, SYMBOLS), repeat=n)]

@@ -144,6 +144,7 @@ def check_slopes(model, functions, params, kind, names, *, tied):
         np.testing.assert_allclose((gradient * direction).sum(), (ahead - behind) / 2e-5, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("engine", "kind"), PAIRS)
 def test_the_update_follows_the_slope_of_what_is_minimized(engine, kind):
     model, functions, params = built(kind, engine)

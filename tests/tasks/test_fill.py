@@ -72,6 +72,7 @@ def changes(function, model):
     return changed
 
 
+@pytest.mark.slow
 @every_shape
 def test_a_word_changes_nothing_where_it_stands_and_every_other_prediction(engine, cell, num_layers):
     model, functions = compiled(engine, cell, num_layers)

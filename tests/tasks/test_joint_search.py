@@ -74,6 +74,7 @@ def test_a_wide_beam_finds_what_the_sum_ranks_first():
         assert known[text] == pytest.approx(scores[text], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_weight_of_zero_is_no_language_model_to_the_bit():
     assert opened(lm=language_model()).translate(LINES, 3, lm_weight=0.0) == opened().translate(LINES, 3)
     assert opened(lm=language_model()).translate(LINES, 3, lm_weight=0.5) != opened().translate(LINES, 3)

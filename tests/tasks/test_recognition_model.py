@@ -149,6 +149,7 @@ def test_a_recording_that_is_too_short_changes_nothing():
         np.testing.assert_allclose(slope, expected_slopes[name], atol=1e-12, err_msg=name)
 
 
+@pytest.mark.slow
 @needs_jax
 def test_a_batch_of_recordings_that_are_all_too_short_leaves_the_parameters_alone():
     model, functions = compiled(True)

@@ -67,6 +67,7 @@ def test_it_learns_and_its_measures_are_recorded_and_shown(commands):
     assert "detector, finished" in shown and "valid_accuracy" in shown
 
 
+@pytest.mark.slow
 def test_it_is_stopped_and_resumed_to_the_byte(commands):
     train(commands, epochs=3)
     expected = safetensors.numpy.load_file(MODEL)

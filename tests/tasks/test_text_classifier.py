@@ -306,6 +306,7 @@ def test_a_contribution_is_the_slope_of_the_log_odds_along_the_vector(cell, num_
         np.testing.assert_allclose(np.asarray(contributions)[time, column], slope, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 @needs_jax
 def test_log_odds_of_a_sure_model_are_finite():
     """1 - P of a probability near 1 would be 0."""
