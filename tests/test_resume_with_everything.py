@@ -33,7 +33,8 @@ def config_of(optimizer, schedule):
     return TrainingConfig(
         optimizer=optimizer, schedule=schedule, learning_rate=0.01, warmup=0.2, epochs=9, batch_size=2, bptt_steps=2,
         validate_every=4,
-        random_windows=True, dropout=0.3, variational=optimizer < "n", embedding_dropout=0.2, recurrent_dropout=0.3,
+        random_windows=True, state_reset=0.3, dropout=0.3, variational=optimizer < "n", embedding_dropout=0.2,
+        recurrent_dropout=0.3,
         activation_penalty=1.0, temporal_penalty=1.0, label_smoothing=0.1, weight_decay=0.01,
         clip_norm=0.5, clip_value=0.1, average_decay=0.0 if optimizer == "asgd" else 0.9,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from theano_rnn.learning.evaluation import Evaluation
 from theano_rnn.learning.measures import LOSS, Measure, perplexity
 from theano_rnn.learning.schedules import SCHEDULES, should_start_averaging
 from theano_rnn.settings.training import TrainingConfig
-from theano_rnn.training import Callback, DivergedError, Progress, Run, fit
+from theano_rnn.training import Callback, DivergedError, Progress, Run, fit, with_resets
 
 BATCHES = 5
 
@@ -279,6 +279,42 @@ def test_a_shorter_window_has_a_smaller_rate():
     config = TrainingConfig(epochs=1, schedule="constant")
     fit(run, run.model.train, batches, lambda: Evaluation({"loss": 1.0}, 1), config, callback=Callback())
     assert rates == [0.05, 0.1]
+
+
+def test_some_columns_begin_anew_and_the_others_keep_their_state():
+    """Which ones depends on the seed and the step, as a resumed run needs."""
+    states = [np.arange(1.0, 2001).reshape(1000, 2), np.ones((1000, 3, 2), "float32")]
+    config = TrainingConfig(state_reset=0.1)
+    found = [with_resets(states, config, step) for step in (7, 8)]
+    for vectors, tensors in found:
+        is_reset = ~vectors.any(axis=1)
+        assert 50 < is_reset.sum() < 150 and tensors.dtype == np.float32
+        np.testing.assert_array_equal(vectors[~is_reset], states[0][~is_reset])
+        np.testing.assert_array_equal(tensors, np.where(is_reset[:, None, None], 0, states[1]))
+    assert (found[0][0] != found[1][0]).any()
+    np.testing.assert_array_equal(with_resets(states, config, 7)[0], found[0][0])
+
+
+def test_training_begins_anew_as_often_as_it_should():
+    """The state of `FakeModel` counts the steps since its beginning."""
+    batches = [batch._replace(is_start=False) for batch in batches_of_epoch(0)] * 20
+    for state_reset in (0.0, 0.9):
+        states = []
+
+        class Watched(FakeModel):
+            def train(self, tokens, targets, mask, state, learning_rate, states=states):
+                states.append(np.array(state[:, 0]))
+                return super().train(tokens, targets, mask, state, learning_rate)
+
+        model = Watched()
+        run = Run(model, Progress(learning_rate=1e-3), values_of(model.params))
+        fit(run, model.train, lambda epoch: batches, lambda: Evaluation({"loss": 1.0}, 1),
+            TrainingConfig(epochs=1, state_reset=state_reset), callback=Callback())  # fmt: skip
+        assert len(states) == 100
+        if state_reset:
+            assert 0.8 < np.mean(np.array(states) == 0) < 0.99
+        else:
+            np.testing.assert_array_equal(states, np.arange(100)[:, None] * np.ones(3))
 
 
 def test_training_ends_when_its_patience_does():

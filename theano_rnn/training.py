@@ -156,6 +156,8 @@ def update(
     progress, model = run.progress, run.model
     if batch.is_start or not run.carried:
         run.carried = list(model.initial_state(batch.num_columns))
+    elif config.state_reset:
+        run.carried = with_resets(run.carried, config, progress.step)
     rate = rate_at(progress.step, progress, config, schedule_steps) * batch.rate_factor
     value, *run.carried = train(*batch.arrays, *run.carried, np.asarray(rate, model.config.dtype))
     loss, num_targets = float(value), batch.num_targets
@@ -166,6 +168,17 @@ def update(
     progress.loss_sum += loss * num_targets
     progress.target_count += num_targets
     return loss, num_targets
+
+
+def with_resets(states: Sequence[Any], config: TrainingConfig, step: int) -> list[Any]:
+    """Returns the states, each (batch, ...), with zeros in the columns that begin anew at this update.
+
+    Which ones depends on the seed and `step` alone, so that a resumed run has the same.
+    """
+    is_kept = np.random.default_rng([config.seed, step]).random(len(states[0])) >= config.state_reset
+    if is_kept.all():
+        return list(states)
+    return [state * is_kept.reshape(-1, *[1] * (state.ndim - 1)).astype(state.dtype) for state in states]
 
 
 def rate_at(step: int, progress: Progress, config: TrainingConfig, schedule_steps: int) -> float:

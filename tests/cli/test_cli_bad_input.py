@@ -164,6 +164,7 @@ def test_standard_input_without_text_cannot_be_scored(commands, monkeypatch):
         (["--max-seconds", "0"], "--max-seconds must be greater than 0"),
         (["--unit", "char", "--batching", "sentences"], "--batching sentences needs --unit word"),
         (["--random-windows", "--batching", "sentences"], "--random-windows needs --batching stream"),
+        (["--state-reset", "0.1", "--batching", "sentences"], "--state-reset needs --batching stream"),
         (["--task", "fill", "--unit", "char"], "--task fill needs --unit word"),
         (["--task", "fill", "--batching", "stream"], "--batching stream cannot be used with --task fill"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),

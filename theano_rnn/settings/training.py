@@ -116,6 +116,11 @@ class TrainingConfig(RegularizationConfig):
     random_windows: bool = setting(
         False, "vary the sequence length randomly around --bptt-steps, and the learning rate in proportion", kind=bool
     )
+    state_reset: float = setting(
+        0.0, "probability with which a section of the stream begins a batch from a zero state instead of the carried "
+        "one. A model that seldom begins in training may write nonsense after some beginnings",
+        kind=float, at_least=0, below=1,
+    )  # fmt: skip
     optimizer: str = setting(
         "adam", "optimizer; asgd: SGD that averages the parameters once the validation loss stops falling",
         choices=("sgd", "nesterov", "asgd", "adagrad", "rmsprop", "adam", "adamw"),

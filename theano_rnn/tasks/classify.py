@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from theano_rnn.learning.evaluation import Evaluation
 
-FOR_STREAMS = ("batching", "bptt_steps", "random_windows")
+FOR_STREAMS = ("batching", "bptt_steps", "random_windows", "state_reset")
 MIN_UPDATES = 1_000  # of a run, if its texts are few
 MAX_EPOCHS = 30
 ACCURACY = Measure("accuracy", digits=4, is_higher_better=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from theano_rnn.generation.hypotheses import Hypothesis, SearchRules
     from theano_rnn.learning.evaluation import Evaluation
 
-NOT_USED = ("batching", "bptt_steps", "random_windows", "add_words")
+NOT_USED = ("batching", "bptt_steps", "random_windows", "state_reset", "add_words")
 SCENE_SETTINGS: dict[str, Any] = {
     "batch_size": 16, "dropout": 0.0, "clip_norm": 1.0, "learning_rate": 0.003, "epochs": 6, "select": "exact",
     "image_shift": 2,

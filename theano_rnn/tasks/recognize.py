@@ -16,7 +16,7 @@ from theano_rnn.tasks.task import Compiled, Data, Progress, Sections, Task
 if TYPE_CHECKING:
     import numpy as np
 
-NOT_USED = ("batching", "bptt_steps", "random_windows", "label_smoothing", "embedding_dropout")
+NOT_USED = ("batching", "bptt_steps", "random_windows", "state_reset", "label_smoothing", "embedding_dropout")
 DIGIT_EPOCHS = 40  # on the synthetic digits
 MIN_UPDATES, MIN_EPOCHS, MAX_EPOCHS = 3_180, 12, 100  # of a run, whatever the number of its recordings
 MAX_SHOWN = 40  # labels of an example

@@ -58,6 +58,8 @@ class TextTask(Task):
                                 "sentences")  # fmt: skip
             if given.get("random_windows"):
                 raise UserError("--random-windows needs --batching stream: sentences are not cut into windows")
+            if given.get("state_reset"):
+                raise UserError("--state-reset needs --batching stream: sentences begin from a zero state anyway")
         return sections
 
     def chosen(self, sections: Sections, data: Data) -> dict[str, Any]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from theano_rnn.learning.evaluation import Evaluation
 
-FOR_STREAMS = ("batching", "bptt_steps", "random_windows")
+FOR_STREAMS = ("batching", "bptt_steps", "random_windows", "state_reset")
 DATE_SETTINGS = {"embedding_size": 64, "hidden_size": 96, "epochs": 8}  # for generated dates
 PAIR_SETTINGS: dict[str, Any] = {
     "batch_size": 64, "dropout": 0.2, "label_smoothing": 0.1, "clip_norm": 1.0, "epochs": 9, "patience": 3,
