@@ -121,10 +121,9 @@ def version():
     return library.espeak_Info(None).decode()
 
 
-def recording(voices, number, seed):
-    """Returns the name, the voice, the words, the samples at `RATE` and the places of the words in ms."""
+def spoken(voices, rng):
+    """Returns the voice with its accent, the voice, the words, the samples at `RATE` and the places of words in ms."""
     speaker = Speaker()
-    rng = np.random.default_rng([seed, number])
     voice = voices[rng.integers(len(voices))]
     words = [WORDS[digit] for digit in rng.integers(0, 10, rng.integers(3, 8))]
     accent = ACCENTS[rng.integers(len(ACCENTS))]
@@ -138,8 +137,22 @@ def recording(voices, number, seed):
     places = places + int(before * speaker.rate)
     samples = np.concatenate(list(resampled_blocks([spoken], speaker.rate, RATE)))
     samples *= 32768 * 10 ** (rng.uniform(-14, -6) / 20) / (np.abs(samples).max() + 1)
+    return f"{accent}+{voice}", voice, words, samples, np.round(places * 1000 / speaker.rate)
+
+
+def recording(voices, number, seed):
+    """Returns the name, the voice, the words, the samples with noise and the places of the words in ms."""
+    rng = np.random.default_rng([seed, number])
+    name, voice, words, samples, places = spoken(voices, rng)
     samples = with_noise(samples, rng, snr_db=rng.uniform(20, 35), color=("white", "pink")[rng.integers(2)])
-    return f"{number:04d}-{accent}+{voice}", voice, words, samples, np.round(places * 1000 / speaker.rate)
+    return f"{number:04d}-{name}", voice, words, samples, places
+
+
+def divided_voices():
+    """Returns the voices of each part."""
+    order = np.random.default_rng(0).permutation(VOICES).tolist()
+    order.append(order.pop(order.index(OUTLIER)))  # to train on
+    return {"train": order[NUM_VALID_VOICES:], "valid": order[:NUM_VALID_VOICES]}
 
 
 def packed(voices, count, seed):
@@ -182,9 +195,7 @@ def main():
     parser = argparse.ArgumentParser(description="Make synthetic spoken digits with espeak-ng.")
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
-    order = np.random.default_rng(0).permutation(VOICES).tolist()
-    order.append(order.pop(order.index(OUTLIER)))  # to train on
-    voices = {"train": order[NUM_VALID_VOICES:], "valid": order[:NUM_VALID_VOICES]}
+    voices = divided_voices()
     for seed, (part, count) in enumerate(PARTS.items(), start=1):
         arrays = packed(voices[part], count, seed)
         path = folder / f"synthetic_digits_{part}.npz"
