@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -101,11 +102,13 @@ def environment_of(spec: dict[str, Any]) -> dict[str, str]:
 def contenders(setting: str, cell: str, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Name and specification of everybody who runs a setting."""
     found = {}
+    choices = list(itertools.product(args.kernels, args.precision))
     for engine in args.engines:
-        for kernels in args.kernels if engine == "jax" else ("auto",):
+        for kernels, precision in choices if engine == "jax" else [("auto", "auto")]:
             suffix = " without kernels" if kernels == "none" else ""
+            suffix += f", {precision}" if precision != "auto" else ""
             found[f"theano_rnn {engine}{suffix}"] = {
-                "kind": "ours", "engine": engine, "kernels": kernels, "threads": args.threads
+                "kind": "ours", "engine": engine, "kernels": kernels, "precision": precision, "threads": args.threads
             }  # fmt: skip
     counts = sorted({1, args.threads}) if args.device == "cpu" else [args.threads]
     for precision in args.peer_precision:
@@ -180,8 +183,8 @@ def run_setting(setting: str, args: argparse.Namespace, folder: Path) -> dict[st
                 rounds[name].append(1e3 * statistics.median(reply["seconds"]))
         memory = {name: worker.ask("memory") for name, worker in workers.items()}
     results = {name: figures(times, tokens) | memory[name] for name, times in rounds.items()}
-    peers = [name for name in results if specs[name].get("precision") == args.peer_precision[0]]
-    compare(results, [name for name in peers if not specs[name]["sparse"]])
+    compare(results, [name for name in results if specs[name]["kind"] == "torch" and not specs[name]["sparse"]
+                      and specs[name]["precision"] == args.peer_precision[0]])  # fmt: skip
     print_table(results)
     return {"sizes": sizes, "contenders": results, "skipped": skipped, "losses": losses, "difference": difference}
 
@@ -190,7 +193,7 @@ def tolerance_of(spec: dict[str, Any]) -> float:
     """How far the losses of a contender may be from the first one's, relative to these."""
     if spec.get("precision") == "bfloat16":
         return TOLERANCE_BFLOAT16
-    return TOLERANCE_TF32 if spec["tf32"] else TOLERANCE
+    return TOLERANCE_TF32 if spec["tf32"] or spec.get("precision") == "tensorfloat32" else TOLERANCE
 
 
 def check_losses(losses: dict[str, list[float]], tolerances: dict[str, float]) -> float:
@@ -317,6 +320,9 @@ def main() -> None:
                         help="our engines, except any that cannot run here (default: c jax; on a GPU jax)")  # fmt: skip
     parser.add_argument("--kernels", nargs="+", choices=["auto", "none"], default=["auto"], metavar="WHICH",
                         help="kernels of the engine jax on a CPU, auto or none; both are two contenders")
+    parser.add_argument("--precision", nargs="+", default=["auto"], metavar="PRECISION",
+                        choices=["auto", "float32", "tensorfloat32", "bfloat16x3", "bfloat16"],
+                        help="of the engine jax, as of the command train; several are several contenders")
     parser.add_argument("--peer-precision", nargs="+", choices=["float32", "bfloat16"], default=["float32"],
                         metavar="PRECISION", help="of PyTorch: float32, bfloat16 (torch.autocast); both are contenders "
                         f"(losses in bfloat16 must agree to {TOLERANCE_BFLOAT16})")  # fmt: skip

@@ -50,7 +50,8 @@ def build_ours(spec: dict[str, Any]) -> tuple[Step, Any]:
     if spec["weights"] is not None:
         for name, value in load_weights(spec).items():
             model.params[name].set_value(value, borrow=True)
-    options: dict[str, Any] = {"engine": engine, "device": device, "kernels": spec.get("kernels", "auto")}
+    options: dict[str, Any] = {"engine": engine, "device": device, "kernels": spec.get("kernels", "auto"),
+                               "precision": spec.get("precision", "auto")}  # fmt: skip
     known = inspect.signature(model.compile).parameters
     if "engine" not in known and engine != "c":
         raise Skip("this version of theano_rnn has the C engine only")

@@ -1,4 +1,4 @@
-"""Training with kernels and without: the same numbers but for rounding, and exact resume."""
+"""Training with kernels, without and in other precisions: the numbers, and exact resume."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ENGINES
 from tiny_runs import TINY, Commands, log_of, wait_for
 
 from theano_rnn.engine import kernels
@@ -61,6 +62,31 @@ def test_an_interrupted_run_is_exact_with_kernels_and_near_one_without(commands,
         assert (mine["kernels"], other["kernels"]) == ("auto", "none")
         for name in ("train_loss", "valid_loss"):
             np.testing.assert_allclose(mine[name], other[name], rtol=BOUND)
+
+
+def test_a_run_in_bfloat16_does_without_kernels_and_is_resumed_in_it(commands, calls):
+    arguments = ["--device", "cpu", "--precision", "bfloat16"]
+    commands.train(*arguments, checkpoint="whole.safetensors")
+    commands.train(*arguments, "--max-seconds", "1e-9", checkpoint="cut.safetensors")
+    result = commands("train", "--resume", "--device", "cpu", "--checkpoint", "cut.safetensors")
+    assert result.status == 0, result.err
+    assert Path("cut.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
+    assert not any(kind.endswith("backward") for kind in calls)  # validation is in float32
+
+    commands.train("--device", "cpu", checkpoint="float32.safetensors")
+    mine, other = epochs("whole.safetensors"), epochs("float32.safetensors")
+    assert [record["kernels"] for record in (mine[0], other[0])] == ["none", "auto"]
+    losses = [record["train_loss"] for record in (mine[-1], other[-1])]
+    assert losses[0] != losses[1]
+    np.testing.assert_allclose(*losses, rtol=1e-2)
+
+
+@pytest.mark.skipif("c" not in ENGINES, reason="engine c does not run here")
+def test_engine_c_refuses_another_precision_than_float32(commands):
+    commands.engine = "c"
+    result = commands("train", *TINY, "--precision", "bfloat16", "--checkpoint", "c.safetensors")
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert "--precision bfloat16 needs --engine jax: add --engine jax, or leave out --precision" in result.err
 
 
 @pytest.mark.slow
