@@ -43,6 +43,7 @@ def epochs(checkpoint):
     return [record for record in map(json.loads, lines) if "epoch" in record]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_an_interrupted_run_is_exact_with_kernels_and_near_one_without(commands, calls, cell):
     arguments = ["--cell", cell, "--num-layers", "2", "--device", "cpu", "--test", "text.txt"]
@@ -64,6 +65,7 @@ def test_an_interrupted_run_is_exact_with_kernels_and_near_one_without(commands,
             np.testing.assert_allclose(mine[name], other[name], rtol=BOUND)
 
 
+@pytest.mark.slow
 def test_a_run_in_bfloat16_does_without_kernels_and_is_resumed_in_it(commands, calls):
     arguments = ["--device", "cpu", "--precision", "bfloat16"]
     commands.train(*arguments, checkpoint="whole.safetensors")
