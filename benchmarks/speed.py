@@ -1,18 +1,23 @@
 """Measure speed and memory of one training step, compared with PyTorch doing the same work.
 
 All contenders use the same sizes, data, initial parameters, carried state, clipping by global norm, plain SGD and
-float32, and fetch the loss of every step, as a training loop does. First they must compute the same losses over a few
-steps; otherwise nothing is measured. Each runs in its own process, and only one computes at a time. In each of seven
-rounds every contender computes for about 1.5 seconds, so that other load on the machine affects all of them alike.
+float32, and fetch the loss of every step, as a training loop does. All but the C engine keep freed memory in their
+process (`theano_rnn.engine.allocator`), and PyTorch's update of dense gradients is its fused one. First all must
+compute the same losses over a few steps; otherwise nothing is measured. Each runs in its own process, and only one
+computes at a time. In each of seven rounds every contender computes for about 1.5 seconds, so that other load on the
+machine affects all of them alike.
 
     python benchmarks/speed.py                                     all settings, all engines, about ten minutes
     python benchmarks/speed.py --settings tutorial --engines c
+    python benchmarks/speed.py --kernels auto none --cell gru --num-layers 2
+    python benchmarks/speed.py --peer-precision float32 bfloat16   PyTorch also with torch.autocast
     python benchmarks/speed.py --device gpu --json gpu.json
     python benchmarks/speed.py --start                             seconds to the first training step, cold and warm
 
 Results: each round gives the median time of a step; shown are the median, smallest and largest over the rounds. The
 ratio divides the tokens per second by those of PyTorch's dense embedding in the same round (on a CPU, with PyTorch's
-faster number of threads). Peak memory is that of the whole process, with libraries; on a GPU, also that of its arrays.
+faster number of threads; with several precisions, in the first that was given). Peak memory is that of the whole
+process, with libraries; on a GPU, also that of its arrays.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -45,6 +51,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 TOLERANCE = 1e-4  # relative, of losses
 TOLERANCE_TF32 = 2e-3
+TOLERANCE_BFLOAT16 = 2e-2
 ROUND_SECONDS = 1.5
 WARM_STARTS = 3
 
@@ -95,19 +102,23 @@ def environment_of(spec: dict[str, Any]) -> dict[str, str]:
 def contenders(setting: str, cell: str, args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Name and specification of everybody who runs a setting."""
     found = {}
+    choices = list(itertools.product(args.kernels, args.precision))
     for engine in args.engines:
-        for kernels in args.kernels if engine == "jax" else ("auto",):
+        for kernels, precision in choices if engine == "jax" else [("auto", "auto")]:
             suffix = " without kernels" if kernels == "none" else ""
+            suffix += f", {precision}" if precision != "auto" else ""
             found[f"theano_rnn {engine}{suffix}"] = {
-                "kind": "ours", "engine": engine, "kernels": kernels, "threads": args.threads
+                "kind": "ours", "engine": engine, "kernels": kernels, "precision": precision, "threads": args.threads
             }  # fmt: skip
     counts = sorted({1, args.threads}) if args.device == "cpu" else [args.threads]
-    for embedding in ("dense", "sparse") if setting == "tutorial" else ("dense",):
-        for count in counts:
-            suffix = f", {count} thread{'s' * (count > 1)}" if args.device == "cpu" else ""
-            found[f"PyTorch {embedding}{suffix}"] = {
-                "kind": "torch", "sparse": embedding == "sparse", "threads": count
-            }  # fmt: skip
+    for precision in args.peer_precision:
+        for embedding in ("dense", "sparse") if setting == "tutorial" else ("dense",):
+            for count in counts:
+                suffix = f", {count} thread{'s' * (count > 1)}" if args.device == "cpu" else ""
+                suffix += f", {precision}" if precision != "float32" else ""
+                found[f"PyTorch {embedding}{suffix}"] = {
+                    "kind": "torch", "sparse": embedding == "sparse", "threads": count, "precision": precision
+                }  # fmt: skip
     if setting == "tutorial" and cell == "tanh" and args.num_layers == 1 and args.device == "cpu":
         found["NumPy"] = {"kind": "numpy", "threads": args.threads}
     return found
@@ -141,7 +152,8 @@ def run_setting(setting: str, args: argparse.Namespace, folder: Path) -> dict[st
             print(f"  skipped: {weights['skip']}")
             return {"sizes": sizes, "skipped": weights["skip"]}
         workers, skipped, losses = {}, {}, {}
-        for name, spec in contenders(setting, sizes["cell"], args).items():
+        specs = contenders(setting, sizes["cell"], args)
+        for name, spec in specs.items():
             worker, built = start(name, {**spec, "gates": weights["gates"]})
             if "skip" in built:
                 skipped[name] = built["skip"]
@@ -151,7 +163,7 @@ def run_setting(setting: str, args: argparse.Namespace, folder: Path) -> dict[st
                 losses[name] = worker.ask("check")["losses"]
         if not workers:
             return {"sizes": sizes, "skipped": skipped}
-        difference = check_losses(losses, TOLERANCE_TF32 if common["tf32"] else TOLERANCE)
+        difference = check_losses(losses, {name: tolerance_of({**common, **specs[name]}) for name in losses})
         first, *_, last = next(iter(losses.values()))
         num_losses = len(next(iter(losses.values())))
         print(f"  losses of {num_losses} steps, {first:.4f} to {last:.4f}, agree to {difference:.0e}", flush=True)
@@ -171,25 +183,33 @@ def run_setting(setting: str, args: argparse.Namespace, folder: Path) -> dict[st
                 rounds[name].append(1e3 * statistics.median(reply["seconds"]))
         memory = {name: worker.ask("memory") for name, worker in workers.items()}
     results = {name: figures(times, tokens) | memory[name] for name, times in rounds.items()}
-    compare(results)
+    compare(results, [name for name in results if specs[name]["kind"] == "torch" and not specs[name]["sparse"]
+                      and specs[name]["precision"] == args.peer_precision[0]])  # fmt: skip
     print_table(results)
     return {"sizes": sizes, "contenders": results, "skipped": skipped, "losses": losses, "difference": difference}
 
 
-def check_losses(losses: dict[str, list[float]], tolerance: float) -> float:
+def tolerance_of(spec: dict[str, Any]) -> float:
+    """How far the losses of a contender may be from the first one's, relative to these."""
+    if spec.get("precision") == "bfloat16":
+        return TOLERANCE_BFLOAT16
+    return TOLERANCE_TF32 if spec["tf32"] or spec.get("precision") == "tensorfloat32" else TOLERANCE
+
+
+def check_losses(losses: dict[str, list[float]], tolerances: dict[str, float]) -> float:
     """The largest relative difference between the losses of the first contender and the others.
 
     Raises
     ------
     SystemExit
-        It is above `tolerance`, or not a number.
+        That of a contender is above its tolerance, or not a number.
     """
     reference = next(iter(losses.values()))
     worst = 0.0
     for name, values in losses.items():
         for step, (value, expected) in enumerate(zip(values, reference)):
             difference = abs(value - expected) / abs(expected)
-            if not difference <= tolerance:
+            if not difference <= tolerances[name]:
                 table = "\n".join(f"  {other}: {row}" for other, row in losses.items())
                 raise SystemExit(f"{name} does not do the same work: loss {value} where the first has {expected}, "
                                  f"at step {step + 1} (from the same weights)\n{table}")  # fmt: skip
@@ -204,12 +224,11 @@ def figures(times: list[float], tokens: int) -> dict[str, Any]:
             "tokens_per_second": 1e3 * tokens / median}  # fmt: skip
 
 
-def compare(results: dict[str, dict[str, Any]]) -> None:
-    """Add to each result its ratio to PyTorch's dense one at its faster number of threads, round by round."""
-    dense = [name for name in results if name.startswith("PyTorch dense")]
-    if not dense:
+def compare(results: dict[str, dict[str, Any]], peers: list[str]) -> None:
+    """Add to each result its ratio to the fastest of these peers, round by round."""
+    if not peers:
         return
-    peer = results[min(dense, key=lambda name: results[name]["ms"])]["ms_rounds"]
+    peer = results[min(peers, key=lambda name: results[name]["ms"])]["ms_rounds"]
     for result in results.values():
         ratios = [a / b for a, b in zip(peer, result["ms_rounds"])]
         result |= {"ratio": statistics.median(ratios), "ratio_min": min(ratios), "ratio_max": max(ratios)}
@@ -217,13 +236,14 @@ def compare(results: dict[str, dict[str, Any]]) -> None:
 
 def print_table(results: dict[str, dict[str, Any]]) -> None:
     on_device = any("device_peak_bytes" in result for result in results.values())
-    header = f"  {'':26}{'ms/step':>9}  {'min .. max':<16}{'tokens/s':>10}  {'ratio':>6}  {'min .. max':<13}"
+    width = max(26, *(len(name) + 2 for name in results))
+    header = f"  {'':{width}}{'ms/step':>9}  {'min .. max':<16}{'tokens/s':>10}  {'ratio':>6}  {'min .. max':<13}"
     header += f"{'peak MiB':>9}"
     print(header + ("  on device" if on_device else ""))
     for name, r in results.items():
         spread = f"{r['ms_min']:.3g} .. {r['ms_max']:.3g}"
         ratio = f"{r['ratio']:6.2f}  {r['ratio_min']:.2f} .. {r['ratio_max']:.2f}" if "ratio" in r else ""
-        line = f"  {name:26}{r['ms']:9.3f}  {spread:<16}{r['tokens_per_second']:10,.0f}  {ratio:<21}"
+        line = f"  {name:{width}}{r['ms']:9.3f}  {spread:<16}{r['tokens_per_second']:10,.0f}  {ratio:<21}"
         device = f"{r['device_peak_bytes'] / 2**20:11.0f}" if "device_peak_bytes" in r else ""
         print(f"{line}{r['peak_bytes'] / 2**20:9.0f}{device}")
     sys.stdout.flush()
@@ -240,7 +260,7 @@ def run_starts(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     common = {**sizes, "device": args.device, "tf32": args.device == "gpu" and args.tf32, "weights": None, "gates": "",
               "threads": args.threads}  # fmt: skip
     specs = {f"theano_rnn {engine}": {"kind": "ours", "engine": engine} for engine in args.engines}
-    specs["PyTorch"] = {"kind": "torch", "sparse": False}
+    specs["PyTorch"] = {"kind": "torch", "sparse": False, "precision": args.peer_precision[0]}
     print(f"\nseconds from the start of the process to the end of the first training step, ptb-small, {sizes['cell']}")
     results: dict[str, Any] = {}
     for name, spec in specs.items():
@@ -300,6 +320,12 @@ def main() -> None:
                         help="our engines, except any that cannot run here (default: c jax; on a GPU jax)")  # fmt: skip
     parser.add_argument("--kernels", nargs="+", choices=["auto", "none"], default=["auto"], metavar="WHICH",
                         help="kernels of the engine jax on a CPU, auto or none; both are two contenders")
+    parser.add_argument("--precision", nargs="+", default=["auto"], metavar="PRECISION",
+                        choices=["auto", "float32", "tensorfloat32", "bfloat16x3", "bfloat16"],
+                        help="of the engine jax, as of the command train; several are several contenders")
+    parser.add_argument("--peer-precision", nargs="+", choices=["float32", "bfloat16"], default=["float32"],
+                        metavar="PRECISION", help="of PyTorch: float32, bfloat16 (torch.autocast); both are contenders "
+                        f"(losses in bfloat16 must agree to {TOLERANCE_BFLOAT16})")  # fmt: skip
     parser.add_argument("--cell", choices=["tanh", "relu", "lstm", "gru", "mogrifier"],
                         help="replace the cell of each setting")
     parser.add_argument("--num-layers", type=int, default=1, metavar="N",

@@ -33,13 +33,10 @@ def build_ours(spec: dict[str, Any]) -> tuple[Step, Any]:
     """The package's own step."""
     engine, device = spec["engine"], spec["device"]
     if engine == "jax":
-        from theano_rnn.engine.allocator import keep_freed_memory
-
         if importlib.util.find_spec("jax") is None:
             raise Skip("jax is not installed")
         if device == "cpu" and hasattr(os, "sched_setaffinity"):  # XLA starts a thread for each core it may use
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: spec["threads"]])
-        keep_freed_memory()  # as the commands do
     if importlib.util.find_spec("aesara") is None:
         raise Skip("aesara is not installed")
     import inspect
@@ -53,7 +50,8 @@ def build_ours(spec: dict[str, Any]) -> tuple[Step, Any]:
     if spec["weights"] is not None:
         for name, value in load_weights(spec).items():
             model.params[name].set_value(value, borrow=True)
-    options: dict[str, Any] = {"engine": engine, "device": device, "kernels": spec.get("kernels", "auto")}
+    options: dict[str, Any] = {"engine": engine, "device": device, "kernels": spec.get("kernels", "auto"),
+                               "precision": spec.get("precision", "auto")}  # fmt: skip
     known = inspect.signature(model.compile).parameters
     if "engine" not in known and engine != "c":
         raise Skip("this version of theano_rnn has the C engine only")
@@ -92,7 +90,7 @@ def build_torch(spec: dict[str, Any]) -> tuple[Step, Any]:
     weights = load_weights(spec) if spec["weights"] is not None else None
     step = torch_peer.make_step(
         spec["cell"], spec, weights, spec["gates"], sparse=spec["sparse"], device=device,
-        learning_rate=LEARNING_RATE, clip_norm=CLIP_NORM,
+        precision=spec["precision"], learning_rate=LEARNING_RATE, clip_norm=CLIP_NORM,
     )  # fmt: skip
 
     def prepare(*arrays: Any) -> tuple[Any, ...]:
@@ -219,6 +217,10 @@ def main() -> None:
     spec = json.loads(sys.argv[1])
     if spec["kind"] != "torch":
         importlib.import_module("theano_rnn")  # before numpy: sets Aesara's flags and OpenBLAS's kernels
+    if spec.get("engine") != "c":  # as the commands do; PyTorch and NumPy, too, are then faster
+        from theano_rnn.engine.allocator import keep_freed_memory
+
+        keep_freed_memory()
     try:
         if spec["kind"] == "weights":
             answer(answers, **export_weights(spec))

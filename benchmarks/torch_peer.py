@@ -24,6 +24,7 @@ def make_step(
     *,
     sparse: bool,
     device: str,
+    precision: str,
     learning_rate: float,
     clip_norm: float,
 ) -> Callable[[Any, Any], float]:
@@ -35,7 +36,9 @@ def make_step(
     gates : str
         The order of the LSTM's gates in `weights`, in PyTorch's letters.
     sparse : bool
-        Whether the embedding's gradient holds only the rows that a batch uses.
+        Whether the embedding's gradient holds only the rows that a batch uses. PyTorch then has no fused update.
+    precision : str
+        "float32", or "bfloat16" for that of ``torch.autocast``.
     """
     hidden_size = sizes["hidden_size"]
     embedding = nn.Embedding(sizes["vocab_size"] + 2, sizes["embedding_size"], sparse=sparse)
@@ -51,7 +54,7 @@ def make_step(
         freeze_second_bias(getattr(recurrent, f"bias_hh_l{layer}"), cell, hidden_size)
     model = nn.ModuleList([embedding, recurrent, output]).to(device)
     params = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(params, lr=learning_rate)
+    optimizer = torch.optim.SGD(params, lr=learning_rate, fused=not sparse)
     clip = clip_sparse if sparse else nn.utils.clip_grad_norm_
     loss_of = nn.CrossEntropyLoss()
     state: Any = None  # zeros
@@ -59,8 +62,9 @@ def make_step(
     def step(tokens: Any, targets: Any) -> float:
         nonlocal state
         optimizer.zero_grad()
-        hidden, final = recurrent(embedding(tokens), state)  # (time, batch, hidden)
-        loss = loss_of(output(hidden).flatten(0, 1), targets.flatten())
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
+            hidden, final = recurrent(embedding(tokens), state)  # (time, batch, hidden)
+            loss = loss_of(output(hidden).flatten(0, 1), targets.flatten())
         loss.backward()
         clip(params, clip_norm)
         optimizer.step()

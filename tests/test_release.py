@@ -1,7 +1,12 @@
 """A release has one version, in every file that names it."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from theano_rnn import __version__
 
@@ -30,3 +35,15 @@ def test_the_lock_file_pins_every_package_and_holds_no_address():
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
     names = {line.split("==")[0] for line in lines}
     assert {"aesara", "jax", "numpy", "fastapi", "onnx", "matplotlib", "tensorboard", "pytest"} <= names
+
+
+def test_the_package_is_built_without_a_compiler(tmp_path):
+    """The kernels are then missing, and that is a warning."""
+    pytest.importorskip("setuptools")
+    compilers = {"CC": "/no/compiler", "CXX": "/no/compiler"}
+    folders = ["--build-lib", str(tmp_path / "lib"), "--build-temp", str(tmp_path / "temp")]
+    line = [sys.executable, "setup.py", "build_ext", *folders]
+    done = subprocess.run(line, cwd=ROOT, env=os.environ | compilers, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 'building extension "theano_rnn.engine._window" failed' in done.stdout + done.stderr
+    assert not list(tmp_path.rglob("_window*"))

@@ -18,6 +18,7 @@ from conftest import ENGINES
 import theano_rnn.model
 import theano_rnn.tasks.cloze
 from theano_rnn.cli.main import command
+from theano_rnn.engine.kernels import resolve_kernels
 from theano_rnn.learning.checkpoint import assign, values_of
 from theano_rnn.settings.training import RegularizationConfig
 from theano_rnn.training import Callback
@@ -47,7 +48,8 @@ class KeepsCompiled:
 
     def compile(self, *names, progress=None, **options):
         known = self.__dict__.setdefault("known", {})
-        key = repr((names, sorted({**options, "regularization": regularization_of(**options)}.items())))
+        training = sorted({**options, "regularization": regularization_of(**options)}.items())
+        key = repr((names, training, resolve_kernels("auto")))
         if key not in known:
             functions = super().compile(*names, progress=progress, **options)
             known[key] = functions, self.optimizer_state, values_of(self.optimizer_state), self.averages

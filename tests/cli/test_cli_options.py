@@ -29,7 +29,7 @@ PROMISED = [
     "average-decay", "patience", "optimizer", "learning-rate", "clip-norm", "epochs", "max-seconds", "threads", "seed",
     "checkpoint", "resume", "log", "task", "config", "engine", "device", "kernels", "num-devices", "coordinator",
     "num-processes", "process-id", "init-from", "add-words", "select", "curves", "no-curves", "tensorboard",
-    "testing", "no-testing",
+    "testing", "no-testing", "precision",
     "preset", "validate-every", "learning-rate-factor", "unfreeze-epochs",
     "label-column", "bidirectional", "no-bidirectional", "pooling", "class-weights",
     "source-column", "target-column", "max-tokens-in-pair", "attention", "shared-embedding", "subword-model",

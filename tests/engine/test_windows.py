@@ -162,6 +162,7 @@ def test_the_environment_turns_the_kernels_off(calls, monkeypatch):
     assert kernels.resolve_kernels("auto") == "auto"
     monkeypatch.setenv(kernels.VARIABLE, "none")
     assert kernels.resolve_kernels("auto") == "none"
+    assert kernels.describe_kernels() == "none: the environment variable THEANO_RNN_KERNELS is none"
     window("lstm", 6)
     assert not calls
 

@@ -138,7 +138,14 @@ def complete_settings(task: Task, values: Mapping[str, Any], given: Mapping[str,
     """Check the settings of a run, and fill in those that depend on others."""
     sections = task.settled(sections_from(values, task.sections), given)
     run = sections_from(values, {"run": RunConfig})["run"]
-    return Settings(task, sections, run, machine, given, fixed=set(values))
+    settings = Settings(task, sections, run, machine, given, fixed=set(values))
+    precision = settings.training.precision
+    if precision in ("auto", "float32"):
+        return settings
+    if machine.engine != "jax":
+        raise UserError(f"--precision {precision} needs --engine jax: add --engine jax, or leave out --precision")
+    without_kernels = dataclasses.replace(machine, kernels="none")  # because they multiply in float32
+    return dataclasses.replace(settings, machine=without_kernels)
 
 
 def choose_settings(settings: Settings, data: Data) -> tuple[Settings, list[str]]:

@@ -32,7 +32,7 @@ from theano_rnn.training import Callback, Progress, Run, fit
 
 NUM_EXAMPLES = 3
 MAX_SHOWN_EPOCHS = 40  # of a run with more, only every second, third, ... epoch is shown; the log has all
-TRAIN_OPTIONS = ("optimizer", "clip_norm", "clip_value", "weight_decay", "average_decay", "seed")
+TRAIN_OPTIONS = ("optimizer", "clip_norm", "clip_value", "weight_decay", "average_decay", "seed", "precision")
 
 
 class Session(Callback):

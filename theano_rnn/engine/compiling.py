@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from theano_rnn.engine.parallel import in_batch
 from theano_rnn.engine.static_shapes import cheap_shapes
+from theano_rnn.settings.base import UserError
 
 CompileProgress = Callable[[int], None]  # called while the engine's compiler works, with the modules compiled so far
 
@@ -72,9 +73,13 @@ def compile_function(
     device: str = "auto",
     num_devices: int | None = 1,
     kernels: str = "auto",
+    precision: str = "auto",
     progress: CompileProgress | None = None,
 ) -> Callable[..., Any]:
-    """Compile an Aesara graph with engine "c" or "jax"; `kernels` are those of the latter, as in `resolve_kernels`.
+    """Compile an Aesara graph with engine "c" or "jax".
+
+    The latter alone has `kernels`, as in `resolve_kernels`, and products of another `precision` than float32: "auto"
+    (TF32 on a GPU), "float32", "tensorfloat32", "bfloat16x3" or "bfloat16".
 
     Raises
     ------
@@ -87,8 +92,11 @@ def compile_function(
         if progress is not None:
             progress(0)
         return xla.compile_function(
-            inputs, outputs, updates, name=name, device=device, num_devices=num_devices, kernels=kernels
-        )
+            inputs, outputs, updates, name=name, device=device, num_devices=num_devices, kernels=kernels,
+            precision=precision,
+        )  # fmt: skip
+    if precision not in ("auto", "float32"):
+        raise UserError(f"precision {precision} needs engine jax: choose that engine, or precision float32")
     from theano_rnn.engine import c
 
     return c.compile_function(inputs, outputs, updates, name=name, progress=progress)

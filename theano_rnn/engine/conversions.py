@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from functools import singledispatch
 from typing import Any
@@ -26,6 +27,7 @@ from aesara.tensor.extra_ops import BroadcastTo, CumOp
 from aesara.tensor.shape import Reshape, Shape, Shape_i, SpecifyShape, Unbroadcast
 
 from theano_rnn.engine.known_values import concrete_int, concrete_ints, is_concrete
+from theano_rnn.engine.precision import dot, multiply
 from theano_rnn.engine.reversal import Reversed, apply_elementwise, getitem, materialize
 from theano_rnn.settings.base import UserError
 
@@ -352,7 +354,7 @@ def _(op: Any, node: Apply) -> Function:
         return lambda x, y: jnp.sum(jnp.asarray(x, dtype) * y, dtype=dtype)  # and only four digits are right
     if node.outputs[0].ndim == 2 and is_transposed(node.inputs[1]):
         return lambda x, y: dot_with_transposed(jnp.asarray(x, dtype), jnp.asarray(y, dtype))
-    return lambda x, y: jnp.dot(jnp.asarray(x, dtype), jnp.asarray(y, dtype))
+    return lambda x, y: dot(jnp.asarray(x, dtype), jnp.asarray(y, dtype))
 
 
 def is_transposed(matrix: Any) -> bool:
@@ -367,8 +369,8 @@ def dot_with_transposed(x: Any, y: Any) -> Any:
     """
     (rows, size), columns = x.shape, y.shape[1]
     if rows >= size or MIN_COLUMNS_PER_ROW * rows > columns:
-        return jnp.dot(x, y)
-    return jax.lax.optimization_barrier(jnp.dot(y.T, x.T)).T
+        return dot(x, y)
+    return jax.lax.optimization_barrier(dot(y.T, x.T)).T
 
 
 # Products as the C engine rewrites them. They occur in nested scans, whose graphs Aesara rewrites in place.
@@ -376,18 +378,18 @@ def dot_with_transposed(x: Any, y: Any) -> Any:
 
 @convert.register
 def _(op: blas.Dot22, node: Apply) -> Function:
-    return jnp.dot
+    return dot
 
 
 @convert.register
 def _(op: blas.Dot22Scalar, node: Apply) -> Function:
-    return lambda x, y, a: a * jnp.dot(x, y)
+    return lambda x, y, a: a * dot(x, y)
 
 
 @convert.register(blas.Gemm)
 @convert.register(blas.Gemv)
 def _(op: Any, node: Apply) -> Function:
-    return lambda z, a, x, y, b: b * z + a * jnp.dot(x, y)
+    return lambda z, a, x, y, b: b * z + a * dot(x, y)
 
 
 @convert.register
@@ -397,7 +399,9 @@ def _(op: blas.Ger, node: Apply) -> Function:
 
 @convert.register(blas.BatchedDot)
 def _(op: Any, node: Apply) -> Function:
-    return lambda x, y: jnp.einsum("b...i,bi...->b..." if x.ndim == 2 or y.ndim == 2 else "bij,bjk->bik", x, y)
+    is_flat = 2 in (node.inputs[0].ndim, node.inputs[1].ndim)
+    product = functools.partial(jnp.einsum, "b...i,bi...->b..." if is_flat else "bij,bjk->bik")
+    return lambda x, y: multiply(product, x, y)
 
 
 @convert.register

@@ -31,6 +31,8 @@ def resolve_kernels(kernels: str) -> str:
 def describe_kernels() -> str:
     """Returns the instructions that the kernels use on this machine, such as ``avx2``, or why there are none."""
     module = extension()
+    if os.environ.get(VARIABLE) == "none":
+        return f"none: the environment variable {VARIABLE} is none"
     return module.instructions if module else "none: not compiled at installation, or not for this processor"
 
 

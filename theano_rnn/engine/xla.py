@@ -32,6 +32,7 @@ from theano_rnn.engine.devices import find_devices, is_local
 from theano_rnn.engine.kernels import resolve_kernels
 from theano_rnn.engine.lowering import lower_graph
 from theano_rnn.engine.parallel import MESH_AXIS, batch_axis, data_parallel
+from theano_rnn.engine.precision import products_in
 from theano_rnn.engine.rewriting import QUERY
 from theano_rnn.settings.base import UserError
 
@@ -79,17 +80,23 @@ class Placement:
     """The devices on which a function runs: one, or several that each compute a part of the batch.
 
     `inputs` and `outputs` are the batch axes of the function's arguments and results. The shared variables and updates
-    that follow them are the same on all devices. `kernels` is "auto" or "none".
+    that follow them are the same on all devices. `kernels` is "auto" or "none"; kernels multiply in float32 alone.
     """
 
     def __init__(
-        self, devices: list[Any], inputs: Sequence[int | None], outputs: Sequence[int | None], kernels: str
+        self,
+        devices: list[Any],
+        inputs: Sequence[int | None],
+        outputs: Sequence[int | None],
+        kernels: str,
+        precision: str,
     ) -> None:
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.num_devices = len(devices)
         self.device = next(d for d in devices if is_local(d))
         is_one_cpu = self.num_devices == 1 and self.device.platform == "cpu"
-        self.has_kernels = is_one_cpu and resolve_kernels(kernels) == "auto"
+        self.precision = precision
+        self.has_kernels = is_one_cpu and resolve_kernels(kernels) == "auto" and precision in ("auto", "float32")
         self.mesh = None if self.num_devices == 1 else Mesh(np.array(devices), (MESH_AXIS,))
         self.parameter_sharding = self.device if self.mesh is None else NamedSharding(self.mesh, PartitionSpec())
 
@@ -170,7 +177,8 @@ class Runner:
 
         def traced(*arguments: Any) -> list[Any]:
             self.warn_of_many_shapes(arguments)
-            results: list[Any] = compute(*arguments)
+            with products_in(placement.precision, placement.device.platform):
+                results: list[Any] = compute(*arguments)
             return results
 
         self.function = jax.jit(
@@ -264,10 +272,12 @@ def compile_function(
     device: str = "auto",
     num_devices: int | None = 1,
     kernels: str = "auto",
+    precision: str = "auto",
 ) -> Callable[..., Any]:
     """Compile an Aesara graph to a function of JAX arrays. XLA compiles at the first call with each shape.
 
-    With `kernels` "auto", scans that `windows` can compute in one call are such calls; with "none", none is.
+    With `kernels` "auto", scans that `windows` can compute in one call are such calls; with "none", none is. Products
+    of matrices are computed in this `precision`, see `precision.products_in`.
 
     Raises
     ------
@@ -278,7 +288,7 @@ def compile_function(
         chosen = [d for d in find_devices(device, None) if is_local(d)][:1]
     else:
         chosen = find_devices(device, num_devices)
-    placement = Placement(chosen, list(map(batch_axis, inputs)), list(map(batch_axis, outputs)), kernels)
+    placement = Placement(chosen, list(map(batch_axis, inputs)), list(map(batch_axis, outputs)), kernels, precision)
     mode = Mode(XLALinker(placement), QUERY)
     for variable in graph_inputs([*outputs, *(new for pair in updates for new in pair)]):
         if isinstance(variable, SharedVariable):

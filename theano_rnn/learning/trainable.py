@@ -115,6 +115,7 @@ class Trainable(ABC):
         device: str = "auto",
         num_devices: int | None = 1,
         kernels: str = "auto",
+        precision: str = "auto",
         progress: CompileProgress | None = None,
         **training: Any,
     ) -> Functions:
@@ -124,7 +125,7 @@ class Trainable(ABC):
         ----------
         names
             Names of functions.
-        engine, device, num_devices, kernels, progress
+        engine, device, num_devices, kernels, precision, progress
             As for `compile_function`.
         training
             Options of ``train``: `optimizer`, `clip_norm`, `clip_value`, `weight_decay`, `average_decay`,
@@ -143,7 +144,9 @@ class Trainable(ABC):
         """
         self.check(num_devices, **training)
         graphs = self.graphs(*names or self.functions, is_divided=num_devices != 1, **training)
-        options: dict[str, Any] = {"engine": engine, "device": device, "num_devices": num_devices, "kernels": kernels}
+        options: dict[str, Any] = {
+            "engine": engine, "device": device, "num_devices": num_devices, "kernels": kernels, "precision": precision
+        }  # fmt: skip
         compiled = {
             name: self.preparing(graph, compile_graph(graph, name=name, progress=progress, **options))
             for name, graph in graphs.items()

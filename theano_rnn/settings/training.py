@@ -159,6 +159,12 @@ class TrainingConfig(RegularizationConfig):
         "instead subtracts learning rate * factor * parameter (default: 0.01 for adamw, else 0)",
         kind=float, at_least=0,
     )  # fmt: skip
+    precision: str = setting(
+        "auto", "precision of the matrix products of training, with engine jax. tensorfloat32: 11 significant bits of "
+        "each factor count; bfloat16: 8; bfloat16x3: about 16, in three products; auto: float32 on a CPU, "
+        "tensorfloat32 on a GPU. On a CPU, less than float32 saves no time",
+        choices=("auto", "float32", "tensorfloat32", "bfloat16x3", "bfloat16"),
+    )  # fmt: skip
     average_decay: float = setting(
         0.0, "decay of an exponential moving average of the parameters, which is then validated and used as the "
         "result; 0: no average", kind=float, at_least=0, below=1,
