@@ -118,7 +118,7 @@ class Likeliest(Op):  # type: ignore[misc]
         def compute(scores: Any, bias: Any, banned: Any) -> list[Any]:
             logits = scores + bias
             values, columns = top(logits + banned)
-            return [values - jax.scipy.special.logsumexp(logits, axis=1, keepdims=True), columns]
+            return [values - jax.nn.logsumexp(logits, axis=1, keepdims=True), columns]
 
         return compute
 
