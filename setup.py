@@ -7,7 +7,7 @@ setup(
         Extension(
             "theano_rnn.engine._window",
             ["theano_rnn/engine/native/window.cc"],
-            depends=["theano_rnn/engine/native/cells.h", "theano_rnn/engine/native/xla_ffi.h"],
+            depends=[f"theano_rnn/engine/native/{name}.h" for name in ("cells", "likeliest", "xla_ffi")],
             extra_compile_args=["-std=c++17", "-O3", "-ffp-contract=fast", "-fvisibility=hidden", "-Wno-psabi"],
             py_limited_api=True,
             optional=True,

@@ -156,6 +156,11 @@ def test_an_invalid_address_is_reported(refused, arguments, part):
     assert status == 2 and part in line
 
 
+def test_a_weight_of_no_language_model_is_reported(refused):
+    status, line = refused(checkpoint(), "--port", "0", "--lm-weight", "0.3")
+    assert status == 2 and line.startswith("serve: --lm-weight needs a language model: add --lm")
+
+
 def test_a_checkpoint_that_is_none_is_said_before_anything_is_compiled(refused, tmp_path):
     status, line = refused(tmp_path / "nothing", "--port", "0")
     assert status == 2 and line.startswith(f"serve: cannot find the model {tmp_path}/nothing: train one, ")

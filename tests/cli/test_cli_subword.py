@@ -89,6 +89,27 @@ def test_an_exported_model_scores_the_same(commands):
     assert summary(commands, "--summary") == pytest.approx(before)
 
 
+@pytest.mark.parametrize("line", ["Emma “saw” the café.", "Anne’s 1815 walk was long."])
+def test_an_onnx_file_alone_splits_a_text_and_scores_it_the_same(commands, line):
+    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from tokenizers import Tokenizer
+
+    Path("text.txt").write_text(line + "\n", encoding="utf-8")
+    ours, num_tokens, *_ = commands("score", MODEL, "text.txt").out.split("\t")
+    assert commands("export", MODEL, "--format", "onnx", "--output", "m.onnx").status == 0
+    session = onnxruntime.InferenceSession("m.onnx", providers=["CPUExecutionProvider"])
+    facts = session.get_modelmeta().custom_metadata_map
+    tokens, tokenizer = json.loads(facts["tokens"]), Tokenizer.from_str(facts["tokenizer"])
+    encoded = tokenizer.encode(line, add_special_tokens=False)
+    targets = [number + 2 for number in encoded.ids] + [tokens.index("</s>")]
+    assert [tokens[number] for number in targets[:-1]] == encoded.tokens and len(targets) == int(num_tokens)
+    state = {item.name: np.zeros((1, item.shape[1]), "float32") for item in session.get_inputs()[1:]}
+    ids = np.array([int(facts["start_id"]), *targets[:-1]], "int64")[:, None]
+    log_p, *_ = session.run(None, {"ids": ids, **state})
+    assert log_p[np.arange(len(targets)), 0, targets].sum() == pytest.approx(float(ours), abs=1e-3)
+
+
 @pytest.mark.slow
 def test_a_stopped_run_resumes_without_learning_pieces_again(folder, tmp_path, monkeypatch, capsys):
     commands = Commands(tmp_path, monkeypatch, capsys)

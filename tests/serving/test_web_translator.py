@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import ENGINES
-from translator_models import checkpoint, opened
+from translator_models import checkpoint, language_model, opened
 
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
@@ -15,7 +15,9 @@ from theano_rnn.cli import serve
 from theano_rnn.serving.classifying import OneThread
 from theano_rnn.serving.translating import LIMITS, NUM_BEST, ServedTranslator, warm_up
 from theano_rnn.serving.web_translator import TRANSLATE, create_translator_application
+from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig
+from theano_rnn.settings.translation import ServedTranslatorConfig
 from theano_rnn.view.pages import security_policy
 
 TEXT = "A dog <b>runs</b>, Zorblax!\n\nIt is late."
@@ -98,10 +100,44 @@ def test_requests_at_the_same_time_have_their_own_answers(client):
 
 
 def test_serve_chooses_the_application_for_the_kind_of_model(monkeypatch):
-    monkeypatch.setattr("theano_rnn.cli.model_loading.open_translator", lambda path, machine: opened())
-    app, close = serve.build_application(str(checkpoint()), MachineConfig(engine=ENGINES[-1]))
+    asked = {}
+    monkeypatch.setattr("theano_rnn.cli.model_loading.open_translator",
+                        lambda path, machine, **options: asked.update(options) or opened())  # fmt: skip
+    machine, further = MachineConfig(engine=ENGINES[-1]), ServedTranslatorConfig(ensemble=("b",), lm=None)
+    app, close = serve.build_application(str(checkpoint()), machine, further)
     close()
-    assert app.post_paths == {TRANSLATE}
+    assert app.post_paths == {TRANSLATE} and asked == {"ensemble": ("b",), "lm": None}
+
+
+@pytest.mark.parametrize(("flag", "value"), [("lm", "de.safetensors"), ("ensemble", ("de.safetensors",))])
+def test_only_a_translator_is_served_with_further_models(flag, value):
+    further = ServedTranslatorConfig(**{flag: value})
+    with pytest.raises(UserError, match=f"is a language model, but --{flag} is for translators"):
+        serve.build_application(str(language_model()), MachineConfig(engine=ENGINES[-1]), further)
+
+
+def test_further_models_search_together():
+    model = opened(lm=language_model(), others=(6,))
+    model.ensemble.steps.clear()
+    warm_up(model, lm_weight=0.4)
+    assert [is_fused for _, is_fused, _ in model.ensemble.steps] == [True]  # the step of the requests
+    served = ServedTranslator(model, "a model", 0.4)
+    alone = ServedTranslator(opened(), "a model")
+    about, one = served.about(), alone.about()
+    assert (about["num_translators"], about["has_language_model"]) == (2, True)
+    assert (one["num_translators"], one["has_language_model"]) == (1, False)
+    assert about["parameters"] == 2 * one["parameters"] + sum(
+        value.size for value in model.ensemble.language_model.checkpoint.best.values()
+    )
+    found = served.answer("It is late.")["lines"][0]["translations"]
+    expected = model.translate(["It is late."], NUM_BEST, lm_weight=0.4)[0].translations
+    assert [(each["text"], each["score"], each["lm_log_probability"]) for each in found] == [
+        (each.text, pytest.approx(each.score, abs=1e-5), pytest.approx(each.lm_log_probability, abs=1e-5))
+        for each in expected
+    ]
+    assert len(model.ensemble.steps) == 1
+    others = alone.answer("It is late.")["lines"][0]["translations"]
+    assert others[0]["lm_log_probability"] is None and [each["text"] for each in others] != [e["text"] for e in found]
 
 
 def test_all_usual_lengths_are_compiled_before_the_first_request():

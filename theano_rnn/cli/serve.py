@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
 import ipaddress
 import logging
@@ -20,10 +21,12 @@ from theano_rnn.cli.machine import prepare_machine
 from theano_rnn.cli.options import Parser, add_flags, sections_from
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.machine import MachineConfig
+from theano_rnn.settings.translation import ServedTranslatorConfig
 
 NEEDED = ("fastapi", "uvicorn")
 MAX_CONNECTIONS = 500  # at the same time; further ones get status 503
 IDLE_SECONDS = 15  # an idle connection is closed after this time
+NO_OTHERS = ServedTranslatorConfig()
 SHUTDOWN_SECONDS = 3  # time for running requests to finish when the server stops
 
 
@@ -36,7 +39,8 @@ def build(prog: str) -> argparse.ArgumentParser:
         "recognizer shows which words it hears in a recording, and when. A captioner describes a picture and shows "
         "where each word looks. The JSON interface has the same functions: /api/model, and /api/score and "
         "/api/complete, /api/classify, /api/translate, /api/recognize or /api/describe; /openapi.json describes it.",
-        epilog=f"examples:\n  {prog}\n  {prog} runs/model.safetensors --open\n  {prog} --port 0      any free port",
+        epilog=f"examples:\n  {prog}\n  {prog} runs/model.safetensors --open\n  {prog} --port 0      any free port\n"
+        f"  {prog} runs/en-de.safetensors --lm runs/de.safetensors",
     )
     parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help=DEFAULT_CHECKPOINT_HELP)
     parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
@@ -45,6 +49,7 @@ def build(prog: str) -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8000, metavar="N", help="port to listen on; 0 for any free one "
                         "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    add_flags(parser, "further models, only of a translator", ServedTranslatorConfig)
     add_flags(parser, "this machine", MachineConfig)
     return parser
 
@@ -55,20 +60,30 @@ def run(args: argparse.Namespace, root: Path | None) -> int:
     if not 0 <= args.port <= 65535:
         raise UserError(f"--port must be from 0 to 65535, got {args.port}")
     args.checkpoint = choose_checkpoint(args.checkpoint)
-    sections = sections_from(vars(args), {"machine": MachineConfig})
+    sections = sections_from(vars(args), {"machine": MachineConfig, "further models": ServedTranslatorConfig})
+    further = sections["further models"]
+    if "lm_weight" in vars(args) and further.lm is None:
+        raise UserError("--lm-weight needs a language model: add --lm, or leave it out")
     with bind_socket(args.host, args.port) as listener:
         machine = prepare_machine(sections["machine"])
-        app, close = build_application(args.checkpoint, machine, **allowed_hosts(args.host, listener))
+        app, close = build_application(args.checkpoint, machine, further, **allowed_hosts(args.host, listener))
         host = f"[{args.host}]" if ":" in args.host else args.host
         serve(app, listener, f"http://{host}:{listener.getsockname()[1]}", is_opened=args.open)
         close()
     return 0
 
 
-def build_application(path: str, machine: MachineConfig, **options: Any) -> tuple[Any, Callable[[], None]]:
+def build_application(
+    path: str, machine: MachineConfig, further: ServedTranslatorConfig = NO_OTHERS, **options: Any
+) -> tuple[Any, Callable[[], None]]:
     """Load and compile a model. Returns the application for its kind, and a function that ends its thread.
 
-    `options` are as of `Guard`.
+    `further` are models that a translator searches with; `options` are as of `Guard`.
+
+    Raises
+    ------
+    UserError
+        There are further models, but the model is no translator.
     """
     from theano_rnn.cli.model_loading import (
         open_captioner,
@@ -86,10 +101,17 @@ def build_application(path: str, machine: MachineConfig, **options: Any) -> tupl
         from theano_rnn.serving import translating
         from theano_rnn.serving.web_translator import create_translator_application
 
-        translator = load_and_warm_up(path, machine, open_translator, translating.warm_up)
+        open_together = functools.partial(open_translator, ensemble=further.ensemble, lm=further.lm)
+        weight = None if further.lm is None else further.lm_weight
+        translator = load_and_warm_up(
+            path, machine, open_together, functools.partial(translating.warm_up, lm_weight=weight)
+        )
         thread = OneThread()
-        served = translating.ServedTranslator(translator, name)
+        served = translating.ServedTranslator(translator, name, weight)
         return create_translator_application(served, thread, **options), thread.close
+    if further.ensemble or further.lm is not None:
+        raise UserError(f"{path} is a {kind}, but {'--ensemble' if further.ensemble else '--lm'} is for translators: "
+                        "leave it out")  # fmt: skip
     if kind == TASKS["recognize"].kind:
         from theano_rnn.serving import recognizing
         from theano_rnn.serving.web_recognizer import create_recognizer_application

@@ -67,5 +67,7 @@ function choose(i) {
 text.addEventListener("input", changed);
 at("about").textContent = `${model.name}: ${model.parameters.toLocaleString("en")} parameters, ` +
   `${model.source_vocab_size.toLocaleString("en")} source and ${model.vocab_size.toLocaleString("en")} target ` +
-  `${model.unit === "word" ? "words" : "characters"} in the vocabularies`;
+  `${{ word: "words", char: "characters", subword: "pieces" }[model.unit]} in the vocabularies` +
+  (model.num_translators > 1 ? `; ${model.num_translators} translators search together` : "") +
+  (model.has_language_model ? "; a language model helps" : "");
 ask();

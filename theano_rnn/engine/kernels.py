@@ -10,12 +10,15 @@ VARIABLE = "THEANO_RNN_KERNELS"  # "none" turns the kernels off, for the whole p
 
 
 def extension() -> Any:
-    """Returns the extension module with the kernels; None if it was not compiled or this processor cannot run it."""
+    """Returns the extension module with the kernels; None if it was not compiled or this processor cannot run it.
+
+    An extension that was compiled from older sources, before an update of the package, is none.
+    """
     try:
         module = importlib.import_module("theano_rnn.engine._window")
     except ImportError:
         return None
-    return module if module.instructions else None
+    return module if module.instructions and hasattr(module, "likeliest") else None
 
 
 def resolve_kernels(kernels: str) -> str:

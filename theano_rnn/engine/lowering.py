@@ -3,7 +3,7 @@
 JAX traces the function with arrays whose shapes are known. Whatever depends on shapes alone, such as lengths, slices
 and ranges, is computed by NumPy while tracing, with the operation's own Python implementation. Everything else is
 computed by the operation's conversion to JAX: its method ``as_jax(node)``, `lower_scan`, or the entry for its class in
-`conversions`.
+`conversions`. An operation that a kernel computes on a CPU has a method ``as_kernel(node)``, too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def lower_graph(graph: Any, scans: dict[str, Any] | None = None, has_kernels: bo
     """Returns a function that takes the graph's inputs and returns a list of its outputs.
 
     The inner graphs of scans are stored in `scans`, by name. If it `has_kernels`, scans that a kernel of `windows`
-    computes are calls of it.
+    computes are calls of it, and so are operations with a kernel.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def compute_in_python(node: Apply, arrays: Sequence[Any]) -> list[Any]:
 def lower_node(node: Apply, graph: Any, scans: dict[str, Any], has_kernels: bool) -> Function:
     """Returns the function of JAX arrays that computes `node`."""
     if hasattr(node.op, "as_jax"):
-        own: Function = node.op.as_jax(node)
+        own: Function = (node.op.as_kernel if has_kernels and hasattr(node.op, "as_kernel") else node.op.as_jax)(node)
         return own
     if isinstance(node.op, Scan):
         return lower_scan(node, graph, scans, lower_graph, has_kernels)

@@ -17,6 +17,7 @@ from aesara.tensor.var import TensorVariable
 
 from theano_rnn.nn.initializers import uniform
 from theano_rnn.nn.losses import cross_entropy, cross_entropy_and_normalizer
+from theano_rnn.nn.top_scores import likeliest
 
 
 def initial_projection(hidden_size: int, embedding: Any, *, rng: np.random.Generator) -> dict[str, Any]:
@@ -102,3 +103,9 @@ class SoftmaxHead:
         """Returns the log-probabilities (rows, vocab) of all next tokens for h (rows, hidden)."""
         scores = T.dot(project(h, self.params), self.weights()) + self.params["b_y"]
         return T.special.log_softmax(scores, axis=-1)
+
+    def likeliest(self, h: Any, banned: Any, count: int) -> tuple[Any, Any]:
+        """Returns the largest log-probabilities of next tokens for h (rows, hidden), and these tokens; see
+        `top_scores.likeliest`.
+        """
+        return likeliest(T.dot(project(h, self.params), self.weights()), self.params["b_y"], banned, count)

@@ -1,4 +1,9 @@
-"""The largest scores of each row and their places, so that a search need not copy all scores from the device."""
+"""The largest scores of each row and their places, so that a search need not copy all scores from the device.
+
+A search needs the log-probabilities of few words. `likeliest` finds them without those of all others:
+
+    log P(v) = z_v - log(sum_u exp(z_u))                           z: the scores; the order is that of z
+"""
 
 from __future__ import annotations
 
@@ -20,6 +25,23 @@ def top_scores(scores: Any, count: int) -> tuple[Any, Any]:
     Of equal scores, the one in the first column comes first.
     """
     values, columns = TopScores(count)(scores)
+    return values, columns
+
+
+def likeliest(scores: Any, bias: Any, banned: Any, count: int) -> tuple[Any, Any]:
+    """Returns the `count` largest log-probabilities of each row of ``softmax(scores + bias)``, and their int32 columns.
+
+    Parameters
+    ----------
+    scores : float (rows, columns)
+    bias : float (columns,)
+    banned : float (columns,)
+        Added to the log-probabilities: -inf for a column that may not come, else 0.
+
+    Both results are (rows, count), in the order of the sums of all three, the largest first; of equal sums, the one in
+    the first column comes first.
+    """
+    values, columns = Likeliest(count)(scores, bias, banned)
     return values, columns
 
 
@@ -60,6 +82,49 @@ class TopScores(Op):  # type: ignore[misc]
             return [values, columns.astype(np.int32)]
 
         return compute
+
+
+class Likeliest(Op):  # type: ignore[misc]
+    """The operation of `likeliest`. Has no gradient."""
+
+    __props__ = ("count",)
+
+    def __init__(self, count: int) -> None:
+        self.top = TopScores(count)
+        self.count = count
+
+    def make_node(self, scores: Any, bias: Any, banned: Any) -> Apply:
+        scores, bias, banned = map(T.as_tensor_variable, (scores, bias, banned))
+        if not scores.dtype == bias.dtype == banned.dtype:
+            raise TypeError(f"scores, bias and banned must be of one dtype, got {scores.type}, {bias.type} and "
+                            f"{banned.type}")  # fmt: skip
+        return Apply(self, [scores, bias, banned], [scores.type.clone(shape=(None, None))(), T.imatrix()])
+
+    def perform(self, node: Apply, inputs: list[Any], outputs: list[Any]) -> None:
+        scores, bias, banned = inputs
+        logits = scores + bias
+        highest = logits.max(axis=1, keepdims=True)
+        normalizer = np.log(np.exp(logits - highest).sum(axis=1, keepdims=True)) + highest
+        self.top.perform(node, [logits + banned], outputs)
+        outputs[0][0] = outputs[0][0] - normalizer
+
+    def infer_shape(self, fgraph: Any, node: Apply, shapes: list[Any]) -> list[Any]:
+        found: list[Any] = self.top.infer_shape(fgraph, node, shapes[:1])
+        return found
+
+    def as_jax(self, node: Apply) -> Any:
+        jax, top = importlib.import_module("jax"), self.top.as_jax(node)
+
+        def compute(scores: Any, bias: Any, banned: Any) -> list[Any]:
+            logits = scores + bias
+            values, columns = top(logits + banned)
+            return [values - jax.nn.logsumexp(logits, axis=1, keepdims=True), columns]
+
+        return compute
+
+    def as_kernel(self, node: Apply) -> Any:
+        run, otherwise = importlib.import_module("theano_rnn.engine.likeliest").run_likeliest, self.as_jax(node)
+        return lambda *arrays: run(*arrays, self.count) or otherwise(*arrays)
 
 
 def top_of_blocks(jax: Any, scores: Any, count: int) -> tuple[Any, Any]:

@@ -25,15 +25,20 @@ class ServedTranslator:
     model
     name
         The name that is shown for it.
+    lm_weight
+        The weight of the language model, if the translator has one; by default 0.1.
     """
 
-    def __init__(self, model: Translator, name: str) -> None:
-        self.model = model
+    def __init__(self, model: Translator, name: str, lm_weight: float | None = None) -> None:
+        self.model, self.lm_weight = model, lm_weight
         self.name = name.encode("utf-8", "replace").decode()  # names of files need not be UTF-8, answers must
 
     def about(self) -> dict[str, Any]:
-        """Name, kind, sizes and limits."""
-        config = self.model.model.config
+        """Name, kind, sizes and limits. The number of parameters is that of all models that search together."""
+        config, ensemble = self.model.model.config, self.model.ensemble
+        models = [member.model for member in ensemble.members]
+        if ensemble.language_model is not None:
+            models.append(ensemble.language_model.model)
         return {
             "name": self.name,
             "kind": self.model.task.kind,
@@ -43,7 +48,9 @@ class ServedTranslator:
             "hidden_size": config.hidden_size,
             "source_vocab_size": config.source_vocab_size,
             "vocab_size": config.vocab_size,
-            "parameters": sum(int(p.get_value().size) for p in self.model.model.params.values()),
+            "num_translators": len(ensemble.members),
+            "has_language_model": ensemble.language_model is not None,
+            "parameters": sum(int(p.get_value().size) for model in models for p in model.params.values()),
             "limits": LIMITS,
         }
 
@@ -62,12 +69,14 @@ class ServedTranslator:
             num_tokens = len(self.model.split_source(line))
             if num_tokens > LIMITS["tokens"]:
                 raise UserError(f"line {number} must have at most {LIMITS['tokens']} tokens, got {num_tokens:,}")
-        return {"lines": [self.line(found) for found in self.model.translate(lines, NUM_BEST)]}
+        found = self.model.translate(lines, NUM_BEST, lm_weight=self.lm_weight)
+        return {"lines": list(map(self.line, found))}
 
     def line(self, found: Translated) -> dict[str, Any]:
         """Returns a line with its translations as plain values."""
         translations = [{"text": each.text, "log_probability": round(each.log_probability, 6),
-                         "score": round(each.score, 6)} for each in found.translations]  # fmt: skip
+                         "lm_log_probability": rounded(each.lm_log_probability), "score": round(each.score, 6)}
+                        for each in found.translations]  # fmt: skip
         attention = None
         if found.translations:
             attention = attention_record(self.model.attention(found.source, found.translations[0]))
@@ -75,8 +84,15 @@ class ServedTranslator:
                 "num_unknown": found.num_unknown}  # fmt: skip
 
 
-def warm_up(model: Translator) -> None:
+def rounded(value: float | None) -> float | None:
+    """Returns a number as an answer has it, None as it is."""
+    return None if value is None else round(value, 6)
+
+
+def warm_up(model: Translator, *, lm_weight: float | None = None) -> None:
     """Translate short lines, so that XLA compiles their shapes before the first request.
+
+    `lm_weight` is that of the requests.
 
     Raises
     ------
@@ -86,4 +102,4 @@ def warm_up(model: Translator) -> None:
     word = "a" if model.source_vocabulary.text.unit == "char" else "a "
     for num_tokens in WARM_UP_TOKENS:
         line = word * num_tokens
-        model.attention(line, model.translate([line], NUM_BEST)[0].translations[0])
+        model.attention(line, model.translate([line], NUM_BEST, lm_weight=lm_weight)[0].translations[0])

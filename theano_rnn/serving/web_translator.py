@@ -31,7 +31,9 @@ class TranslateRequest(StrictModel):
 class FoundTranslation(BaseModel):
     text: str
     log_probability: float = Field(description="ln P(text | source) with the end of the sentence, in nats")
-    score: float = Field(description="what ranks the translations: the log-probability per token")
+    lm_log_probability: float | None = Field(description="ln P(text) of the language model, if there is one")
+    score: float = Field(description="what ranks the translations: the log-probability per token, with that of the "
+                         "language model times its weight")  # fmt: skip
 
 
 class AttentionTable(BaseModel):

@@ -92,9 +92,16 @@ class FurtherModelsConfig(Section):
 
     ensemble: tuple[str, ...] = setting(
         (), "more translators that were trained on the same pairs, for example with other seeds: search by the mean of "
-        "the log-probabilities of all. Name FILE before this flag", kind=tuple, metavar="MODEL",
+        "the log-probabilities of all. The flag takes all names after it, so put it last", kind=tuple, metavar="MODEL",
     )  # fmt: skip
     lm: str | None = setting(
         None, "a language model of the target language that helps to search. Train it with train.py --vocab-from "
         "CHECKPOINT", metavar="MODEL",
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ServedTranslatorConfig(FurtherModelsConfig):
+    """Models that search for translations together with a served translator."""
+
+    lm_weight: float = with_default(SearchConfig, "lm_weight", SearchConfig.lm_weight)

@@ -26,7 +26,6 @@ from theano_rnn.nn.losses import masked_mean
 from theano_rnn.nn.noise import Noise
 from theano_rnn.nn.output_layer import training_losses
 from theano_rnn.nn.regularization import NO_DROPOUT, Dropout
-from theano_rnn.nn.top_scores import top_scores
 from theano_rnn.settings.training import RegularizationConfig
 
 
@@ -204,7 +203,7 @@ class AttendingModel(Trainable):
         """
         tokens, state, context = self.step_symbols()
         parents, banned = T.ivector("parents"), T.vector("banned", dtype=self.config.dtype)
-        log_p, _, new_state = self.next_scores(tokens, [each[parents] for each in state], context)
-        values, words = top_scores(log_p + banned, self.num_top)
+        r, _, new_state = self.decoder.step(self.embedding[tokens], [each[parents] for each in state], context)
+        values, words = self.decoder.head.likeliest(r, banned, self.num_top)
         return Graph([tokens, parents], state, [banned, *context], outputs=[values, words], new_state=new_state,
                      batch_axis=0)  # fmt: skip

@@ -283,4 +283,3 @@ static void backward(const Window& w, const float* packed, long b0, long b1, flo
 static const Kernels KERNELS = {packed_floats, scratch_floats, panels_of,
                                 {{pack_forward, forward<Lstm>}, {pack_backward, backward<Lstm>},
                                  {pack_forward, forward<Gru>}, {pack_backward, backward<Gru>}}};
-#undef INLINE

@@ -1,6 +1,7 @@
-// A whole window of an LSTM or a GRU, all time steps of a batch, forward or backward, as one custom call of XLA on a
-// CPU; see engine/windows.py for what each call takes and returns. The weights are packed once for all steps, the rows
-// of the batch are divided among XLA's own threads, and no thread waits for another between steps.
+// Custom calls of XLA on a CPU. A whole window of an LSTM or a GRU, all time steps of a batch, forward or backward, is
+// one call; see engine/windows.py for what each call takes and returns. The weights are packed once for all steps, the
+// rows of the batch are divided among XLA's own threads, and no thread waits for another between steps. Another call
+// finds the likeliest words of each row of scores; see engine/likeliest.py.
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030A0000
 #include <Python.h>
@@ -48,6 +49,8 @@ struct Kernels {  // for one instruction set
 namespace avx2 {
 #define LANES 8
 #include "cells.h"
+#include "likeliest.h"
+#undef INLINE
 #undef LANES
 }  // namespace avx2
 #pragma GCC pop_options
@@ -161,20 +164,24 @@ struct Operands {
   int64_t i = 0;
   bool ok = true;
 
-  const XLA_FFI_Buffer* next() {
+  const XLA_FFI_Buffer* next(int dtype) {
     if (i >= all.size) { ok = false; return nullptr; }
     auto* buffer = static_cast<const XLA_FFI_Buffer*>(all.buffers[i++]);
-    if (buffer->dtype != FFI_FLOAT32) ok = false;
+    if (buffer->dtype != dtype) ok = false;
     return buffer;
   }
-  float* operator()(std::vector<long> shape, bool optional = false) {
-    const XLA_FFI_Buffer* buffer = next();
+  void* of(int dtype, std::vector<long> shape, bool optional) {
+    const XLA_FFI_Buffer* buffer = next(dtype);
     if (!ok) return nullptr;
     if (optional && buffer->rank == 1 && buffer->dims[0] == 0) return nullptr;
     ok = buffer->rank == static_cast<int64_t>(shape.size());
     for (size_t d = 0; ok && d < shape.size(); d++) ok = buffer->dims[d] == shape[d];
-    return static_cast<float*>(buffer->data);
+    return buffer->data;
   }
+  float* operator()(std::vector<long> shape, bool optional = false) {
+    return static_cast<float*>(of(FFI_FLOAT32, std::move(shape), optional));
+  }
+  int32_t* ints(std::vector<long> shape) { return static_cast<int32_t*>(of(FFI_INT32, std::move(shape), false)); }
 };
 
 static XLA_FFI_Error* failure(const XLA_FFI_CallFrame* frame, const char* message) {
@@ -182,15 +189,19 @@ static XLA_FFI_Error* failure(const XLA_FFI_CallFrame* frame, const char* messag
   return frame->api->error_create(&args);
 }
 
+// Whether the call is a question for the metadata, which it answers.
+static bool is_question(const XLA_FFI_CallFrame* frame) {
+  if (!frame->extension_start || frame->extension_start->type != FFI_METADATA) return false;
+  auto* data = reinterpret_cast<XLA_FFI_Metadata_Extension*>(frame->extension_start)->metadata;
+  data->api_version.major_version = 0, data->api_version.minor_version = 1;
+  data->traits = 0;
+  if (data->struct_size >= sizeof *data) data->state_type_id = 0;
+  return true;
+}
+
 template <Call CALL>
 static XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
-  if (frame->extension_start && frame->extension_start->type == FFI_METADATA) {
-    auto* data = reinterpret_cast<XLA_FFI_Metadata_Extension*>(frame->extension_start)->metadata;
-    data->api_version.major_version = 0, data->api_version.minor_version = 1;
-    data->traits = 0;
-    if (data->struct_size >= sizeof *data) data->state_type_id = 0;
-    return nullptr;
-  }
+  if (is_question(frame)) return nullptr;
   constexpr bool lstm = CALL == LSTM_FORWARD || CALL == LSTM_BACKWARD;
   constexpr bool forward = CALL == LSTM_FORWARD || CALL == GRU_FORWARD;
   if (frame->args.size < 2 || frame->attrs.size != 1) return failure(frame, "wrong number of operands");
@@ -227,10 +238,30 @@ static XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
   return nullptr;
 }
 
+static XLA_FFI_Error* handle_likeliest(XLA_FFI_CallFrame* frame) {
+  if (is_question(frame)) return nullptr;
+  if (frame->args.size != 3 || frame->rets.size != 2) return failure(frame, "wrong number of operands");
+  auto* scores = static_cast<XLA_FFI_Buffer*>(frame->args.buffers[0]);
+  auto* found = static_cast<XLA_FFI_Buffer*>(frame->rets.buffers[0]);
+  if (scores->rank != 2 || found->rank != 2) return failure(frame, "the scores must be a matrix");
+  avx2::Likeliest s = {scores->dims[0], scores->dims[1], found->dims[1]};
+  Operands in{frame->args}, out{frame->rets};
+  s.scores = in({s.rows, s.words}), s.bias = in({s.words}), s.banned = in({s.words});
+  s.log_p = out({s.rows, s.count}), s.chosen = out.ints({s.rows, s.count});
+  if (!in.ok || !out.ok || s.count > s.words) return failure(frame, "scores have the wrong shape or type");
+  if (!find_kernels()) return failure(frame, "no kernel for this processor");
+  constexpr long MIN_ROWS = 8;  // for a thread
+  long threads = num_threads(frame), most = s.rows / MIN_ROWS;
+  long n = most < 1 ? 1 : most < threads ? most : threads;
+  if (s.count) in_parallel(frame, n, [&](long i) { avx2::likeliest(s, s.rows * i / n, s.rows * (i + 1) / n); });
+  return nullptr;
+}
+
 static void* const HANDLERS[] = {
     reinterpret_cast<void*>(handle<LSTM_FORWARD>), reinterpret_cast<void*>(handle<LSTM_BACKWARD>),
-    reinterpret_cast<void*>(handle<GRU_FORWARD>), reinterpret_cast<void*>(handle<GRU_BACKWARD>)};
-static const char* const NAMES[] = {"lstm_forward", "lstm_backward", "gru_forward", "gru_backward"};
+    reinterpret_cast<void*>(handle<GRU_FORWARD>), reinterpret_cast<void*>(handle<GRU_BACKWARD>),
+    reinterpret_cast<void*>(handle_likeliest)};
+static const char* const NAMES[] = {"lstm_forward", "lstm_backward", "gru_forward", "gru_backward", "likeliest"};
 
 static PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_window", "Custom calls for XLA: see engine/windows.py.", -1,
                              nullptr, nullptr, nullptr, nullptr, nullptr};
@@ -241,7 +272,7 @@ PyMODINIT_FUNC PyInit__window() {
   const Kernels* kernels = find_kernels();
   const char* found = kernels ? "avx2" : "";
   if (PyModule_AddStringConstant(module, "instructions", found)) return nullptr;
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < 5; i++) {
     PyObject* capsule = PyCapsule_New(HANDLERS[i], nullptr, nullptr);
     if (!capsule || PyModule_AddObject(module, NAMES[i], capsule)) return nullptr;
   }

@@ -102,4 +102,4 @@ struct XLA_FFI_CallFrame {
 };
 }
 
-constexpr int FFI_METADATA = 1, FFI_FLOAT32 = 11, FFI_INVALID_ARGUMENT = 3;
+constexpr int FFI_METADATA = 1, FFI_INT32 = 4, FFI_FLOAT32 = 11, FFI_INVALID_ARGUMENT = 3;
