@@ -120,7 +120,7 @@ def pytorch(spec: dict[str, Any], params: dict[str, Any]) -> tuple[Any, Any, Any
     from torch import nn
 
     from theano_rnn.generation.batched_search import num_proposals
-    from theano_rnn.nn.convolution import MOMENTUM, NORM_EPSILON
+    from theano_rnn.nn.batch_normalization import MOMENTUM, NORM_EPSILON
     from theano_rnn.nn.image_encoder import strides_of
 
     config = spec["config"]

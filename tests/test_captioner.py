@@ -9,7 +9,7 @@ from theano_rnn.captioner import Captioner
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.text import TextConfig
 from theano_rnn.tasks.caption_batches import CaptionedImages
-from theano_rnn.tasks.caption_evaluation import evaluated_scenes, scene_pointing
+from theano_rnn.tasks.caption_evaluation import evaluated_scenes, scene_pointing, swaps
 from theano_rnn.tasks.scenes import NUM_SCENES, SIDES, make_scenes, scene_parts
 from theano_rnn.text.vocabulary import Vocabulary
 
@@ -78,7 +78,8 @@ def test_captions_are_found_by_their_probabilities():
             # with wrong ones only before it, a right one is at most as far behind
             wrong = [(row[~right[i]] >= row[right[i]].max()).sum() < depth for i, row in enumerate(scores)]
             assert hits == wrong and found[f"{what}_in_{depth}"] == pytest.approx(100 * np.mean(wrong))
-    assert model.evaluate(images, references).keys() == {"loss", "perplexity", "bleu", "exact", "cider"}
+    names = {"loss", "perplexity", "bleu", "exact", "cider", "swaps", "changed_by_swap"}
+    assert model.evaluate(images, references).keys() == names
 
 
 def test_where_the_words_of_scenes_look():
@@ -114,6 +115,17 @@ def test_where_the_words_of_scenes_look():
     sizes = found["all", "size"]  # they are made to look at the other object
     assert sizes["num_words"] > 0 and (sizes["touching"], sizes["other"]) == (0, 100)
     assert sizes["num_words"] == sum(word in SIDES for caption in scenes.captions for word in caption.split())
+
+
+def test_swaps_count_captions_that_change_with_the_picture():
+    """Pictures 0 and 3 share a true caption, so the swap of the last one by the first does not count."""
+    ids = [[1, 2, 9], [3, 9], [4, 9], [1, 2, 9], [5, 9]]
+    part = CaptionedImages(np.zeros((4, 2, 2, 3), np.uint8), np.concatenate(ids).astype(np.int32),
+                           np.array(list(map(len, ids))), np.array([0, 1, 2, 3, 3]), list("abcd"))  # fmt: skip
+    assert swaps([(1, 2), (1, 2), (4,), (5,)], part) == {"swaps": 3, "changed_by_swap": pytest.approx(200 / 3)}
+    assert swaps([(7,)] * 4, part) == {"swaps": 3, "changed_by_swap": 0}
+    assert swaps([(7,)], part._replace(images=part.images[:1], ids=part.ids[:3], lengths=part.lengths[:1],
+                                       owners=part.owners[:1])) == {"swaps": 0, "changed_by_swap": 0}  # fmt: skip
 
 
 def test_evaluated_scenes_are_those_of_the_test_part_and_new_ones(monkeypatch):

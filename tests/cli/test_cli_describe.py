@@ -82,6 +82,7 @@ def test_captions_are_measured(run, tmp_path):
     assert lines["pictures"] == ["4"] and lines["exact captions, %"] == ["75.0"]
     assert 0 < float(lines["BLEU"][0]) <= 100 and 0 < float(lines["CIDEr"][0]) <= 1000
     assert lines["caption of a picture is among the first 10"] == ["100.0"]
+    assert 0 <= float(lines["captions changed by swapping pictures, %"][0]) <= 100
     status, out, _ = run("--evaluate", "test.jsonl", "--ranked", "0")
     assert status == 0 and "the first" not in out
     status, out, _ = run("--evaluate", "test.jsonl", "--images", tmp_path, "--json")

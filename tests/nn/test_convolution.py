@@ -1,4 +1,4 @@
-"""Convolution, pooling and normalization against PyTorch: values and gradients, on both engines."""
+"""Convolution and pooling against PyTorch: values and gradients, on both engines."""
 
 import aesara
 import aesara.tensor as T
@@ -7,7 +7,7 @@ import pytest
 from conftest import ENGINES
 
 from theano_rnn.engine.compiling import compile_function
-from theano_rnn.nn.convolution import batch_statistics, convolve, max_pool, normalized, num_places
+from theano_rnn.nn.convolution import convolve, max_pool, num_places
 
 CASES = [  # picture, kernel, stride, padding
     ((2, 7, 6, 3), (3, 3, 3, 5), 1, "same"),
@@ -69,25 +69,6 @@ def test_pooling_is_that_of_pytorch_also_with_equal_values(shape, size, engine):
         value, gradient = function(given, slope)
         np.testing.assert_allclose(value, expected.detach().numpy(), atol=1e-10)
         np.testing.assert_allclose(gradient, pictures.grad.numpy(), atol=1e-10)
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_normalization_is_that_of_pytorch_of_the_pictures_that_count(engine):
-    torch = pytest.importorskip("torch")
-    x, gain, bias = T.tensor4("x", dtype="float64"), T.dvector("gain"), T.dvector("bias")
-    is_real = np.array([1.0, 0.0, 1.0, 1.0])
-    found = normalized(x, *batch_statistics(x, T.constant(is_real)), gain, bias)
-    function = compiled([x, gain, bias], found * is_real[:, None, None, None], engine)
-    given, gains, biases, slope = arrays((4, 4, 5, 6), 6, 6, (4, 4, 5, 6))
-    pictures, first = channels_first(torch, given)
-    gained, biased = (torch.tensor(each, requires_grad=True) for each in (gains, biases))
-    real = first(pictures)[is_real > 0]
-    expected = torch.nn.functional.batch_norm(real, None, None, gained, biased, training=True).permute(0, 2, 3, 1)
-    (expected * torch.tensor(slope[is_real > 0])).sum().backward()
-    value, *gradients = function(given, gains, biases, slope)
-    np.testing.assert_allclose(np.asarray(value)[is_real > 0], expected.detach().numpy(), atol=1e-10)
-    for ours, theirs in zip(gradients, (pictures.grad, gained.grad, biased.grad)):
-        np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-10)
 
 
 def test_wrong_sizes_are_named():

@@ -21,6 +21,7 @@ COLUMN = 11  # width of a column of numbers
 ROWS = (  # label, name, digits
     ("pictures", "pictures", 0), ("loss, nats per token", "loss", 4), ("perplexity", "perplexity", 2),
     ("exact captions, %", "exact", 1), ("BLEU", "bleu", 1), ("CIDEr", "cider", 1),
+    ("captions changed by swapping pictures, %", "changed_by_swap", 1),
 )  # fmt: skip
 POINTED = (("touching", "touches"), ("centred", "centre"), ("mass", "mass"), ("other", "other one"))
 

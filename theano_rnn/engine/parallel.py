@@ -53,17 +53,10 @@ def batch_axis(variable: Any) -> int | None:
 
 
 class SumOverDevices(Op):  # type: ignore[misc]
-    """The sum of a value over all devices; the identity on one device.
+    """The sum of a value over all devices; the identity on one device."""
 
-    If it is `joint`, every device uses the result to compute its own part of the loss, as when all columns are
-    normalized by the mean of the whole batch. The gradient is then the sum of the gradients of all devices.
-    """
-
-    __props__ = ("joint",)
+    __props__ = ()
     view_map = {0: [0]}  # noqa: RUF012 - the form that Aesara reads
-
-    def __init__(self, joint: bool = False) -> None:
-        self.joint = joint
 
     def make_node(self, x: Any) -> Apply:
         return Apply(self, [x], [x.type()])
@@ -72,8 +65,6 @@ class SumOverDevices(Op):  # type: ignore[misc]
         outputs[0][0] = inputs[0]
 
     def L_op(self, inputs: list[Any], outputs: list[Any], output_gradients: list[Any]) -> list[Any]:
-        if self.joint:
-            return [type(self)()(output_gradients[0])]
         return output_gradients  # for this device's part of the batch: gradients are summed later
 
     def infer_shape(self, fgraph: Any, node: Apply, shapes: list[Any]) -> list[Any]:
@@ -87,14 +78,6 @@ class SumOverDevices(Op):  # type: ignore[misc]
 def sum_over_devices(x: Any) -> Any:
     """The sum of `x` over the devices that share the batch; `x` itself if there is only one."""
     return SumOverDevices()(x) if batch_is_divided() else x
-
-
-def joint_sum_over_devices(x: Any) -> Any:
-    """The sum of `x` over the devices that share the batch, if the loss of every device depends on this sum.
-
-    Its gradient is the sum of the gradients of all devices.
-    """
-    return SumOverDevices(joint=True)(x) if batch_is_divided() else x
 
 
 class FirstColumn(Op):  # type: ignore[misc]

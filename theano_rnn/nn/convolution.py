@@ -1,4 +1,4 @@
-"""Convolutional layers for pictures: convolution, max pooling and batch normalization.
+"""Convolutional layers for pictures: convolution and max pooling.
 
     y_bijo = sum over k, l, c of x_b,(si + k - p),(sj + l - p),c W_klco           convolution with stride s, padding p
 
@@ -9,10 +9,6 @@ rows, as of ``torch.nn.Conv2d`` with ``padding=n // 2``; with "valid" there is n
 The convolution is an operation of its own: XLA has one, cuDNN's on a GPU, and the engine c multiplies matrices of
 patches. (On two CPU cores, training steps with shifted slices and one product per layer take as long, but they store
 every picture nine times.)
-
-Batch normalization (Ioffe & Szegedy 2015) takes the mean and the variance of each channel from the batch in training.
-In use, it takes their running averages, which are stored with the parameters, so that a picture's result does not
-depend on the others in its batch.
 """
 
 from __future__ import annotations
@@ -25,11 +21,7 @@ import numpy as np
 from aesara.graph.basic import Apply
 from aesara.graph.op import Op
 
-from theano_rnn.engine.parallel import joint_sum_over_devices, sum_over_devices
-
 PADDINGS = ("same", "valid")
-MOMENTUM = 0.1  # of the statistics of a new batch in their running averages
-NORM_EPSILON = 1e-5  # added to the variance, as in PyTorch
 
 
 def convolve(x: Any, W: Any, *, stride: int = 1, padding: str = "same") -> Any:
@@ -62,30 +54,6 @@ def max_pool(x: Any, size: int) -> Any:
     for other in others:
         best = T.switch(T.gt(other, best), other, best)
     return best
-
-
-def batch_statistics(x: Any, is_real: Any) -> tuple[Any, Any]:
-    """Returns the mean and the variance (channels,) of x (batch, height, width, channels) over all places of pictures.
-
-    They are sums of products, which XLA computes several times faster than sums over the first axes.
-
-    Parameters
-    ----------
-    is_real : float (batch,)
-        1 for each picture that counts, 0 for the others.
-    """
-    dtype, places = x.dtype, x.shape[1] * x.shape[2]
-    rows = x.reshape((x.shape[0] * places, x.shape[3]))
-    count = sum_over_devices(T.sum(is_real, dtype=dtype, acc_dtype=dtype)) * T.cast(places, dtype)
-    shares = is_real / T.maximum(count, np.ones((), dtype))  # of each place of a picture
-    shares = (shares.dimshuffle(0, "x") * T.ones((1, places), dtype)).flatten()
-    mean = joint_sum_over_devices(T.dot(shares, rows))
-    return mean, joint_sum_over_devices(T.dot(shares, T.square(rows - mean)))
-
-
-def normalized(x: Any, mean: Any, variance: Any, gain: Any, bias: Any) -> Any:
-    """Returns ``(x - mean) / sqrt(variance + epsilon) * gain + bias``; the last axis is that of the channels."""
-    return (x - mean) * (gain / T.sqrt(variance + np.asarray(NORM_EPSILON, x.dtype))) + bias
 
 
 def num_places(size: Any, kernel: Any, stride: int, padding: str = "same") -> Any:

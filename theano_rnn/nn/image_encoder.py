@@ -19,7 +19,8 @@ import aesara
 import aesara.tensor as T
 import numpy as np
 
-from theano_rnn.nn.convolution import MOMENTUM, batch_statistics, convolve, normalized, num_places
+from theano_rnn.nn.batch_normalization import moved, normalized, normalized_in_batch
+from theano_rnn.nn.convolution import convolve, num_places
 from theano_rnn.nn.initializers import normal, uniform
 
 KERNEL = 3  # rows and columns
@@ -81,19 +82,14 @@ class ImageEncoder:
                 self.params[f"conv{number}.{name}"] for name in ("W", "gain", "bias", "mean", "variance")
             )
             x = convolve(x, W, stride=stride)
-            statistics = stored
-            if is_real is not None:
-                statistics = list(batch_statistics(x, is_real))
+            if is_real is None:
+                x = normalized(x, *stored, gain, bias)
+            else:
+                x, *statistics = normalized_in_batch(x, is_real, gain, bias)
                 updates |= {old: moved(old, new) for old, new in zip(stored, statistics)}
-            mean, variance = statistics
-            x = T.maximum(normalized(x, mean, variance, gain, bias), np.zeros((), x.dtype))
+            x = T.maximum(x, np.zeros((), x.dtype))
         memory = x.reshape((x.shape[0], self.rows * self.columns, self.memory_size)).dimshuffle(1, 0, 2)
         return memory + self.params["places"].dimshuffle(0, "x", 1), updates
-
-
-def moved(average: Any, value: Any) -> Any:
-    """Returns the running average after a new value."""
-    return average + np.asarray(MOMENTUM, average.dtype) * (value - average)
 
 
 class FeatureEncoder:

@@ -38,6 +38,13 @@ class CaptionedImages(NamedTuple):
         """Returns the ids of each caption."""
         return np.split(self.ids, np.cumsum(self.lengths)[:-1]) if len(self.lengths) else []
 
+    def true_captions(self) -> list[set[tuple[int, ...]]]:
+        """Returns the ids of the captions of each picture, without their ends."""
+        found: list[set[tuple[int, ...]]] = [set() for _ in self.images]
+        for owner, ids in zip(self.owners, self.captions()):
+            found[owner].add(tuple(ids[:-1].tolist()))
+        return found
+
 
 class CaptionBatch(NamedTuple):
     """A batch of captions with their pictures; see `AnyBatch`. The last columns may have none.

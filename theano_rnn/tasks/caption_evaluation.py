@@ -58,6 +58,7 @@ def measured(
     captions = [each[0].ids for each in task.captions(model.function, model.model, part.images, facts)]
     values = task.with_captions(found, captions, part, facts).values(task.measures)
     values["cider"] = mean_cider([task.text(ids, facts) for ids in captions], part.references)
+    values |= swaps(captions, part)
     if num_ranked:
         values |= retrieval(model.function, first_pictures(part, num_ranked), facts, dtype, progress)
     return values, captions
@@ -79,6 +80,29 @@ def first_pictures(part: CaptionedImages, count: int) -> CaptionedImages:
     lengths = part.lengths[:num_captions]
     return CaptionedImages(part.images[:count], part.ids[: lengths.sum()], lengths, part.owners[:num_captions],
                            part.names[:count], part.references[:count])  # fmt: skip
+
+
+def swaps(captions: Sequence[tuple[int, ...]], part: CaptionedImages) -> dict[str, float]:
+    """Returns how often the caption changes if a picture is replaced by the next one (the last one by the first).
+
+    A model that writes the same caption for every picture has 0 %, whatever its loss.
+
+    Parameters
+    ----------
+    captions
+        What the model writes for each picture. It does not depend on other pictures.
+
+    Returns
+    -------
+    dict
+        ``"swaps"``, the number of pictures that have no true caption in common with the next one, and
+        ``"changed_by_swap"``, the percentage of these whose caption changes. (0 % if there are none.)
+    """
+    true = part.true_captions()
+    pairs = [(i, (i + 1) % len(captions)) for i in range(len(captions))]
+    swapped = [pair for pair in pairs if true[pair[0]].isdisjoint(true[pair[1]])]
+    num_changed = sum(captions[i] != captions[j] for i, j in swapped)
+    return {"swaps": len(swapped), "changed_by_swap": 100 * num_changed / max(1, len(swapped))}
 
 
 def mean_cider(texts: Sequence[str], references: Sequence[Sequence[str]]) -> float:

@@ -201,10 +201,7 @@ class Describe(Task):
 
     def are_exact(self, captions: Sequence[tuple[int, ...]], part: Any) -> list[bool]:
         """Returns whether each caption, of the first pictures, is one of the true ones of its picture."""
-        true: list[set[tuple[int, ...]]] = [set() for _ in part.images]
-        for owner, ids in zip(part.owners, part.captions()):
-            true[owner].add(tuple(ids[:-1].tolist()))
-        return [ids in each for ids, each in zip(captions, true)]
+        return [ids in each for ids, each in zip(captions, part.true_captions())]
 
     def captions(
         self, compiled: Compiled, model: Any, images: Any, facts: Mapping[str, Any], rules: SearchRules | None = None
