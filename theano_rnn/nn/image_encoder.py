@@ -83,7 +83,8 @@ class ImageEncoder:
             )
             x = convolve(x, W, stride=stride)
             if is_real is None:
-                x = normalized(x, *stored, gain, bias)
+                mean, variance = stored
+                x = normalized(x, mean, variance, gain, bias)
             else:
                 x, *statistics = normalized_in_batch(x, is_real, gain, bias)
                 updates |= {old: moved(old, new) for old, new in zip(stored, statistics)}
