@@ -7,6 +7,7 @@ import aesara.tensor as T
 import numpy as np
 import pytest
 from aesara.gradient import verify_grad
+from conftest import ENGINES
 
 from theano_rnn.engine.compiling import compile_function
 from theano_rnn.nn import losses
@@ -29,6 +30,8 @@ def graph(dtype):
 def compiled(engine, dtype):
     """Compile (scores, bias, targets, weights) -> [nll, log_normalizer, d_scores, d_bias], in C or with `perform`."""
     if engine == "c":
+        if "c" not in ENGINES:
+            pytest.skip("engine c cannot run here")
         return compile_function(*graph(dtype), name="cross_entropy")
     with aesara.config.change_flags(mode="FAST_COMPILE", cxx=""):
         return aesara.function(*graph(dtype))
