@@ -118,7 +118,7 @@ class TrainingConfig(RegularizationConfig):
     )
     state_reset: float = setting(
         0.0, "probability with which a section of the stream begins a batch from a zero state instead of the carried "
-        "one. A model that seldom begins in training may write nonsense after some beginnings",
+        "one. A model that rarely begins from zero in training may write nonsense after some beginnings",
         kind=float, at_least=0, below=1,
     )  # fmt: skip
     optimizer: str = setting(
