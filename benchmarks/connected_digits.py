@@ -10,8 +10,8 @@ spoken in one breath.
 
 Trained on recordings 10 to 49 of each digit, validated on recordings 5 to 9 (the best epoch is chosen there), and
 tested on recordings 0 to 4 or, with --leave-out, on all recordings of those speakers; with --others FILE, also on all
-speakers of another file of the same kind. In the strings to train on, each speaker gets other voices: a string is
-played faster, and so higher, or slower, and so lower, by up to 15 %; loudness and noise vary more than in the other
+speakers of another file of the same kind. In half of the strings to train on, each speaker gets other voices: a string
+is played faster, and so higher, or slower, and so lower, by up to 15 %; loudness and noise vary more than in the other
 strings. Further flags are passed to ``train``; by default, they are those of RECIPE, which has not been
 tuned. Seconds are those from the start of training to its end, without making the strings.
 """
@@ -147,7 +147,9 @@ def main() -> None:
     args.folder.mkdir(parents=True, exist_ok=True)
     digits = read_digits(args.source)
     speakers = sorted({speaker for _, speaker, _ in digits} - set(args.leave_out))
-    write_strings(args.folder / "train.npz", make_strings(digits, speakers, TRAINED, args.strings, 1, VARIED))
+    varied = make_strings(digits, speakers, TRAINED, args.strings // 2, 1, VARIED)
+    write_strings(args.folder / "train.npz",
+                  varied + make_strings(digits, speakers, TRAINED, args.strings - len(varied), 5))  # fmt: skip
     write_strings(args.folder / "valid.npz", make_strings(digits, speakers, VALIDATED, args.measured, 2))
     tested = make_strings(digits, args.leave_out or speakers, ALL if args.leave_out else TESTED, args.measured, 3)
     write_strings(args.folder / "test.npz", tested)

@@ -175,6 +175,15 @@ def test_the_time_left_counts_validation_and_a_limit_of_time(clock):
         assert display.describe_time_left(progress, 10, 4) == (["30 s left"] if max_seconds is None else expected)
         clock.now += 3.0
         display.begin()
-        display.window = [(clock.now + i, 50 * i) for i in range(10)]
         progress.epoch, progress.batch = 1, 0
         assert display.describe_time_left(progress, 10, 4) == expected
+
+
+def test_the_time_left_does_not_count_compiling_for_other_shapes(clock):
+    display, progress = TrainingDisplay(MEASURES, "labels"), SimpleNamespace(step=0, epoch=0, batch=0)
+    display.begin()
+    for progress.step, seconds in enumerate([12.0, 0.5, 9.0, 1.5, 11.0, 0.5, 1.5, 0.5, 1.5], start=1):
+        progress.batch, clock.now = progress.step, clock.now + seconds
+        display.step(progress, 9.0, int(100 * seconds) if seconds < 5 else 100, 109, 1)
+    assert display.describe_time_left(progress, 109, 1) == ["1 min 40 s left"]
+    assert display.speed() == 100

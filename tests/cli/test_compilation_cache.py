@@ -80,6 +80,24 @@ def test_the_shapes_of_later_batches_are_compiled_in_time(monkeypatch):
     assert seen == [[(4, 2), (2, 3), ()], [(7, 2), (2, 3), ()]]
 
 
+def test_whole_texts_are_compiled_for_from_the_first_step_on_the_last_shapes_first():
+    seen = []
+    train = SimpleNamespace(compile_for=lambda first, *rest: seen.append(len(first)))
+    model = SimpleNamespace(config=SimpleNamespace(dtype="float32"), initial_state=lambda n: (), prepared_inputs=())
+    lengths = [8, 8, 16, 8, 16, 32, 24, 16]
+
+    class Batches(list):
+        plan = [(None, length, 2) for length in lengths]  # noqa: RUF012
+
+    batches = Batches(Batch(arrays=(np.zeros((length, 2)),)) for length in lengths)
+    ahead = AheadCompiler(train, lambda epoch: batches, model, has_texts=True)
+    ahead.on_step(0, 1)
+    ahead.thread.join(60)
+    assert seen == [24, 32, 16, 8]
+    model.prepared_inputs = (object(),)  # they may have other shapes in each batch
+    assert ahead.in_order(batches, range(1, 8)) == [6, 5, 2, 1, *range(1, 8)]
+
+
 def test_without_a_compiler_for_shapes_nothing_happens():
     ahead = AheadCompiler(lambda *arguments: arguments, lambda epoch: [], None)
     for _ in range(2 * compiling_ahead.FIRST_STEP):

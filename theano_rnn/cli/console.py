@@ -11,6 +11,8 @@ from theano_rnn.cli.streams import visible
 from theano_rnn.learning.measures import Measure
 
 LINE_SECONDS = 5.0
+MIN_STEPS = 5  # to estimate the time left
+COMPILING = 8.0  # a step that takes this many times as long as a short one has compiled, or waited
 
 
 def is_terminal() -> bool:
@@ -129,10 +131,9 @@ class TrainingDisplay:
         self.measures, self.target_name, self.max_seconds = measures, target_name, max_seconds
         self.bar: Any = None
         self.printed_at = -LINE_SECONDS
-        self.window: list[tuple[float, int]] = []  # (time, targets so far) of the last steps
-        self.num_targets = 0
+        self.stepped_at = 0.0
+        self.steps: list[tuple[float, int]] = []  # (seconds, targets) of the last ones
         self.smoothed: float | None = None
-        self.rate = 0.0
         self.seconds = 0.0  # of training, between `begin` and the latest step
         self.pauses: list[float] = []  # seconds from `close` to `begin`, for validation
         self.closed_at: float | None = None
@@ -142,16 +143,16 @@ class TrainingDisplay:
         now = time.monotonic()
         if self.closed_at is not None:
             self.pauses.append(now - self.closed_at)
-        self.window = [(now, self.num_targets)]
+        self.stepped_at = now
         if self.smoothed is None and is_terminal():  # XLA compiles in the first step, which takes seconds
             self.bar = self.new_bar(desc="waiting for the first step", total=1, bar_format="{desc}")
 
     def step(self, progress: Any, loss: float, num_targets: int, num_batches: int, epochs: int) -> None:
         """Show the progress. Call after each update."""
         now = time.monotonic()
-        self.num_targets += num_targets
-        self.seconds += now - self.window[-1][0]
-        self.window = [*self.window[-50:], (now, self.num_targets)]
+        self.seconds += now - self.stepped_at
+        self.steps = [*self.steps[-49:], (now - self.stepped_at, num_targets)]
+        self.stepped_at = now
         is_first = self.smoothed is None
         self.smoothed = loss if self.smoothed is None else 0.98 * self.smoothed + 0.02 * loss
         if is_terminal():
@@ -164,21 +165,25 @@ class TrainingDisplay:
             text += self.describe_time_left(progress, num_batches, epochs)
             print(", ".join([*text, f"{self.speed():.0f} {self.target_name}/s"]), flush=True)
         if is_first:
-            self.window = self.window[-1:]  # compiling says nothing of the steps to come
+            self.steps = []  # compiling says nothing of the steps to come
+
+    def usual_steps(self) -> list[tuple[float, int]]:
+        """Returns seconds and targets of the last steps, without those in which XLA compiled for another shape."""
+        quick = sorted(seconds for seconds, _ in self.steps)[len(self.steps) // 4] if self.steps else 0.0
+        return [step for step in self.steps if step[0] <= COMPILING * quick]
 
     def speed(self) -> float:
         """Returns the number of targets per second over the last steps."""
-        (began, first), (now, last) = self.window[0], self.window[-1]
-        if now > began:
-            self.rate = (last - first) / (now - began)
-        return self.rate
+        steps = self.usual_steps()
+        return sum(targets for _, targets in steps) / max(sum(seconds for seconds, _ in steps), 1e-9)
 
     def describe_time_left(self, progress: Any, num_batches: int, epochs: int) -> list[str]:
         """Returns the time until the end of the run as text; nothing while it cannot be estimated."""
-        if len(self.window) < 5:
+        usual = self.usual_steps()
+        if len(usual) < MIN_STEPS:
             return []
         steps = num_batches * (epochs - progress.epoch) - progress.batch
-        left = steps * (self.window[-1][0] - self.window[0][0]) / (len(self.window) - 1)
+        left = steps * sum(seconds for seconds, _ in usual) / len(usual)
         if self.max_seconds is not None:
             left = min(left, max(self.max_seconds - self.seconds, 0.0))
         elif self.pauses:

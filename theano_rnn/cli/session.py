@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import signal
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,6 @@ class Session(Callback):
 
     @property
     def path(self) -> Path:
-        """The checkpoint's path."""
         return self.files.checkpoint
 
     def run(self) -> int:
@@ -108,17 +108,14 @@ class Session(Callback):
         has_events = settings.run.tensorboard is not None
         train = compile_with_progress(self.model, "train", settings.machine, with_norms=has_events, **options)
         self.state = self.restore_run() if self.checkpoint else self.new_run()
-        self.ahead = AheadCompiler(train, lambda epoch: self.batches(self.data.parts["train"], epoch), self.model)
+        batches = functools.partial(self.batches, self.data.parts["train"])
+        self.ahead = AheadCompiler(train, batches, self.model, has_texts=training.batching == "sentences")
         if has_events:
             train = self.with_events(train)
         self.interruption.is_deferred = True
         self.display.begin()
         outcome = fit(
-            self.state,
-            train,
-            lambda epoch: self.batches(self.data.parts["train"], epoch),
-            lambda: self.evaluate(self.data.parts["valid"], "validating"),
-            training,
+            self.state, train, batches, lambda: self.evaluate(self.data.parts["valid"], "validating"), training,
             callback=self, measures=self.task.measures, selected=self.task.select(self.sections),
             target_name=self.task.target_name, max_seconds=settings.run.max_seconds,
         )  # fmt: skip
