@@ -2,12 +2,14 @@
 
 from setuptools import Extension, setup
 
+HEADERS = ("calls", "cells", "likeliest", "softmax", "xla_ffi")
+
 setup(
     ext_modules=[
         Extension(
             "theano_rnn.engine._window",
             ["theano_rnn/engine/native/window.cc"],
-            depends=[f"theano_rnn/engine/native/{name}.h" for name in ("cells", "likeliest", "xla_ffi")],
+            depends=[f"theano_rnn/engine/native/{name}.h" for name in HEADERS],
             extra_compile_args=["-std=c++17", "-O3", "-ffp-contract=fast", "-fvisibility=hidden", "-Wno-psabi"],
             py_limited_api=True,
             optional=True,

@@ -1,4 +1,4 @@
-"""The softmax cross-entropy in C and in Python, compared with NumPy in double precision, up to its limits."""
+"""The softmax cross-entropy in C, in Python and by its kernels, compared with NumPy in double precision."""
 
 import functools
 
@@ -9,13 +9,16 @@ import pytest
 from aesara.gradient import verify_grad
 from conftest import ENGINES
 
+from theano_rnn.engine import kernels
 from theano_rnn.engine.compiling import compile_function
 from theano_rnn.nn import losses
 from theano_rnn.nn.losses import SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, cross_entropy, masked_mean
 
-# The C code runs 16 columns at a time: fewer, exactly that, one more, several times and a rest.
-COLUMNS = [1, 7, 16, 17, 100]
+# The C code runs 16 columns at a time: fewer, exactly that, one more, several times and a rest. The kernels run 8 or 32
+# at a time, and sum over rows for 1,024.
+COLUMNS = [1, 7, 16, 17, 100, 1_030]
 ROWS = 5
+WAYS = ["c", "python", "kernel"]
 
 
 def graph(dtype):
@@ -28,7 +31,14 @@ def graph(dtype):
 
 @functools.cache
 def compiled(engine, dtype):
-    """Compile (scores, bias, targets, weights) -> [nll, log_normalizer, d_scores, d_bias], in C or with `perform`."""
+    """Compile (scores, bias, targets, weights) -> [nll, log_normalizer, d_scores, d_bias], in one of `WAYS`."""
+    if engine == "kernel":
+        if kernels.extension() is None or "jax" not in ENGINES:
+            pytest.skip("there is no kernel here")
+        if dtype != "float32":
+            pytest.skip("the kernels are for float32")
+        function = compile_function(*graph(dtype), [], name="cross_entropy", engine="jax", device="cpu")
+        return lambda *arrays: [np.array(each) for each in function(*arrays)]
     if engine == "c":
         if "c" not in ENGINES:
             pytest.skip("engine c cannot run here")
@@ -42,8 +52,14 @@ def dtype(request):
     return request.param
 
 
-@pytest.fixture(params=["c", "python"])
+@pytest.fixture(params=WAYS)
 def function(request, dtype):
+    return compiled(request.param, dtype)
+
+
+@pytest.fixture(params=["c", "python"])
+def checking_function(request, dtype):
+    """One that refuses targets that are no columns."""
     return compiled(request.param, dtype)
 
 
@@ -164,11 +180,46 @@ def test_nan_is_passed_on(function, column, dtype):
 
 @pytest.mark.parametrize("target", [-1, 7, 2**31 - 1, -(2**31)])
 @pytest.mark.parametrize("row", [0, ROWS - 1])
-def test_a_target_that_is_no_column_is_refused(function, target, row, dtype):
+def test_a_target_that_is_no_column_is_refused(checking_function, target, row, dtype):
     scores, bias, targets, weights = arguments(7, dtype)
     targets[row] = target
     with pytest.raises(IndexError, match=r"targets must be in 0 \.\. 6, got "):
-        function(scores, bias, targets, weights)
+        checking_function(scores, bias, targets, weights)
+
+
+@pytest.mark.parametrize("target", [-1, 7])
+def test_the_kernel_makes_the_loss_of_such_a_target_nan_and_writes_nowhere_else(target):
+    scores, bias, targets, weights = arguments(7, "float32")
+    exact = compiled("kernel", "float32")(scores, bias, targets, weights)
+    targets[2] = target
+    nll, log_normalizer, d_scores, _ = compiled("kernel", "float32")(scores, bias, targets, weights)
+    assert np.isnan(nll[2]) and np.isfinite(np.delete(nll, 2)).all()
+    np.testing.assert_array_equal(log_normalizer, exact[1])
+    np.testing.assert_array_equal(np.delete(d_scores, 2, axis=0), np.delete(exact[2], 2, axis=0))
+
+
+@pytest.mark.parametrize("rows", [1, 8, 33, 200])
+def test_the_kernels_divide_the_rows_into_groups_that_do_not_depend_on_threads(rows):
+    """200 rows are 16 groups. A row without a gradient gets zeros."""
+    if kernels.extension() is None or "jax" not in ENGINES:
+        pytest.skip("there is no kernel here")
+    import jax
+
+    from theano_rnn.engine.softmax import run_backward, run_forward
+
+    rng = np.random.default_rng(0)
+    scores, bias = rng.normal(0, 3, (rows, 70)).astype("float32"), rng.normal(0, 1, 70).astype("float32")
+    targets, a = rng.integers(70, size=rows, dtype="int32"), rng.random(rows).astype("float32")
+    a[::3] = 0
+    _, log_normalizer = jax.jit(run_forward)(scores, bias, targets)
+    results = [jax.jit(run_backward)(scores, bias, targets, log_normalizer, a, a) for _ in range(20)]
+    exact = np.exp(scores + bias - np.asarray(log_normalizer)[:, None], dtype="float64") * a[:, None]
+    exact[np.arange(rows), targets] -= a
+    np.testing.assert_allclose(results[0][0], exact, atol=2e-6)
+    np.testing.assert_allclose(results[0][1], exact.sum(axis=0), atol=2e-5)
+    assert not np.asarray(results[0][0])[::3].any()
+    for other in results[1:]:
+        assert all(np.array_equal(one, two) for one, two in zip(results[0], other))
 
 
 def test_rows_that_are_not_contiguous_are_read_rightly(function, dtype):

@@ -1,7 +1,8 @@
 // Custom calls of XLA on a CPU. A whole window of an LSTM or a GRU, all time steps of a batch, forward or backward, is
 // one call; see engine/windows.py for what each call takes and returns. The weights are packed once for all steps, the
 // rows of the batch are divided among XLA's own threads, and no thread waits for another between steps. Another call
-// finds the likeliest words of each row of scores; see engine/likeliest.py.
+// finds the likeliest words of each row of scores; see engine/likeliest.py. Two compute the loss of a softmax and its
+// gradient; see engine/softmax.py.
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030A0000
 #include <Python.h>
@@ -50,94 +51,18 @@ namespace avx2 {
 #define LANES 8
 #include "cells.h"
 #include "likeliest.h"
+#include "softmax.h"
 #undef INLINE
 #undef LANES
 }  // namespace avx2
 #pragma GCC pop_options
 
+#include "calls.h"
+
 static const Kernels* find_kernels() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &avx2::KERNELS;
   return nullptr;
-}
-
-// Memory that is kept from call to call.
-class Scratch {
- public:
-  explicit Scratch(size_t floats) {
-    std::lock_guard<std::mutex> lock(mutex());
-    auto& free = unused();
-    if (!free.empty()) block = free.back(), free.pop_back();
-    if (block.size >= floats) return;
-    std::free(block.data);
-    block.data = static_cast<float*>(std::aligned_alloc(64, (floats * 4 + 63) / 64 * 64));
-    block.size = block.data ? floats : 0;
-  }
-  ~Scratch() {
-    std::lock_guard<std::mutex> lock(mutex());
-    if (block.data) unused().push_back(block);
-  }
-  float* data() const { return block.data; }
-
- private:
-  struct Block { float* data = nullptr; size_t size = 0; } block;
-  static std::mutex& mutex() { static auto* m = new std::mutex; return *m; }
-  static std::vector<Block>& unused() { static auto* v = new std::vector<Block>; return *v; }
-};
-
-// Tasks 0 to n - 1 in the calling thread and in XLA's, which take the next one whenever they are free.
-struct Tasks {
-  std::function<void(long)> run;
-  long n;
-  std::atomic<long> next{0}, done{0};
-  std::mutex mutex;
-  std::condition_variable all_done;
-
-  void work() {
-    const unsigned modes = _mm_getcsr();
-    _mm_setcsr(modes | 0x8040);  // denormal numbers are zero in every thread, as in XLA's code
-    for (long i; (i = next.fetch_add(1)) < n;) {
-      run(i);
-      if (done.fetch_add(1) + 1 == n) {
-        std::lock_guard<std::mutex> lock(mutex);
-        all_done.notify_all();
-      }
-    }
-    _mm_setcsr(modes);
-  }
-};
-
-static void in_parallel(const XLA_FFI_CallFrame* frame, long n, std::function<void(long)> run) {
-  auto tasks = std::make_shared<Tasks>();
-  tasks->run = std::move(run), tasks->n = n;
-  for (long i = 1; i < n; i++) {
-    auto* data = new std::shared_ptr<Tasks>(tasks);
-    auto helper = [](void* data) {
-      std::unique_ptr<std::shared_ptr<Tasks>> tasks(static_cast<std::shared_ptr<Tasks>*>(data));
-      (*tasks)->work();
-    };
-    XLA_FFI_ThreadPool_Schedule_Args args = {sizeof args, nullptr, frame->ctx, helper, data};
-    if (XLA_FFI_Error* error = frame->api->schedule(&args)) {  // no threads: this one does it all
-      XLA_FFI_Error_Destroy_Args destroy = {sizeof destroy, nullptr, error};
-      frame->api->error_destroy(&destroy);
-      delete data;
-      break;
-    }
-  }
-  tasks->work();
-  std::unique_lock<std::mutex> lock(tasks->mutex);
-  tasks->all_done.wait(lock, [&] { return tasks->done.load() == n; });
-}
-
-static long num_threads(const XLA_FFI_CallFrame* frame) {
-  int64_t count = 1;
-  XLA_FFI_ThreadPool_NumThreads_Args args = {sizeof args, nullptr, frame->ctx, &count};
-  if (XLA_FFI_Error* error = frame->api->num_threads(&args)) {
-    XLA_FFI_Error_Destroy_Args destroy = {sizeof destroy, nullptr, error};
-    frame->api->error_destroy(&destroy);
-    return 1;
-  }
-  return count < 1 ? 1 : count;
 }
 
 static bool compute(const XLA_FFI_CallFrame* frame, const Window& w, Call call) {
@@ -156,46 +81,6 @@ static bool compute(const XLA_FFI_CallFrame* frame, const Window& w, Call call) 
     kernel.run(w, packed.data(), w.B * i / n, w.B * (i + 1) / n,
                scratch.data() + i * kernels->scratch_floats(w, w.B / n + 1));
   });
-  return true;
-}
-
-struct Operands {
-  const XLA_FFI_Buffers& all;
-  int64_t i = 0;
-  bool ok = true;
-
-  const XLA_FFI_Buffer* next(int dtype) {
-    if (i >= all.size) { ok = false; return nullptr; }
-    auto* buffer = static_cast<const XLA_FFI_Buffer*>(all.buffers[i++]);
-    if (buffer->dtype != dtype) ok = false;
-    return buffer;
-  }
-  void* of(int dtype, std::vector<long> shape, bool optional) {
-    const XLA_FFI_Buffer* buffer = next(dtype);
-    if (!ok) return nullptr;
-    if (optional && buffer->rank == 1 && buffer->dims[0] == 0) return nullptr;
-    ok = buffer->rank == static_cast<int64_t>(shape.size());
-    for (size_t d = 0; ok && d < shape.size(); d++) ok = buffer->dims[d] == shape[d];
-    return buffer->data;
-  }
-  float* operator()(std::vector<long> shape, bool optional = false) {
-    return static_cast<float*>(of(FFI_FLOAT32, std::move(shape), optional));
-  }
-  int32_t* ints(std::vector<long> shape) { return static_cast<int32_t*>(of(FFI_INT32, std::move(shape), false)); }
-};
-
-static XLA_FFI_Error* failure(const XLA_FFI_CallFrame* frame, const char* message) {
-  XLA_FFI_Error_Create_Args args = {sizeof args, nullptr, message, FFI_INVALID_ARGUMENT};
-  return frame->api->error_create(&args);
-}
-
-// Whether the call is a question for the metadata, which it answers.
-static bool is_question(const XLA_FFI_CallFrame* frame) {
-  if (!frame->extension_start || frame->extension_start->type != FFI_METADATA) return false;
-  auto* data = reinterpret_cast<XLA_FFI_Metadata_Extension*>(frame->extension_start)->metadata;
-  data->api_version.major_version = 0, data->api_version.minor_version = 1;
-  data->traits = 0;
-  if (data->struct_size >= sizeof *data) data->state_type_id = 0;
   return true;
 }
 
@@ -257,11 +142,48 @@ static XLA_FFI_Error* handle_likeliest(XLA_FFI_CallFrame* frame) {
   return nullptr;
 }
 
-static void* const HANDLERS[] = {
-    reinterpret_cast<void*>(handle<LSTM_FORWARD>), reinterpret_cast<void*>(handle<LSTM_BACKWARD>),
-    reinterpret_cast<void*>(handle<GRU_FORWARD>), reinterpret_cast<void*>(handle<GRU_BACKWARD>),
-    reinterpret_cast<void*>(handle_likeliest)};
-static const char* const NAMES[] = {"lstm_forward", "lstm_backward", "gru_forward", "gru_backward", "likeliest"};
+static XLA_FFI_Error* handle_softmax_forward(XLA_FFI_CallFrame* frame) {
+  if (is_question(frame)) return nullptr;
+  if (frame->args.size != 3 || frame->rets.size != 2) return failure(frame, "wrong number of operands");
+  auto* scores = static_cast<XLA_FFI_Buffer*>(frame->args.buffers[0]);
+  if (scores->rank != 2) return failure(frame, "the scores must be a matrix");
+  avx2::Softmax s = {scores->dims[0], scores->dims[1]};
+  Operands in{frame->args}, out{frame->rets};
+  s.scores = in({s.rows, s.words}), s.bias = in({s.words}), s.targets = in.ints({s.rows});
+  s.nll = out({s.rows}), s.log_normalizer = out({s.rows});
+  if (!in.ok || !out.ok) return failure(frame, "scores have the wrong shape or type");
+  if (!find_kernels()) return failure(frame, "no kernel for this processor");
+  long n = avx2::row_groups(s);
+  in_parallel(frame, n, [&](long i) { avx2::softmax_forward(s, s.rows * i / n, s.rows * (i + 1) / n); });
+  return nullptr;
+}
+
+static XLA_FFI_Error* handle_softmax_backward(XLA_FFI_CallFrame* frame) {
+  if (is_question(frame)) return nullptr;
+  if (frame->args.size != 6 || frame->rets.size != 2) return failure(frame, "wrong number of operands");
+  auto* scores = static_cast<XLA_FFI_Buffer*>(frame->args.buffers[0]);
+  if (scores->rank != 2) return failure(frame, "the scores must be a matrix");
+  avx2::Softmax s = {scores->dims[0], scores->dims[1]};
+  Operands in{frame->args}, out{frame->rets};
+  s.scores = in({s.rows, s.words}), s.bias = in({s.words}), s.targets = in.ints({s.rows});
+  s.log_normalizer = in({s.rows}), s.a = in({s.rows}), s.b = in({s.rows});
+  s.d_scores = out({s.rows, s.words}), s.d_bias = out({s.words});
+  if (!in.ok || !out.ok) return failure(frame, "scores have the wrong shape or type");
+  long n = avx2::row_groups(s);
+  Scratch parts(n * s.words);
+  if (!find_kernels() || !parts.data()) return failure(frame, "no kernel for this processor, or no memory");
+  in_parallel(frame, n, [&](long i) {
+    avx2::softmax_backward(s, s.rows * i / n, s.rows * (i + 1) / n, parts.data() + i * s.words);
+  });
+  avx2::sum_parts(parts.data(), n, s.words, s.d_bias);
+  return nullptr;
+}
+
+static const struct { const char* name; XLA_FFI_Error* (*handler)(XLA_FFI_CallFrame*); } CALLS[] = {
+    {"lstm_forward", handle<LSTM_FORWARD>}, {"lstm_backward", handle<LSTM_BACKWARD>},
+    {"gru_forward", handle<GRU_FORWARD>},   {"gru_backward", handle<GRU_BACKWARD>},
+    {"likeliest", handle_likeliest},        {"softmax_forward", handle_softmax_forward},
+    {"softmax_backward", handle_softmax_backward}};
 
 static PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_window", "Custom calls for XLA: see engine/windows.py.", -1,
                              nullptr, nullptr, nullptr, nullptr, nullptr};
@@ -272,9 +194,9 @@ PyMODINIT_FUNC PyInit__window() {
   const Kernels* kernels = find_kernels();
   const char* found = kernels ? "avx2" : "";
   if (PyModule_AddStringConstant(module, "instructions", found)) return nullptr;
-  for (int i = 0; i < 5; i++) {
-    PyObject* capsule = PyCapsule_New(HANDLERS[i], nullptr, nullptr);
-    if (!capsule || PyModule_AddObject(module, NAMES[i], capsule)) return nullptr;
+  for (const auto& call : CALLS) {
+    PyObject* capsule = PyCapsule_New(reinterpret_cast<void*>(call.handler), nullptr, nullptr);
+    if (!capsule || PyModule_AddObject(module, call.name, capsule)) return nullptr;
   }
   return module;
 }
