@@ -27,6 +27,7 @@ from aesara.link.basic import Container, LocalLinker
 from aesara.link.utils import map_storage
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
+from theano_rnn.engine.block_sums import join_blocks
 from theano_rnn.engine.changed_flags import changed_flags
 from theano_rnn.engine.devices import find_devices, is_local
 from theano_rnn.engine.kernels import resolve_kernels
@@ -147,6 +148,7 @@ class XLALinker(LocalLinker):  # type: ignore[misc]
 
     def make_all(self, input_storage: Any = None, output_storage: Any = None, storage_map: Any = None) -> Any:
         graph = self.fgraph
+        join_blocks(graph)
         inputs, outputs, _ = map_storage(graph, graph.toposort(), input_storage, output_storage, storage_map)
         run = Runner(graph, inputs, outputs, self.placement)
         containers = [
