@@ -34,7 +34,7 @@ from theano_rnn.sound.augmentation import with_noise
 from theano_rnn.sound.features import extract
 
 RATE, TRAINED, VALIDATED, TESTED, ALL = 8000, range(10, 50), range(5, 10), range(5), range(50)
-RECIPE = ["--epochs", "12", "--band-masks", "2", "--max-masked-bands", "6"]
+RECIPE = ["--epochs", "12", "--band-masks", "2", "--max-masked-bands", "6", "--average-decay", "0.999"]
 LEXICON = ["ZERO Z IH R OW", "ONE W AH N", "TWO T UW", "THREE TH R IY", "FOUR F AO R", "FIVE F AY V", "SIX S IH K S",
            "SEVEN S EH V AH N", "EIGHT EY T", "NINE N AY N"]  # fmt: skip
 LOUDNESS, LONGEST = 1600.0, 1.2  # of the louder half of a digit, of 32,768; seconds
