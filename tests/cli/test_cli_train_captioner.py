@@ -62,7 +62,10 @@ def train(commands, *arguments, epochs=1, checkpoint=MODEL, files=TRAIN):
 
 
 @pytest.mark.learns
-@pytest.mark.parametrize("files", [TRAIN, FEATURES], ids=["pictures", "features"])
+@pytest.mark.parametrize(
+    "files",
+    [pytest.param(TRAIN, id="pictures"), pytest.param(FEATURES, id="features", marks=pytest.mark.slow)],
+)
 def test_it_learns_and_its_measures_are_recorded_and_shown(commands, files):
     """Chance is 6 % exact. The best epochs of seeds 1, 2 and 3 have 100, 100 and 100 % with pictures, and 87, 100 and
     100 % with features.
@@ -82,6 +85,7 @@ def test_it_learns_and_its_measures_are_recorded_and_shown(commands, files):
     assert info.status == 0 and "captioner, finished" in info.out
 
 
+@pytest.mark.slow
 @pytest.mark.learns
 def test_features_as_large_as_those_of_pretrained_networks_are_learned(commands):
     """Random features of 49 regions of 512 channels: 12 pictures are learned by heart."""
@@ -101,6 +105,7 @@ def test_features_as_large_as_those_of_pretrained_networks_are_learned(commands)
     assert model.attention(features[names[0]]).weights.shape == (4, 1, 49)
 
 
+@pytest.mark.slow
 def test_a_run_is_stopped_and_resumed_to_the_byte(commands):
     arguments = ["--dropout", "0.2", "--select", "loss", "--attention-penalty", "0.5", "--image-shift", "2",
                  "--average-decay", "0.9"]  # fmt: skip
@@ -111,6 +116,7 @@ def test_a_run_is_stopped_and_resumed_to_the_byte(commands):
     assert Path("cut.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_another_picture_is_another_text(commands):
     train(commands, "--max-seconds", "1e-9")
     Image.new("RGB", (16, 24), "white").save("photos/3.png")

@@ -68,6 +68,7 @@ def test_it_learns_and_its_measures_are_recorded_and_shown(commands):
     assert info.status == 0 and "translator, finished" in info.out
 
 
+@pytest.mark.slow
 def test_a_run_is_stopped_and_resumed_to_the_byte(commands):
     """By the loss, which falls: the BLEU of a run that is cut so early is 0, and equals that of the epoch."""
     arguments = ["--dropout", "0.2", "--select", "loss"]
@@ -78,6 +79,7 @@ def test_a_run_is_stopped_and_resumed_to_the_byte(commands):
     assert Path("cut.safetensors").read_bytes() == Path("whole.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.en", "a.de"])
 def test_a_changed_line_is_another_text(commands, name):
     train(commands, "--max-seconds", "1e-9")
@@ -118,6 +120,7 @@ def test_blank_sides_and_long_sides_are_counted(commands):
     assert "120 / 120 pairs" in result.out
 
 
+@pytest.mark.slow
 def test_vocabularies_are_those_of_the_training_part(commands):
     with open("a.tsv", "a") as file:
         file.write("a rare word\tE RARE WORD\n" * 10)
@@ -169,6 +172,7 @@ def test_few_pairs_are_read_more_often():
     assert epochs(1_000_000) == epochs(29_000) == 9 and epochs(640) == 200
 
 
+@pytest.mark.slow
 def test_characters_and_other_networks_are_trained(commands):
     arguments = ["--unit", "char", "--attention", "multiplicative", "--num-layers", "2", "--no-tie-weights"]
     result = train(commands, *arguments, "--cell", "lstm")
@@ -200,6 +204,7 @@ def test_dates_are_learned(commands):
     assert max(record["valid_exact"] for record in log_of(MODEL)[:-1]) > 60
 
 
+@pytest.mark.slow
 def test_dates_are_the_default(commands, monkeypatch):
     monkeypatch.setattr("theano_rnn.tasks.date_pairs.SIZES", {"train": 96, "valid": 8, "test": 8})
     before = set(contents(commands.folder))
@@ -311,6 +316,7 @@ def test_other_commands_refuse_a_translator(good, commands):
     assert TASKS["translate"].commands == ("translate", "serve")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["word", "char", "subword"])
 def test_a_language_model_with_the_vocabulary_of_a_translator_helps_it(commands, unit):
     """It is resumed to the byte, without the translator, and may find sentences otherwise."""
