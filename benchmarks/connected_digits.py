@@ -12,8 +12,8 @@ Trained on recordings 10 to 49 of each digit, validated on recordings 5 to 9 (th
 tested on recordings 0 to 4 or, with --leave-out, on all recordings of those speakers; with --others FILE, also on all
 speakers of another file of the same kind. In half of the strings to train on, each speaker gets other voices: a string
 is played faster, and so higher, or slower, and so lower, by up to 15 %; loudness and noise vary more than in the other
-strings. Further flags are passed to ``train``; by default, they are those of RECIPE, which has not been
-tuned. Seconds are those from the start of training to its end, without making the strings.
+strings. Further flags are passed to ``train``, after those of RECIPE, the better of two that were tried (RESULTS.md).
+Seconds are those from the start of training to its end, without making the strings.
 """
 
 from __future__ import annotations

@@ -199,7 +199,7 @@ def test_the_kernel_makes_the_loss_of_such_a_target_nan_and_writes_nowhere_else(
 
 
 @pytest.mark.parametrize("rows", [1, 8, 33, 200])
-def test_the_kernels_divide_the_rows_into_groups_that_do_not_depend_on_threads(rows):
+def test_rows_that_the_kernels_divide_into_groups_give_the_same_in_every_run(rows):
     """200 rows are 16 groups. A row without a gradient gets zeros."""
     if kernels.extension() is None or "jax" not in ENGINES:
         pytest.skip("there is no kernel here")

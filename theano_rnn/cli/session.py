@@ -74,6 +74,7 @@ class Session(Callback):
 
     @property
     def path(self) -> Path:
+        """The checkpoint's path."""
         return self.files.checkpoint
 
     def run(self) -> int:

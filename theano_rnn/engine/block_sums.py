@@ -93,7 +93,9 @@ def parts_of(graph: Any, node: Apply) -> tuple[Any, list[Any], list[Any]] | None
         total = inputs[0]
     blocks.sort(key=lambda block: block[0])
     overlap = any(before[1] > after[0] for before, after in itertools.pairwise(blocks))
-    if total.owner is None or not is_zero(total.owner.inputs[0]) or not blocks or overlap or len(blocks + rows) < 2:
+    if total.owner is None or not is_zero(total.owner.inputs[0]) or overlap:
+        return None
+    if not blocks or (len(blocks) == 1 and not rows):  # nothing to put together
         return None
     return total, blocks, rows
 

@@ -142,48 +142,40 @@ static XLA_FFI_Error* handle_likeliest(XLA_FFI_CallFrame* frame) {
   return nullptr;
 }
 
-static XLA_FFI_Error* handle_softmax_forward(XLA_FFI_CallFrame* frame) {
+template <bool BACKWARD>
+static XLA_FFI_Error* handle_softmax(XLA_FFI_CallFrame* frame) {
   if (is_question(frame)) return nullptr;
-  if (frame->args.size != 3 || frame->rets.size != 2) return failure(frame, "wrong number of operands");
+  if (frame->args.size != (BACKWARD ? 6 : 3) || frame->rets.size != 2) return failure(frame, "wrong number of operands");
   auto* scores = static_cast<XLA_FFI_Buffer*>(frame->args.buffers[0]);
   if (scores->rank != 2) return failure(frame, "the scores must be a matrix");
   avx2::Softmax s = {scores->dims[0], scores->dims[1]};
   Operands in{frame->args}, out{frame->rets};
   s.scores = in({s.rows, s.words}), s.bias = in({s.words}), s.targets = in.ints({s.rows});
-  s.nll = out({s.rows}), s.log_normalizer = out({s.rows});
+  if (BACKWARD) {
+    s.log_normalizer = in({s.rows}), s.a = in({s.rows}), s.b = in({s.rows});
+    s.d_scores = out({s.rows, s.words}), s.d_bias = out({s.words});
+  } else {
+    s.nll = out({s.rows}), s.log_normalizer = out({s.rows});
+  }
   if (!in.ok || !out.ok) return failure(frame, "scores have the wrong shape or type");
-  if (!find_kernels()) return failure(frame, "no kernel for this processor");
-  long n = avx2::row_groups(s);
-  in_parallel(frame, n, [&](long i) { avx2::softmax_forward(s, s.rows * i / n, s.rows * (i + 1) / n); });
-  return nullptr;
-}
-
-static XLA_FFI_Error* handle_softmax_backward(XLA_FFI_CallFrame* frame) {
-  if (is_question(frame)) return nullptr;
-  if (frame->args.size != 6 || frame->rets.size != 2) return failure(frame, "wrong number of operands");
-  auto* scores = static_cast<XLA_FFI_Buffer*>(frame->args.buffers[0]);
-  if (scores->rank != 2) return failure(frame, "the scores must be a matrix");
-  avx2::Softmax s = {scores->dims[0], scores->dims[1]};
-  Operands in{frame->args}, out{frame->rets};
-  s.scores = in({s.rows, s.words}), s.bias = in({s.words}), s.targets = in.ints({s.rows});
-  s.log_normalizer = in({s.rows}), s.a = in({s.rows}), s.b = in({s.rows});
-  s.d_scores = out({s.rows, s.words}), s.d_bias = out({s.words});
-  if (!in.ok || !out.ok) return failure(frame, "scores have the wrong shape or type");
-  long n = avx2::row_groups(s);
-  Scratch parts(n * s.words);
-  if (!find_kernels() || !parts.data()) return failure(frame, "no kernel for this processor, or no memory");
+  const long n = avx2::row_groups(s);
+  Scratch parts(BACKWARD ? n * s.words : 0);
+  if (!find_kernels() || (BACKWARD && !parts.data()))
+    return failure(frame, "no kernel for this processor, or no memory");
   in_parallel(frame, n, [&](long i) {
-    avx2::softmax_backward(s, s.rows * i / n, s.rows * (i + 1) / n, parts.data() + i * s.words);
+    const long r0 = s.rows * i / n, r1 = s.rows * (i + 1) / n;
+    if (BACKWARD) avx2::softmax_backward(s, r0, r1, parts.data() + i * s.words);
+    else avx2::softmax_forward(s, r0, r1);
   });
-  avx2::sum_parts(parts.data(), n, s.words, s.d_bias);
+  if (BACKWARD) avx2::sum_parts(parts.data(), n, s.words, s.d_bias);
   return nullptr;
 }
 
 static const struct { const char* name; XLA_FFI_Error* (*handler)(XLA_FFI_CallFrame*); } CALLS[] = {
     {"lstm_forward", handle<LSTM_FORWARD>}, {"lstm_backward", handle<LSTM_BACKWARD>},
     {"gru_forward", handle<GRU_FORWARD>},   {"gru_backward", handle<GRU_BACKWARD>},
-    {"likeliest", handle_likeliest},        {"softmax_forward", handle_softmax_forward},
-    {"softmax_backward", handle_softmax_backward}};
+    {"likeliest", handle_likeliest},        {"softmax_forward", handle_softmax<false>},
+    {"softmax_backward", handle_softmax<true>}};
 
 static PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_window", "Custom calls for XLA: see engine/windows.py.", -1,
                              nullptr, nullptr, nullptr, nullptr, nullptr};
