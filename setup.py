@@ -2,7 +2,7 @@
 
 from setuptools import Extension, setup
 
-HEADERS = ("calls", "cells", "likeliest", "softmax", "xla_ffi")
+HEADERS = ("calls", "cells", "likeliest", "softmax", "squares", "xla_ffi")
 
 setup(
     ext_modules=[

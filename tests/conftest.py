@@ -86,10 +86,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests for the other Pythons and the stack of NumPy 2, those of engine c alone, and the slow ones.
+    """Mark the tests for the other Pythons and the stack of NumPy 2, those of engine c alone, the slow ones, and repetitions.
 
     Puts the tests of long modules first.
     """
+    quick = set()
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
     for item in items:
         for marker, modules in (("smoke", SMOKE), ("xla", XLA), ("slow", SLOW)):
@@ -99,6 +100,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("engine_c")
         if is_slow_on_c(item) or is_another_dtype(item):
             item.add_marker("slow")
+        if not item.get_closest_marker("slow"):
+            function = item.nodeid.partition("[")[0]
+            if function in quick:
+                item.add_marker("repetition")
+            quick.add(function)
 
 
 class Inputs(NamedTuple):

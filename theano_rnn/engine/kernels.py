@@ -18,7 +18,7 @@ def extension() -> Any:
         module = importlib.import_module("theano_rnn.engine._window")
     except ImportError:
         return None
-    return module if module.instructions and hasattr(module, "softmax_backward") else None
+    return module if module.instructions and hasattr(module, "sum_of_squares") else None
 
 
 def resolve_kernels(kernels: str) -> str:

@@ -24,6 +24,7 @@ from theano_rnn.engine.conversions import Function, convert
 from theano_rnn.engine.known_values import is_concrete
 from theano_rnn.engine.lowered_scan import lower_scan
 from theano_rnn.engine.reversal import materialize
+from theano_rnn.engine.squares import find_sum_of_squares
 
 REVERSED_AWARE = (DimShuffle, Elemwise, Scan, Shape, Shape_i, subtensor.Subtensor)
 MAX_CONSTANT_SIZE = 64  # elements; XLA computes larger arrays that depend on shapes alone
@@ -89,4 +90,4 @@ def lower_node(node: Apply, graph: Any, scans: dict[str, Any], has_kernels: bool
         return own
     if isinstance(node.op, Scan):
         return lower_scan(node, graph, scans, lower_graph, has_kernels)
-    return convert(node.op, node)
+    return (find_sum_of_squares(node) if has_kernels else None) or convert(node.op, node)

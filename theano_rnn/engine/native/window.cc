@@ -2,7 +2,7 @@
 // one call; see engine/windows.py for what each call takes and returns. The weights are packed once for all steps, the
 // rows of the batch are divided among XLA's own threads, and no thread waits for another between steps. Another call
 // finds the likeliest words of each row of scores; see engine/likeliest.py. Two compute the loss of a softmax and its
-// gradient; see engine/softmax.py.
+// gradient; see engine/softmax.py. The last one adds up the squares of a vector; see engine/squares.py.
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030A0000
 #include <Python.h>
@@ -52,6 +52,7 @@ namespace avx2 {
 #include "cells.h"
 #include "likeliest.h"
 #include "softmax.h"
+#include "squares.h"
 #undef INLINE
 #undef LANES
 }  // namespace avx2
@@ -171,11 +172,33 @@ static XLA_FFI_Error* handle_softmax(XLA_FFI_CallFrame* frame) {
   return nullptr;
 }
 
+static XLA_FFI_Error* handle_squares(XLA_FFI_CallFrame* frame) {
+  if (is_question(frame)) return nullptr;
+  if (frame->args.size != 1 || frame->rets.size != 1) return failure(frame, "wrong number of operands");
+  auto* vector = static_cast<XLA_FFI_Buffer*>(frame->args.buffers[0]);
+  if (vector->rank != 1) return failure(frame, "the operand must be a vector");
+  const long size = vector->dims[0], n = (size + avx2::PART - 1) / avx2::PART;
+  Operands in{frame->args}, out{frame->rets};
+  const float* x = in({size});
+  float* sum = out({});
+  if (!in.ok || !out.ok) return failure(frame, "the vector or its sum has the wrong shape or type");
+  if (!find_kernels()) return failure(frame, "no kernel for this processor");
+  std::vector<double> sums(n);
+  if (n) in_parallel(frame, n, [&](long i) {
+    const long rest = size - i * avx2::PART;
+    sums[i] = avx2::sum_of_squares(x + i * avx2::PART, rest < avx2::PART ? rest : avx2::PART);
+  });
+  double total = 0;
+  for (double each : sums) total += each;
+  *sum = static_cast<float>(total);
+  return nullptr;
+}
+
 static const struct { const char* name; XLA_FFI_Error* (*handler)(XLA_FFI_CallFrame*); } CALLS[] = {
     {"lstm_forward", handle<LSTM_FORWARD>}, {"lstm_backward", handle<LSTM_BACKWARD>},
     {"gru_forward", handle<GRU_FORWARD>},   {"gru_backward", handle<GRU_BACKWARD>},
     {"likeliest", handle_likeliest},        {"softmax_forward", handle_softmax<false>},
-    {"softmax_backward", handle_softmax<true>}};
+    {"softmax_backward", handle_softmax<true>}, {"sum_of_squares", handle_squares}};
 
 static PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_window", "Custom calls for XLA: see engine/windows.py.", -1,
                              nullptr, nullptr, nullptr, nullptr, nullptr};
