@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -171,7 +169,9 @@ def pytorch(sizes: dict[str, Any], file: Any, *, is_packed: bool) -> tuple[Any, 
 
 
 def worker(spec: dict[str, Any]) -> None:
-    """Run one contender: read commands from standard input, write answers to standard output."""
+    """Run one contender."""
+    from taking_turns import answer
+
     sizes = spec["sizes"]
     with np.load(spec["file"]) as loaded:
         file = {name: loaded[name] for name in loaded}
@@ -185,24 +185,26 @@ def worker(spec: dict[str, Any]) -> None:
         train, classify = pytorch(sizes, file, is_packed=spec["is_packed"])
         batches = [[torch.from_numpy(a.astype("int64") if a.dtype == "int32" else a) for a in b] for b in batches]
     tokens = sum(int(batch[1].sum()) for batch in batches)
-    for line in sys.stdin:
-        if line.strip() == "check":
-            answer: Any = [train(batches[i]) for i in range(NUM_CHECKED)] + [
-                float(v) for v in np.asarray(classify(batches[0])).ravel()[:4]
-            ]
-        elif line.strip() == "warm":
-            answer = [len([train(b) for b in batches]), len([classify(b) for b in batches])]
-        else:
-            answer = []
-            for function in (train, classify):
-                began = time.perf_counter()
-                for batch in batches:
-                    function(batch)
-                answer.append(tokens / (time.perf_counter() - began))
-        print(json.dumps(answer), flush=True)
+
+    def check() -> list[float]:
+        log_p = np.asarray(classify(batches[0])).ravel()[:4]
+        return [train(batches[i]) for i in range(NUM_CHECKED)] + [float(value) for value in log_p]
+
+    def work() -> list[float]:
+        speeds = []
+        for function in (train, classify):
+            began = time.perf_counter()
+            for batch in batches:
+                function(batch)
+            speeds.append(tokens / (time.perf_counter() - began))
+        return speeds
+
+    answer({"check": check, "warm": work, "round": work})
 
 
 def main() -> None:
+    from taking_turns import Contenders, print_rounds
+
     parser = argparse.ArgumentParser(description="Speed of training a classifier and classifying, against PyTorch.")
     parser.add_argument("--train", nargs="+", default=[])
     parser.add_argument("--valid")
@@ -222,41 +224,17 @@ def main() -> None:
             for is_packed in (True, False) if args.bidirectional else (False,):
                 name = f"PyTorch, {threads} threads" + (", packed" if is_packed else "")
                 specs[name] = {"kind": "torch", "threads": threads, "is_packed": is_packed}
-        workers = {}
-        for name, spec in specs.items():
-            spec = {**spec, "sizes": sizes, "file": str(file)}
-            command = [sys.executable, __file__, "--worker", json.dumps(spec)]
-            workers[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-        def ask(name: str, command: str) -> Any:
-            workers[name].stdin.write(command + "\n")
-            workers[name].stdin.flush()
-            return json.loads(workers[name].stdout.readline())
-
-        checks = {name: ask(name, "check") for name in workers}
+        common = {"sizes": sizes, "file": str(file)}
+        contenders = Contenders(__file__, {name: {**spec, **common} for name, spec in specs.items()})
+        checks = contenders.ask("check")
         first = next(iter(checks.values()))
         for name, values in checks.items():
             if not np.allclose(values, first, rtol=2e-4, atol=2e-4):
                 raise SystemExit(f"{name} does not do the same work: {values}, the first has {first}")
         print(f"{sizes}\nlosses of {NUM_CHECKED} steps and 4 log-probabilities agree: {[round(v, 5) for v in first]}")
-        for name in workers:
-            ask(name, "warm")
-        rounds = {name: [] for name in workers}
-        for number in range(args.rounds):
-            order = list(workers)
-            for name in order[number % len(order) :] + order[: number % len(order)]:
-                rounds[name].append(ask(name, "round"))
-        for process in workers.values():
-            process.stdin.close()
-            process.wait()
-    own = rounds[next(iter(rounds))]
-    for place, what in enumerate(("training", "classifying")):
-        print(f"\n{what}, tokens per second (median of {args.rounds} rounds)")
-        for name, values in rounds.items():
-            print(f"  {name:28} {statistics.median(v[place] for v in values):12,.0f}")
-        ratios = [mine[place] / max(rounds[name][i][place] for name in list(rounds)[1:]) for i, mine in enumerate(own)]
-        print(f"  ratio to the fastest of PyTorch in each round: {statistics.median(ratios):.2f} "
-              f"({min(ratios):.2f} to {max(ratios):.2f})")  # fmt: skip
+        rounds = contenders.rounds(args.rounds)
+        contenders.close()
+    print_rounds(rounds, ["training, tokens per second", "classifying, tokens per second"])
 
 
 if __name__ == "__main__":

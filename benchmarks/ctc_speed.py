@@ -22,7 +22,6 @@ import argparse
 import dataclasses
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -160,7 +159,9 @@ def pytorch(sizes: dict[str, Any], file: Any, *, is_packed: bool) -> tuple[Any, 
 
 
 def worker(spec: dict[str, Any]) -> None:
-    """Run one contender: read commands from standard input, write answers to standard output."""
+    """Run one contender."""
+    from taking_turns import answer
+
     sizes = spec["sizes"]
     with np.load(spec["file"]) as loaded:
         file = {name: loaded[name] for name in loaded}
@@ -176,27 +177,30 @@ def worker(spec: dict[str, Any]) -> None:
         train, predict = pytorch(sizes, file, is_packed=spec["is_packed"])
         batches, wide = ([[torch.from_numpy(a.astype("int64") if a.dtype == "int32" else a) for a in each]
                           for each in group] for group in (batches, wide))  # fmt: skip
-    for line in sys.stdin:
-        if line.strip() == "check":
-            first = np.asarray(predict(batches[0]))[0, 0, :4]
-            answer: Any = [train(batches[i]) for i in range(NUM_CHECKED)] + [float(value) for value in first]
-        elif line.strip() == "warm":
-            answer = [len([train(b) for b in batches]), len([predict(b) for b in [*batches, *wide]])]
-        else:
-            answer = []
-            for function in (train, predict):
-                began = time.perf_counter()
-                for batch in batches:
-                    function(batch)
-                answer.append(frames / (time.perf_counter() - began))
-            for each, length in zip(wide, seconds):
-                began = time.perf_counter()
-                predict(each)
-                answer.append((time.perf_counter() - began) / length)
-        print(json.dumps(answer), flush=True)
+
+    def check() -> list[float]:
+        first = np.asarray(predict(batches[0]))[0, 0, :4]
+        return [train(batches[i]) for i in range(NUM_CHECKED)] + [float(value) for value in first]
+
+    def work() -> list[float]:
+        answers = []
+        for function in (train, predict):
+            began = time.perf_counter()
+            for batch in batches:
+                function(batch)
+            answers.append(frames / (time.perf_counter() - began))
+        for each, length in zip(wide, seconds):
+            began = time.perf_counter()
+            predict(each)
+            answers.append((time.perf_counter() - began) / length)
+        return answers
+
+    answer({"check": check, "warm": work, "round": work})
 
 
 def main() -> None:
+    from taking_turns import Contenders, print_rounds
+
     parser = argparse.ArgumentParser(description="Speed of training a recognizer and recognizing, against PyTorch.")
     parser.add_argument("--train", nargs="+", default=[])
     parser.add_argument("--deltas", type=int, default=0)
@@ -216,44 +220,21 @@ def main() -> None:
             for is_packed in (False,) if args.without_packed else (True, False):
                 name = f"PyTorch, {threads} threads" + (", packed" if is_packed else "")
                 specs[name] = {"kind": "torch", "threads": threads, "is_packed": is_packed}
-        workers = {}
-        for name, spec in specs.items():
-            command = [sys.executable, __file__, "--worker", json.dumps({**spec, "sizes": sizes, "file": str(file)})]
-            workers[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-        def ask(name: str, command: str) -> Any:
-            workers[name].stdin.write(command + "\n")
-            workers[name].stdin.flush()
-            return json.loads(workers[name].stdout.readline())
-
-        checks = {name: ask(name, "check") for name in workers}
+        common = {"sizes": sizes, "file": str(file)}
+        contenders = Contenders(__file__, {name: {**spec, **common} for name, spec in specs.items()})
+        checks = contenders.ask("check")
         first = next(iter(checks.values()))
         for name, values in checks.items():
             if not np.allclose(values, first, rtol=1e-3, atol=1e-3):
                 raise SystemExit(f"{name} does not do the same work: {values}, the first has {first}")
         print(f"{sizes}\nlosses of {NUM_CHECKED} steps and 4 log-probabilities agree: {[round(v, 4) for v in first]}")
-        for name in workers:
-            ask(name, "warm")
-        rounds = {name: [] for name in workers}
-        for number in range(args.rounds):
-            order = list(workers)
-            for name in order[number % len(order) :] + order[: number % len(order)]:
-                rounds[name].append(ask(name, "round"))
-        for process in workers.values():
-            process.stdin.close()
-            process.wait()
-    own, others = rounds[next(iter(rounds))], list(rounds)[1:]
-    for place, what in enumerate(("training", "recognizing")):
-        print(f"\n{what}, frames per second (median of {args.rounds} rounds)")
-        for name, values in rounds.items():
-            print(f"  {name:28} {statistics.median(v[place] for v in values):12,.0f}")
-        ratios = [mine[place] / max(rounds[name][i][place] for name in others) for i, mine in enumerate(own)]
-        print(f"  ratio to the fastest of PyTorch in each round: {statistics.median(ratios):.2f} "
-              f"({min(ratios):.2f} to {max(ratios):.2f})")  # fmt: skip
+        rounds = contenders.rounds(args.rounds)
+        contenders.close()
+    print_rounds(rounds, ["training, frames per second", "recognizing, frames per second"])
     for place, columns in enumerate(REAL_TIME_COLUMNS, start=2):
         print(f"\nreal-time factor, {columns} of the longest utterances at once (median of {args.rounds} rounds)")
         for name, values in rounds.items():
-            print(f"  {name:28} {statistics.median(v[place] for v in values):12.6f}")
+            print(f"  {name:34} {statistics.median(v[place] for v in values):12.6f}")
 
 
 if __name__ == "__main__":
