@@ -86,9 +86,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests for the other Pythons and the stack of NumPy 2, those of engine c alone, the slow ones, and repetitions.
+    """Mark the tests for the other Pythons and the stack of NumPy 2, those of engine c alone, and the slow ones.
 
-    Puts the tests of long modules first.
+    Also marks repetitions of quick tests, and puts the tests of long modules first.
     """
     quick = set()
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
