@@ -10,7 +10,8 @@ Greek and Cyrillic) is in the training part, because no network could tell which
 split by a hash of their code point: 80 % train, 10 % valid, 10 % test.
 
 The folder gets the pictures (PNG), ``train.tsv``, ``valid.tsv``, ``test.tsv``, the model, and ``page.html``, which
-shows where each word of twenty names looks. Further flags are those of ``train``.
+shows where each word of twenty names looks. Further flags are those of ``train``; FLAGS are the best of those that were
+tried (RESULTS.md).
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ ENLARGED = 4  # drawn so many times larger, and made smaller
 FONT_SIZE, BASELINE = 0.62, 0.72  # of the picture
 FAINTEST = 40  # the greatest value of a picture that is blank
 NUM_SHOWN = 20
-FLAGS = ["--image-size", str(SIDE), "--channels", "32", "64", "64", "--tokens", "whitespace", "--select", "exact",
-         "--learning-rate", "0.003", "--image-shift", "2", "--epochs", "400", "--patience", "400"]  # fmt: skip
+FLAGS = ["--image-size", str(SIDE), "--channels", "32", "64", "128", "128", "--tokens", "whitespace", "--select", "exact",
+         "--batch-size", "16", "--optimizer", "adamw", "--learning-rate", "0.003", "--weight-decay", "0.1",
+         "--average-decay", "0.998", "--dropout", "0", "--layer-dropout", "0.1", "--output-dropout", "0.3",
+         "--image-shift", "0", "--epochs", "100", "--patience", "100"]  # fmt: skip
 
 
 def names_of(characters: list[str], min_count: int) -> dict[str, list[str]]:
