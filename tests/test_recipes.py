@@ -1,6 +1,7 @@
 """Recipes: complete, no other than the flags allow, the defaults in one of them, and the same bytes twice."""
 
 import argparse
+import dataclasses
 import re
 from pathlib import Path
 
@@ -66,10 +67,11 @@ def test_the_defaults_of_a_classifier_are_the_recipe_for_reviews():
     assert {name: recipe[name] for name in defaults} == defaults
 
 
-def test_the_defaults_are_the_recipe_for_the_novels():
+def test_the_defaults_are_the_recipe_for_the_novels_but_for_its_optimizer():
     defaults, recipe = sections_from({}, {**TASKS["next"].sections, **COMMON_SECTIONS}), sections_of("austen")
     assert recipe["run"].preset == "austen"  # nothing is chosen for the size of the text
-    assert recipe | {"model": None, "run": None} == defaults | {"model": None, "run": None}
+    with_adam = dataclasses.replace(recipe["training"], optimizer="adam", weight_decay=0.0)
+    assert recipe | {"model": None, "run": None, "training": with_adam} == defaults | {"model": None, "run": None}
     assert recipe["model"] == resolved_head(recipe["model"]) == resolved_head(defaults["model"])
 
 

@@ -3,10 +3,11 @@
 import pytest
 from tiny_runs import SIZES, Commands, log_of, sentences
 
+from theano_rnn.cli.options import read_toml, recipes
 from theano_rnn.learning.checkpoint import load
 from theano_rnn.settings import presets
 from theano_rnn.settings.network import ModelConfig
-from theano_rnn.settings.presets import MIN_UPDATES, chosen_settings
+from theano_rnn.settings.presets import MIN_UPDATES, chosen_settings, without_optimizer
 from theano_rnn.settings.training import TrainingConfig
 
 MODEL = "model.safetensors"
@@ -31,11 +32,11 @@ def test_every_size_has_settings_that_are_valid_and_enough_updates(num_tokens, u
 
 
 def test_the_novels_get_the_recipe_for_the_novels():
-    chosen, defaults = chosen_settings(789_570, "word"), TrainingConfig()
-    assert {name: chosen[name] for name in ("batch_size", "bptt_steps", "dropout", "epochs")} == {
-        name: getattr(defaults, name) for name in ("batch_size", "bptt_steps", "dropout", "epochs")
-    }
-    assert chosen["hidden_size"] == chosen["embedding_size"] == ModelConfig().hidden_size
+    chosen = chosen_settings(789_570, "word")
+    recipe = {name.replace("-", "_"): value for name, value in read_toml(recipes()["austen"]).items()}
+    del chosen["patience"]
+    assert chosen == {name: recipe[name] for name in chosen}
+    assert {"optimizer", "weight_decay"} & without_optimizer(chosen).keys() == set()
 
 
 def stored(path=MODEL):

@@ -26,7 +26,7 @@ DECIDE_OPTIMIZER = (
     "clip_norm",
     "clip_value",
     "average_decay",
-)  # settings that SGD's large learning rate depends on: if the user names one, the optimizer is the default one
+)  # settings that SGD's large learning rate depends on: if the user names one, the optimizer is the default one, Adam
 STATE_RESET = {"char": 0.02}  # without it, 5 of 400 beginnings led a model of 300 kB into nonsense; with it, none did
 TOO_FEW_TOKENS = {"word": 2_000, "char": 10_000, "subword": 2_000}  # to learn more than how frequent tokens are
 
@@ -41,7 +41,8 @@ class Row(NamedTuple):
     hidden_size: int
     dropout: float
     epochs: int  # at least; more if they are fewer than `MIN_UPDATES` updates
-    sgd_rate: float = 0.0  # learning rate of SGD; 0: the default optimizer
+    sgd_rate: float = 0.0  # learning rate of SGD; 0: another optimizer
+    weight_decay: float = 0.0  # of AdamW; 0: another optimizer
 
 
 WORDS = (
@@ -49,7 +50,7 @@ WORDS = (
     Row(40_000, 10, 35, 300, 300, 0.4, 12, 10.0),
     Row(120_000, 10, 35, 300, 300, 0.4, 12, 10.0),
     Row(400_000, 20, 35, 300, 300, 0.4, 12, 20.0),
-    Row(2_000_000, 20, 35, 200, 200, 0.4, 12),
+    Row(2_000_000, 20, 35, 200, 200, 0.4, 12, weight_decay=0.06),
     Row(10_000_000, 20, 35, 300, 300, 0.2, 6),
     Row(float("inf"), 32, 35, 400, 400, 0.1, 2),
 )
@@ -75,13 +76,18 @@ def chosen_settings(num_tokens: int, unit: str) -> dict[str, Any]:
         settings["state_reset"] = STATE_RESET[unit]
     if row.sgd_rate:
         settings |= {"optimizer": "sgd", "learning_rate": row.sgd_rate}
+    if row.weight_decay:
+        settings["optimizer"] = "adamw"
+    else:
+        del settings["weight_decay"]
     del settings["num_tokens"], settings["sgd_rate"]
     return settings
 
 
 def without_optimizer(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings without those of the optimizer, whose learning rate suits no other network or update."""
-    return {name: value for name, value in settings.items() if name not in ("optimizer", "learning_rate")}
+    """Returns the settings without those of the optimizer, which suit no other network or update."""
+    of_optimizer = ("optimizer", "learning_rate", "weight_decay")
+    return {name: value for name, value in settings.items() if name not in of_optimizer}
 
 
 def is_too_small(num_tokens: int, unit: str) -> bool:
