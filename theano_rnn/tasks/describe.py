@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NOT_USED = ("batching", "bptt_steps", "random_windows", "state_reset", "add_words")
 SCENE_SETTINGS: dict[str, Any] = {
-    "batch_size": 16, "dropout": 0.0, "clip_norm": 1.0, "learning_rate": 0.003, "epochs": 6, "select": "exact",
+    "batch_size": 16, "dropout": 0.0, "clip_norm": 1.0, "learning_rate": 0.003, "epochs": 7, "select": "exact",
     "image_shift": 2,
 }  # fmt: skip
 PHOTO_SETTINGS: dict[str, Any] = {
