@@ -33,8 +33,8 @@ FONT_SIZE, BASELINE = 0.62, 0.72  # of the picture
 FAINTEST = 40  # the greatest value of a picture that is blank
 NUM_SHOWN = 20
 FLAGS = ["--image-size", str(SIDE), "--channels", "32", "64", "128", "128", "--tokens", "whitespace",
-         "--select", "exact", "--batch-size", "16", "--optimizer", "adamw", "--learning-rate", "0.003", "--weight-decay", "0.1",
-         "--average-decay", "0.998", "--dropout", "0", "--layer-dropout", "0.1", "--output-dropout", "0.3",
+         "--select", "exact", "--batch-size", "16", "--optimizer", "adamw", "--learning-rate", "0.003",
+         "--weight-decay", "0.1", "--average-decay", "0.998", "--dropout", "0", "--layer-dropout", "0.1", "--output-dropout", "0.3",
          "--image-shift", "0", "--epochs", "100", "--patience", "100"]  # fmt: skip
 
 
