@@ -34,8 +34,8 @@ FAINTEST = 40  # the greatest value of a picture that is blank
 NUM_SHOWN = 20
 FLAGS = ["--image-size", str(SIDE), "--channels", "32", "64", "128", "128", "--tokens", "whitespace",
          "--select", "exact", "--batch-size", "16", "--optimizer", "adamw", "--learning-rate", "0.003",
-         "--weight-decay", "0.1", "--average-decay", "0.998", "--dropout", "0", "--layer-dropout", "0.1", "--output-dropout", "0.3",
-         "--image-shift", "0", "--epochs", "100", "--patience", "100"]  # fmt: skip
+         "--weight-decay", "0.1", "--average-decay", "0.998", "--dropout", "0", "--layer-dropout", "0.1",
+         "--output-dropout", "0.3", "--image-shift", "0", "--epochs", "100", "--patience", "100"]  # fmt: skip
 
 
 def names_of(characters: list[str], min_count: int) -> dict[str, list[str]]:
