@@ -2,7 +2,7 @@
 
 from setuptools import Extension, setup
 
-HEADERS = ("calls", "cells", "likeliest", "softmax", "squares", "xla_ffi")
+HEADERS = ("bfloat16", "calls", "cells", "likeliest", "softmax", "squares", "xla_ffi")
 
 setup(
     ext_modules=[
@@ -10,7 +10,8 @@ setup(
             "theano_rnn.engine._window",
             ["theano_rnn/engine/native/window.cc"],
             depends=[f"theano_rnn/engine/native/{name}.h" for name in HEADERS],
-            extra_compile_args=["-std=c++17", "-O3", "-ffp-contract=fast", "-fvisibility=hidden", "-Wno-psabi"],
+            extra_compile_args=["-std=c++17", "-O3", "-ffp-contract=fast", "-fvisibility=hidden", "-Wno-psabi",
+                                "-Wno-maybe-uninitialized"],  # which GCC 12 says of its own header
             py_limited_api=True,
             optional=True,
         )

@@ -19,7 +19,7 @@ import hashlib, json, os, sys
 os.sched_setaffinity(0, json.loads(sys.argv[1]))
 import jax
 import numpy as np
-from theano_rnn.engine import likeliest, softmax, squares
+from theano_rnn.engine import kernels, likeliest, precision, softmax, squares
 
 rng = np.random.default_rng(0)
 scores, bias = rng.normal(0, 3, (203, 1_900)).astype("float32"), rng.normal(0, 1, 1_900).astype("float32")
@@ -29,6 +29,13 @@ results = {"forward": [nll, log_normalizer]}
 results["backward"] = jax.jit(softmax.run_backward)(scores, bias, targets, log_normalizer, a, a)
 results["likeliest"] = jax.jit(lambda *arrays: likeliest.run_likeliest(*arrays, 10))(scores, bias, 0 * bias)
 results["squares"] = [jax.jit(squares.sum_of_squares)(x := scores.ravel(), x)]
+def product(x, y, name):
+    with precision.products_in(name, "cpu", True):
+        return precision.dot(x, y)
+
+if kernels.extension().bfloat16_unit():
+    for name in ("bfloat16", "bfloat16x3"):
+        results[name] = [jax.jit(lambda x, y: product(x, y, name))(scores, scores.reshape(1_900, 203))]
 sums = {name: hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in arrays)).hexdigest()
         for name, arrays in results.items()}
 print(json.dumps(sums))

@@ -12,6 +12,7 @@ from typing import Any
 from theano_rnn.cli.files import base_name, check_file_name, sibling_path
 from theano_rnn.cli.options import flag, sections_from, settings_of, with_flag_name
 from theano_rnn.cli.resuming import check_more_epochs
+from theano_rnn.engine.kernels import resolve_kernels
 from theano_rnn.settings.base import Section, UserError, to_mapping
 from theano_rnn.settings.machine import TrainingMachineConfig
 from theano_rnn.settings.presets import DECIDE_OPTIMIZER, without_optimizer
@@ -144,8 +145,8 @@ def complete_settings(task: Task, values: Mapping[str, Any], given: Mapping[str,
         return settings
     if machine.engine != "jax":
         raise UserError(f"--precision {precision} needs --engine jax: add --engine jax, or leave out --precision")
-    without_kernels = dataclasses.replace(machine, kernels="none")  # because they multiply in float32
-    return dataclasses.replace(settings, machine=without_kernels)
+    kernels = resolve_kernels(machine.kernels, precision)  # they multiply in few precisions
+    return dataclasses.replace(settings, machine=dataclasses.replace(machine, kernels=kernels))
 
 
 def choose_settings(settings: Settings, data: Data) -> tuple[Settings, list[str]]:

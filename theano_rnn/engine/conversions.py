@@ -352,9 +352,10 @@ def _(op: Any, node: Apply) -> Function:
     dtype = node.outputs[0].dtype
     if node.inputs[0].ndim == node.inputs[1].ndim == 1:  # XLA on a CPU sums a dot product sequentially: slow,
         return lambda x, y: jnp.sum(jnp.asarray(x, dtype) * y, dtype=dtype)  # and only four digits are right
-    if node.outputs[0].ndim == 2 and is_transposed(node.inputs[1]):
-        return lambda x, y: dot_with_transposed(jnp.asarray(x, dtype), jnp.asarray(y, dtype))
-    return lambda x, y: dot(jnp.asarray(x, dtype), jnp.asarray(y, dtype))
+    transposed = is_transposed(node.inputs[0]), is_transposed(node.inputs[1])
+    if node.outputs[0].ndim == 2 and transposed[1]:
+        return lambda x, y: dot_with_transposed(jnp.asarray(x, dtype), jnp.asarray(y, dtype), transposed[0])
+    return lambda x, y: dot(jnp.asarray(x, dtype), jnp.asarray(y, dtype), transposed)
 
 
 def is_transposed(matrix: Any) -> bool:
@@ -362,15 +363,15 @@ def is_transposed(matrix: Any) -> bool:
     return matrix.owner is not None and getattr(matrix.owner.op, "new_order", None) == (1, 0)
 
 
-def dot_with_transposed(x: Any, y: Any) -> Any:
+def dot_with_transposed(x: Any, y: Any, is_x_transposed: bool) -> Any:
     """Returns x y for y = W^T; if x has few rows, computed as (W x^T)^T, because XLA would copy W at every call.
 
     The copy takes longer than the product (../BENCHMARKS.md). Text generation with tied weights computes such products.
     """
     (rows, size), columns = x.shape, y.shape[1]
     if rows >= size or MIN_COLUMNS_PER_ROW * rows > columns:
-        return dot(x, y)
-    return jax.lax.optimization_barrier(dot(y.T, x.T)).T
+        return dot(x, y, (is_x_transposed, True))
+    return jax.lax.optimization_barrier(dot(y.T, x.T, (False, not is_x_transposed))).T
 
 
 # Products as the C engine rewrites them. They occur in nested scans, whose graphs Aesara rewrites in place.

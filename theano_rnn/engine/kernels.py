@@ -6,7 +6,8 @@ import importlib
 import os
 from typing import Any
 
-VARIABLE = "THEANO_RNN_KERNELS"  # "none" turns the kernels off, for the whole process and those that it starts
+VARIABLE = "THEANO_RNN_KERNELS"  # "none" turns the kernels off, for the whole process and those that it starts; "avx2",
+# "avx512" or "avx512_bf16" are the last instructions that they use
 
 
 def extension() -> Any:
@@ -18,17 +19,22 @@ def extension() -> Any:
         module = importlib.import_module("theano_rnn.engine._window")
     except ImportError:
         return None
-    return module if module.instructions and hasattr(module, "sum_of_squares") else None
+    return module if module.instructions and hasattr(module, "bfloat16_unit") else None
 
 
-def resolve_kernels(kernels: str) -> str:
+def resolve_kernels(kernels: str, precision: str = "float32") -> str:
     """Returns "auto" if the kernels are used, else "none"; `kernels` is one of these.
+
+    They multiply in float32, and in bfloat16 on processors with instructions for it.
 
     >>> resolve_kernels("none")
     'none'
     """
-    is_off = kernels == "none" or os.environ.get(VARIABLE) == "none"
-    return "none" if is_off or extension() is None else "auto"
+    module, is_off = extension(), kernels == "none" or os.environ.get(VARIABLE) == "none"
+    if is_off or module is None:
+        return "none"
+    is_possible = precision in ("auto", "float32") or (precision.startswith("bfloat16") and module.bfloat16_unit())
+    return "auto" if is_possible else "none"
 
 
 def describe_kernels() -> str:
@@ -36,7 +42,10 @@ def describe_kernels() -> str:
     module = extension()
     if os.environ.get(VARIABLE) == "none":
         return f"none: the environment variable {VARIABLE} is none"
-    return module.instructions if module else "none: not compiled at installation, or not for this processor"
+    if module is None:
+        return "none: not compiled at installation, or not for this processor"
+    unit = module.bfloat16_unit()
+    return f"{module.instructions}; {unit} for bfloat16" if unit else str(module.instructions)
 
 
 def choose_kernels(kernels: str) -> None:

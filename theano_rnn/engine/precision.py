@@ -3,8 +3,9 @@
 A product of float32 matrices takes less time if a processor may round the factors. `ALGORITHMS` lists the precisions
 and JAX's names of them. Products are added up in float32, and everything else is computed in float32.
 
-A GPU has units for these precisions. On a CPU, JAX accepts the names but multiplies in float32 all the same, so here
-the factors are rounded before they are multiplied. This gives the numbers of that precision but saves no time.
+A GPU has units for these precisions. On a CPU, JAX accepts the names but multiplies in float32 all the same. There,
+kernels multiply in bfloat16 where the processor has instructions for it, see `products` and `windows`. Otherwise the
+factors are rounded before they are multiplied, which gives the numbers of that precision but saves no time.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from theano_rnn.engine.products import run_product
+
 ALGORITHMS = {
     "float32": "highest",
     "tensorfloat32": "TF32_TF32_F32",
@@ -25,22 +28,25 @@ ALGORITHMS = {
 }
 FRACTION_BITS = {"tensorfloat32": 10, "bfloat16x3": 7, "bfloat16": 7}  # float32 has 23
 rounding: ContextVar[str] = ContextVar("rounding", default="float32")  # of the products that are traced, on a CPU
+by_kernels: ContextVar[bool] = ContextVar("by_kernels", default=False)  # whether kernels compute such products
 
 
 @contextlib.contextmanager
-def products_in(precision: str, platform: str) -> Iterator[None]:
+def products_in(precision: str, platform: str, has_kernels: bool = False) -> Iterator[None]:
     """Trace products for a platform of JAX in a precision; with "auto", as JAX does without a request.
 
-    JAX then multiplies in float32 on a CPU, and in TF32 on a GPU, unless ``JAX_DEFAULT_MATMUL_PRECISION`` is set.
+    JAX then multiplies in float32 on a CPU, and in TF32 on a GPU, unless ``JAX_DEFAULT_MATMUL_PRECISION`` is set. If it
+    `has_kernels`, they may compute products of bfloat16 numbers.
     """
     if precision == "auto":
         yield
     elif platform == "cpu":
-        token = rounding.set(precision)
+        tokens = rounding.set(precision), by_kernels.set(has_kernels)
         try:
             yield
         finally:
-            rounding.reset(token)
+            rounding.reset(tokens[0])
+            by_kernels.reset(tokens[1])
     else:
         with jax.default_matmul_precision(ALGORITHMS[precision]):
             yield
@@ -66,6 +72,13 @@ def rounded(x: Any, precision: str) -> Any:
     return jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=FRACTION_BITS[precision])
 
 
-def dot(x: Any, y: Any) -> Any:
-    """Returns the product of two arrays as ``jax.numpy.dot``, in the precision of this trace."""
+def dot(x: Any, y: Any, transposed: tuple[bool, bool] = (False, False)) -> Any:
+    """Returns the product of two arrays as ``jax.numpy.dot``, in the precision of this trace.
+
+    `transposed` tells which of two matrices are transposes of others.
+    """
+    if by_kernels.get() and x.dtype == y.dtype == "float32":
+        product = run_product(x, y, rounding.get(), transposed)
+        if product is not None:
+            return product
     return multiply(jnp.dot, x, y)

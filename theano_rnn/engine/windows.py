@@ -4,6 +4,8 @@ XLA computes a scan step by step and rearranges the recurrent matrix for each pr
 extension module ``_window``, rearrange it once for all steps, and divide the sequences of a batch among XLA's threads.
 `window_patterns` recognizes the scans that they can replace. What they compute differs from the scan by rounding only.
 
+They multiply in float32, or in bfloat16 on a processor with instructions for it.
+
 The extension is compiled when the package is installed, where there is a compiler. Without it, or on a processor
 without AVX2, every scan remains a scan.
 """
@@ -19,6 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from theano_rnn.engine.kernels import extension
+from theano_rnn.engine.precision import rounding
+from theano_rnn.engine.products import TERMS
 from theano_rnn.engine.window_patterns import Found
 
 KINDS = ("lstm_forward", "lstm_backward", "gru_forward", "gru_backward")
@@ -96,7 +100,7 @@ def call(found: Found, before: Sequence[Any], shapes: Sequence[Any], is_reversed
     register()
     results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     run = jax.ffi.ffi_call(f"theano_rnn_{found.kind}", results)
-    return list(run(*before, is_reversed=np.int64(is_reversed)))
+    return list(run(*before, is_reversed=np.int64(is_reversed), terms=np.int64(TERMS.get(rounding.get(), 0))))
 
 
 def forward(found: Found, before: list[Any], arrays: dict[str, Any], wanted: Sequence[int], steps: Steps) -> Result:

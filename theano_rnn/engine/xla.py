@@ -81,7 +81,7 @@ class Placement:
     """The devices on which a function runs: one, or several that each compute a part of the batch.
 
     `inputs` and `outputs` are the batch axes of the function's arguments and results. The shared variables and updates
-    that follow them are the same on all devices. `kernels` is "auto" or "none"; kernels multiply in float32 alone.
+    that follow them are the same on all devices. `kernels` is "auto" or "none".
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Placement:
         self.device = next(d for d in devices if is_local(d))
         is_one_cpu = self.num_devices == 1 and self.device.platform == "cpu"
         self.precision = precision
-        self.has_kernels = is_one_cpu and resolve_kernels(kernels) == "auto" and precision in ("auto", "float32")
+        self.has_kernels = is_one_cpu and resolve_kernels(kernels, precision) == "auto"
         self.mesh = None if self.num_devices == 1 else Mesh(np.array(devices), (MESH_AXIS,))
         self.parameter_sharding = self.device if self.mesh is None else NamedSharding(self.mesh, PartitionSpec())
 
@@ -179,7 +179,7 @@ class Runner:
 
         def traced(*arguments: Any) -> list[Any]:
             self.warn_of_many_shapes(arguments)
-            with products_in(placement.precision, placement.device.platform):
+            with products_in(placement.precision, placement.device.platform, placement.has_kernels):
                 results: list[Any] = compute(*arguments)
             return results
 

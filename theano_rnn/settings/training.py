@@ -162,7 +162,8 @@ class TrainingConfig(RegularizationConfig):
     precision: str = setting(
         "auto", "precision of the matrix products of training, with engine jax. tensorfloat32: 11 significant bits of "
         "each factor count; bfloat16: 8; bfloat16x3: about 16, in three products; auto: float32 on a CPU, "
-        "tensorfloat32 on a GPU. On a CPU, less than float32 saves no time",
+        "tensorfloat32 on a GPU. On a CPU, bfloat16 and bfloat16x3 save time where the processor has instructions for "
+        "them (AMX, AVX512_BF16)",
         choices=("auto", "float32", "tensorfloat32", "bfloat16x3", "bfloat16"),
     )  # fmt: skip
     average_decay: float = setting(

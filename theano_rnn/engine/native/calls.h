@@ -79,6 +79,16 @@ static long num_threads(const XLA_FFI_CallFrame* frame) {
   return count < 1 ? 1 : count;
 }
 
+// An integer that a call was given by name; 0 if it has none of that name.
+static int64_t attribute(const XLA_FFI_CallFrame* frame, const char* name) {
+  for (int64_t i = 0; i < frame->attrs.size; i++) {
+    auto* found = static_cast<XLA_FFI_ByteSpan*>(frame->attrs.names[i]);
+    if (found->size == std::strlen(name) && !std::memcmp(found->data, name, found->size))
+      return *static_cast<int64_t*>(static_cast<XLA_FFI_Scalar*>(frame->attrs.attrs[i])->value);
+  }
+  return 0;
+}
+
 struct Operands {
   const XLA_FFI_Buffers& all;
   int64_t i = 0;

@@ -6,7 +6,7 @@ typedef float V __attribute__((vector_size(4 * LANES)));
 typedef float U __attribute__((vector_size(4 * LANES), aligned(4), may_alias));  // at any address
 typedef int32_t I __attribute__((vector_size(4 * LANES)));
 constexpr long PANEL = 2 * LANES;  // columns of a packed panel
-constexpr int ROWS = 6;            // of a block of accumulators, ROWS x PANEL
+constexpr int ROWS = LANES == 8 ? 6 : 12;  // of a block of accumulators, ROWS x PANEL: as many as registers can hold
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE V load(const float* p) { return *(const U*)p; }
@@ -63,25 +63,29 @@ INLINE V tanh_(V x) {  // a rational approximation, as Eigen's
 template <bool ADD, int R>
 static void block(const float* a, long lda, const float* panel, long K, float* c, long ldc) {
   V acc[R][2];
-#pragma GCC unroll 6
+#pragma GCC unroll 12
   for (int r = 0; r < R; r++) {
     acc[r][0] = ADD ? load(c + r * ldc) : V{};
     acc[r][1] = ADD ? load(c + r * ldc + LANES) : V{};
   }
   for (long k = 0; k < K; k++) {
     V w0 = load(panel + k * PANEL), w1 = load(panel + k * PANEL + LANES);
-#pragma GCC unroll 6
+#pragma GCC unroll 12
     for (int r = 0; r < R; r++) { V x = all(a[r * lda + k]); acc[r][0] += x * w0; acc[r][1] += x * w1; }
   }
-#pragma GCC unroll 6
+#pragma GCC unroll 12
   for (int r = 0; r < R; r++) { store(c + r * ldc, acc[r][0]); store(c + r * ldc + LANES, acc[r][1]); }
 }
 
 template <bool ADD>
 static void product(const float* a, long lda, const float* panel, long K, float* c, long ldc, long rows) {
   static void (*const blocks[])(const float*, long, const float*, long, float*, long) = {
-      nullptr,       block<ADD, 1>, block<ADD, 2>, block<ADD, 3>,
-      block<ADD, 4>, block<ADD, 5>, block<ADD, 6>};
+      nullptr,       block<ADD, 1>, block<ADD, 2>, block<ADD, 3>, block<ADD, 4>,
+      block<ADD, 5>, block<ADD, 6>,
+#if LANES == 16
+      block<ADD, 7>, block<ADD, 8>, block<ADD, 9>, block<ADD, 10>, block<ADD, 11>, block<ADD, 12>
+#endif
+  };
   long n = (rows + ROWS - 1) / ROWS;
   for (long i = 0; i < n; i++) {
     long r0 = rows * i / n, r1 = rows * (i + 1) / n;
@@ -92,28 +96,53 @@ static void product(const float* a, long lda, const float* panel, long K, float*
 INLINE long panels(long H) { return (H + PANEL - 1) / PANEL; }
 INLINE long stride(long n) { return (n + PANEL - 1) / PANEL * PANEL + 16; }  // of rows that share no set of the cache
 
-static long panels_of(const Window& w) { return panels(w.H); }
-static long packed_floats(const Window& w) { return panels(w.H) * PANEL * w.G * w.H; }
-static long scratch_floats(const Window& w, long rows) { return rows * (2 * stride(w.H) + stride(w.G * panels(w.H) * PANEL)); }
+// How the products with the recurrent matrix are computed; bfloat16.h has others. A panel of the packed matrix is PANEL
+// units wide.
+struct Float32 {
+  static long padded(long rows) { return rows; }  // how many rows of results there must be room for
+  static long panels_of(const Window& w) { return panels(w.H); }
+  static long packed_floats(const Window& w) { return panels(w.H) * PANEL * w.G * w.H; }
+  static long scratch_floats(const Window&, long) { return 0; }
+  Float32(const Window&, long, float*) {}
 
-// Panel p of the forward pass: for each gate (H, PANEL), the columns of PANEL units.
-static void pack_forward(const Window& w, float* packed, long p) {
-  long H = w.H, u = p * PANEL, n = H - u < PANEL ? H - u : PANEL;
-  float* to = packed + p * PANEL * w.G * H;
-  for (long g = 0; g < w.G; g++)
-    for (long k = 0; k < H; k++, to += PANEL) {
-      memcpy(to, w.W + (k * w.G + g) * H + u, 4 * n);
-      for (long x = n; x < PANEL; x++) to[x] = 0;
-    }
-}
+  // Panel p of the forward pass: for each gate (H, PANEL), the columns of PANEL units.
+  static void pack_forward(const Window& w, float* packed, long p) {
+    long H = w.H, u = p * PANEL, n = H - u < PANEL ? H - u : PANEL;
+    float* to = packed + p * PANEL * w.G * H;
+    for (long g = 0; g < w.G; g++)
+      for (long k = 0; k < H; k++, to += PANEL) {
+        memcpy(to, w.W + (k * w.G + g) * H + u, 4 * n);
+        for (long x = n; x < PANEL; x++) to[x] = 0;
+      }
+  }
 
-// Panel p of the backward pass: (G H, PANEL), the rows of PANEL units, transposed.
-static void pack_backward(const Window& w, float* packed, long p) {
-  long K = w.G * w.H, u = p * PANEL;
-  float* to = packed + p * PANEL * K;
-  for (long k0 = 0; k0 < K; k0 += 16)
-    for (long x = 0; x < PANEL; x++)
-      for (long k = k0; k < K && k < k0 + 16; k++) to[k * PANEL + x] = u + x < w.H ? w.W[(u + x) * K + k] : 0;
+  // Panel p of the backward pass: (G H, PANEL), the rows of PANEL units, transposed.
+  static void pack_backward(const Window& w, float* packed, long p) {
+    long K = w.G * w.H, u = p * PANEL;
+    float* to = packed + p * PANEL * K;
+    for (long k0 = 0; k0 < K; k0 += 16)
+      for (long x = 0; x < PANEL; x++)
+        for (long k = k0; k < K && k < k0 + 16; k++) to[k * PANEL + x] = u + x < w.H ? w.W[(u + x) * K + k] : 0;
+  }
+
+  // z (rows, G width) = h W
+  void forward(const Window& w, const float* packed, long rows, const float* h, long ld, float* z, long width, long ldz) {
+    for (long p = 0; p < panels(w.H); p++)
+      for (long g = 0; g < w.G; g++)
+        product<false>(h, ld, packed + (p * w.G + g) * PANEL * w.H, w.H, z + g * width + p * PANEL, ldz, rows);
+  }
+
+  // d (rows, H) += dz W^T
+  void backward(const Window& w, const float* packed, long rows, const float* dz, long ldz, float* d, long ld) {
+    for (long p = 0; p < panels(w.H); p++)
+      for (long g = 0; g < w.G; g++)
+        product<true>(dz + g * w.H, ldz, packed + (p * w.G + g) * PANEL * w.H, w.H, d + p * PANEL, ld, rows);
+  }
+};
+
+template <class Products>
+static long scratch_floats(const Window& w, long rows) {
+  return Products::padded(rows) * (2 * stride(w.H) + stride(w.G * panels(w.H) * PANEL)) + Products::scratch_floats(w, rows);
 }
 
 // One vector of units, from unit u on, of one row of the batch at one step.
@@ -229,16 +258,16 @@ struct Gru {
 };
 
 // All steps of rows b0 to b1. First all products of a step, then the rest row by row, as memory is laid out.
-template <class Cell>
+template <class Cell, class Products>
 static void forward(const Window& w, const float* packed, long b0, long b1, float* scratch) {
-  long H = w.H, rows = b1 - b0, ld = stride(H), width = panels(H) * PANEL, ldz = stride(Cell::G * width);
-  float *h = scratch, *z = h + rows * ld;
+  long H = w.H, rows = b1 - b0, room = Products::padded(rows);
+  long ld = stride(H), width = panels(H) * PANEL, ldz = stride(Cell::G * width);
+  float *h = scratch, *z = h + room * ld;
+  Products products(w, rows, z + room * ldz);
   for (long r = 0; r < rows; r++) memcpy(h + r * ld, w.state0[0] + (b0 + r) * H, 4 * H);
   for (long s = 0; s < w.T; s++) {
     long t = w.reverse ? w.T - 1 - s : s, step = w.reverse ? 1 : -1;
-    for (long p = 0; p < panels(H); p++)
-      for (long g = 0; g < Cell::G; g++)
-        product<false>(h, ld, packed + (p * Cell::G + g) * PANEL * H, H, z + g * width + p * PANEL, ldz, rows);
+    products.forward(w, packed, rows, h, ld, z, width, ldz);
     for (long r = 0; r < rows; r++) {
       long row = t * w.B + b0 + r;
       Place at = {row, b0 + r, s ? row + step * w.B : -1, 0, width, w.mask[row] != 0};
@@ -251,11 +280,12 @@ static void forward(const Window& w, const float* packed, long b0, long b1, floa
   }
 }
 
-template <class Cell>
+template <class Cell, class Products>
 static void backward(const Window& w, const float* packed, long b0, long b1, float* scratch) {
-  long H = w.H, rows = b1 - b0, ld = stride(H), ldz = stride(Cell::G * H);
-  float *d[2] = {scratch, scratch + rows * ld}, *dz = scratch + 2 * rows * ld;
-  memset(scratch, 0, 4 * 2 * rows * ld);
+  long H = w.H, rows = b1 - b0, room = Products::padded(rows), ld = stride(H), ldz = stride(Cell::G * H);
+  float *d[2] = {scratch, scratch + room * ld}, *dz = scratch + 2 * room * ld;
+  Products products(w, rows, dz + room * ldz);
+  memset(scratch, 0, 4 * 2 * room * ld);
   for (long k = 0; k < w.num_states; k++)
     for (long r = 0; r < rows; r++) memcpy(d[k] + r * ld, w.d_last[k] + (b0 + r) * H, 4 * H);
   for (long s = 0; s < w.T; s++) {
@@ -269,9 +299,7 @@ static void backward(const Window& w, const float* packed, long b0, long b1, flo
         else Cell::gradient(w, at, H - u, of_row, dz + r * ldz);
       }
     }
-    for (long p = 0; p < panels(H); p++)
-      for (long g = 0; g < Cell::G; g++)
-        product<true>(dz + g * H, ldz, packed + (p * Cell::G + g) * PANEL * H, H, d[0] + p * PANEL, ld, rows);
+    products.backward(w, packed, rows, dz, ldz, d[0], ld);
     for (long k = 0; k < w.num_states; k++)
       for (long r = 0; r < rows && w.d_trace[k]; r++)
         memcpy(w.d_trace[k] + (t * w.B + b0 + r) * H, d[k] + r * ld, 4 * H);
@@ -280,6 +308,9 @@ static void backward(const Window& w, const float* packed, long b0, long b1, flo
     for (long r = 0; r < rows; r++) memcpy(w.d_first[k] + (b0 + r) * H, d[k] + r * ld, 4 * H);
 }
 
-static const Kernels KERNELS = {packed_floats, scratch_floats, panels_of,
-                                {{pack_forward, forward<Lstm>}, {pack_backward, backward<Lstm>},
-                                 {pack_forward, forward<Gru>}, {pack_backward, backward<Gru>}}};
+template <class P>
+static Kernels kernels_of() {
+  return {P::packed_floats, scratch_floats<P>, P::panels_of,
+          {{P::pack_forward, forward<Lstm, P>}, {P::pack_backward, backward<Lstm, P>},
+           {P::pack_forward, forward<Gru, P>}, {P::pack_backward, backward<Gru, P>}}};
+}

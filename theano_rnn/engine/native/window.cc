@@ -2,11 +2,15 @@
 // one call; see engine/windows.py for what each call takes and returns. The weights are packed once for all steps, the
 // rows of the batch are divided among XLA's own threads, and no thread waits for another between steps. Another call
 // finds the likeliest words of each row of scores; see engine/likeliest.py. Two compute the loss of a softmax and its
-// gradient; see engine/softmax.py. The last one adds up the squares of a vector; see engine/squares.py.
+// gradient; see engine/softmax.py. Another adds up the squares of a vector; see engine/squares.py. The last one multiplies
+// matrices of numbers rounded to bfloat16; see engine/products.py.
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030A0000
 #include <Python.h>
+#include <cpuid.h>
 #include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -23,15 +27,29 @@
 #if !defined(__x86_64__) || !defined(__GNUC__) || defined(__clang__)
 #error "the kernels need GCC and an x86-64 processor"
 #endif
+#if __GNUC__ >= 11 && defined(__linux__)  // knows the instructions for tiles; the system must be asked for their use
+#define HAS_BFLOAT16 1
+#else
+#define HAS_BFLOAT16 0
+#endif
 
 struct Window {  // arrays are (time, batch, ...) unless a shape is given; those that nobody reads are null
   long T, B, H, G, num_states;
+  long terms;    // of which a factor of a product is the sum: 1 or 3 products of bfloat16 numbers, or 0: of float32 ones
   bool reverse;  // from the last step to the first
   const float *projected, *mask, *W, *bias;                  // (T, B, G H), (T, B), (H, G H), (H,)
   const float* state0[2];                                    // (B, H)
   float *state[2], *stored[4];                               // what a step stores for the gradient
   const float *saved[4], *d_out, *d_state[2], *d_last[2];    // the last (B, H)
   float *d_projected, *d_product, *d_trace[2], *d_first[2];  // the last (B, H)
+};
+
+struct Product {  // c (M, N) = a (M, K) b (K, N), each of the factors stored as it is or transposed
+  long M, N, K;
+  const float *a, *b;
+  float* c;
+  bool transposed[2];
+  long panels_at_once;  // of 32 columns of c each
 };
 
 enum Call { LSTM_FORWARD, LSTM_BACKWARD, GRU_FORWARD, GRU_BACKWARD };
@@ -58,16 +76,85 @@ namespace avx2 {
 }  // namespace avx2
 #pragma GCC pop_options
 
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma")
+namespace avx512 {
+#define LANES 16
+#include "cells.h"
+#if HAS_BFLOAT16
+#pragma GCC push_options
+#pragma GCC target("avx512bf16,amx-tile,amx-bf16")
+#include "bfloat16.h"
+#pragma GCC pop_options
+#endif
+#undef INLINE
+#undef LANES
+}  // namespace avx512
+#pragma GCC pop_options
+
 #include "calls.h"
 
-static const Kernels* find_kernels() {
+// Whether the kernels may use these instructions and those before them; all, unless the environment variable
+// THEANO_RNN_KERNELS names the last ones.
+static bool is_allowed(const char* instructions) {
+  static const char* const order[] = {"avx2", "avx512", "avx512_bf16", "amx"};
+  const char* most = std::getenv("THEANO_RNN_KERNELS");
+  int asked = -1, limit = 3;
+  for (int i = 0; i < 4; i++) {
+    if (!std::strcmp(order[i], instructions)) asked = i;
+    if (most && !std::strcmp(order[i], most)) limit = i;
+  }
+  return asked <= limit;
+}
+
+static bool has_avx2() {
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &avx2::KERNELS;
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static bool has_avx512() {
+  static const bool allowed = is_allowed("avx512");
+  return allowed && has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+enum Unit { NO_UNIT, DOT, AMX };  // for bfloat16
+
+static Unit find_unit() {
+#if HAS_BFLOAT16
+  unsigned a, b, c, d;
+  if (!has_avx512() || !__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a >> 5 & 1)) return NO_UNIT;
+  if (!is_allowed("avx512_bf16")) return NO_UNIT;
+  constexpr unsigned AMX_BF16 = 1u << 22, AMX_TILE = 1u << 24;
+  constexpr long ASK_FOR_STATE = 0x1023, TILE_DATA = 18;  // Linux: ARCH_REQ_XCOMP_PERM
+  const bool amx = is_allowed("amx") && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & AMX_BF16) && (d & AMX_TILE);
+  return amx && syscall(SYS_arch_prctl, ASK_FOR_STATE, TILE_DATA) == 0 ? AMX : DOT;
+#else
+  return NO_UNIT;
+#endif
+}
+
+static Unit unit() {  // asks the system for the use of tiles when bfloat16 is wanted for the first time
+  static const Unit found = find_unit();
+  return found;
+}
+
+static const Kernels* find_kernels(long terms) {
+  if (terms == 0) {
+    static const Kernels wide = avx512::kernels_of<avx512::Float32>(), narrow = avx2::kernels_of<avx2::Float32>();
+    return has_avx512() ? &wide : has_avx2() ? &narrow : nullptr;
+  }
+#if HAS_BFLOAT16
+  using namespace avx512;
+  static const Kernels all[2][2] = {{kernels_of<Bfloat16<Dot, 1>>(), kernels_of<Bfloat16<Dot, 3>>()},
+                                    {kernels_of<Bfloat16<Amx, 1>>(), kernels_of<Bfloat16<Amx, 3>>()}};
+  if (unit() != NO_UNIT && (terms == 1 || terms == 3)) return &all[unit() == AMX][terms == 3];
+#endif
   return nullptr;
 }
 
 static bool compute(const XLA_FFI_CallFrame* frame, const Window& w, Call call) {
-  static const Kernels* kernels = find_kernels();
+  const Kernels* kernels = find_kernels(w.terms);
   if (!kernels) return false;
   constexpr long MIN_ROWS = 4;  // fewer for a thread are not worth reading all weights for
   long threads = num_threads(frame), most = w.B / MIN_ROWS;
@@ -90,9 +177,9 @@ static XLA_FFI_Error* handle(XLA_FFI_CallFrame* frame) {
   if (is_question(frame)) return nullptr;
   constexpr bool lstm = CALL == LSTM_FORWARD || CALL == LSTM_BACKWARD;
   constexpr bool forward = CALL == LSTM_FORWARD || CALL == GRU_FORWARD;
-  if (frame->args.size < 2 || frame->attrs.size != 1) return failure(frame, "wrong number of operands");
+  if (frame->args.size < 2) return failure(frame, "wrong number of operands");
   Window w = {};
-  w.reverse = *static_cast<int64_t*>(static_cast<XLA_FFI_Scalar*>(frame->attrs.attrs[0])->value) != 0;
+  w.reverse = attribute(frame, "is_reversed") != 0, w.terms = attribute(frame, "terms");
   w.G = lstm ? 4 : 3, w.num_states = lstm ? 2 : 1;
   auto* mask = static_cast<XLA_FFI_Buffer*>(frame->args.buffers[0]);
   auto* weights = static_cast<XLA_FFI_Buffer*>(frame->args.buffers[1]);
@@ -135,7 +222,7 @@ static XLA_FFI_Error* handle_likeliest(XLA_FFI_CallFrame* frame) {
   s.scores = in({s.rows, s.words}), s.bias = in({s.words}), s.banned = in({s.words});
   s.log_p = out({s.rows, s.count}), s.chosen = out.ints({s.rows, s.count});
   if (!in.ok || !out.ok || s.count > s.words) return failure(frame, "scores have the wrong shape or type");
-  if (!find_kernels()) return failure(frame, "no kernel for this processor");
+  if (!has_avx2()) return failure(frame, "no kernel for this processor");
   constexpr long MIN_ROWS = 8;  // for a thread
   long threads = num_threads(frame), most = s.rows / MIN_ROWS;
   long n = most < 1 ? 1 : most < threads ? most : threads;
@@ -161,7 +248,7 @@ static XLA_FFI_Error* handle_softmax(XLA_FFI_CallFrame* frame) {
   if (!in.ok || !out.ok) return failure(frame, "scores have the wrong shape or type");
   const long n = avx2::row_groups(s);
   Scratch parts(BACKWARD ? n * s.words : 0);
-  if (!find_kernels() || (BACKWARD && !parts.data()))
+  if (!has_avx2() || (BACKWARD && !parts.data()))
     return failure(frame, "no kernel for this processor, or no memory");
   in_parallel(frame, n, [&](long i) {
     const long r0 = s.rows * i / n, r1 = s.rows * (i + 1) / n;
@@ -182,7 +269,7 @@ static XLA_FFI_Error* handle_squares(XLA_FFI_CallFrame* frame) {
   const float* x = in({size});
   float* sum = out({});
   if (!in.ok || !out.ok) return failure(frame, "the vector or its sum has the wrong shape or type");
-  if (!find_kernels()) return failure(frame, "no kernel for this processor");
+  if (!has_avx2()) return failure(frame, "no kernel for this processor");
   std::vector<double> sums(n);
   if (n) in_parallel(frame, n, [&](long i) {
     const long rest = size - i * avx2::PART;
@@ -194,20 +281,67 @@ static XLA_FFI_Error* handle_squares(XLA_FFI_CallFrame* frame) {
   return nullptr;
 }
 
+static XLA_FFI_Error* handle_product(XLA_FFI_CallFrame* frame) {
+  if (is_question(frame)) return nullptr;
+  if (frame->args.size != 2 || frame->rets.size != 1) return failure(frame, "wrong number of operands");
+  auto *a = static_cast<XLA_FFI_Buffer*>(frame->args.buffers[0]), *b = static_cast<XLA_FFI_Buffer*>(frame->args.buffers[1]);
+  if (a->rank != 2 || b->rank != 2) return failure(frame, "the factors must be matrices");
+  Product p = {};
+  p.transposed[0] = attribute(frame, "transposed_x") != 0, p.transposed[1] = attribute(frame, "transposed_y") != 0;
+  p.M = a->dims[p.transposed[0]], p.K = a->dims[!p.transposed[0]], p.N = b->dims[!p.transposed[1]];
+  Operands in{frame->args}, out{frame->rets};
+  p.a = p.transposed[0] ? in({p.K, p.M}) : in({p.M, p.K}), p.b = p.transposed[1] ? in({p.N, p.K}) : in({p.K, p.N});
+  p.c = out({p.M, p.N});
+  if (!in.ok || !out.ok || !p.M || !p.N || !p.K) return failure(frame, "a factor has the wrong shape or type");
+#if HAS_BFLOAT16
+  using namespace avx512;
+  static const MatrixKernels all[2][2] = {
+      {matrix_kernels_of<Matrices<Dot, 1>>(), matrix_kernels_of<Matrices<Dot, 3>>()},
+      {matrix_kernels_of<Matrices<Amx, 1>>(), matrix_kernels_of<Matrices<Amx, 3>>()}};
+  const long terms = attribute(frame, "terms"), panels = (p.N + 31) / 32, threads = num_threads(frame);
+  const MatrixKernels& kernels = all[unit() == AMX][terms == 3];
+  if (unit() == NO_UNIT) return failure(frame, "no kernel for this processor");
+  constexpr long MOST_PANELS = 4;
+  p.panels_at_once = panels < 2 * threads ? 1 : panels / (2 * threads) < MOST_PANELS ? panels / (2 * threads) : MOST_PANELS;
+  const long groups = (panels + p.panels_at_once - 1) / p.panels_at_once, rows = kernels.row_groups(p);
+  const long workers = groups < threads ? groups : threads, row_workers = rows < threads ? rows : threads;
+  const long each = (kernels.group_floats(p) + 15) / 16 * 16;
+  Scratch rounded(kernels.left_floats(p)), scratch(workers * each);
+  if (!rounded.data() || !scratch.data()) return failure(frame, "no memory");
+  in_parallel(frame, row_workers, [&](long i) {
+    for (long r = rows * i / row_workers; r < rows * (i + 1) / row_workers; r++) kernels.round_rows(p, rounded.data(), r);
+  });
+  std::atomic<long> next{0};
+  in_parallel(frame, workers, [&](long i) {
+    for (long g; (g = next.fetch_add(1)) < groups;) kernels.columns(p, rounded.data(), g, scratch.data() + i * each);
+  });
+  return nullptr;
+#else
+  return failure(frame, "these kernels were compiled without bfloat16");
+#endif
+}
+
 static const struct { const char* name; XLA_FFI_Error* (*handler)(XLA_FFI_CallFrame*); } CALLS[] = {
     {"lstm_forward", handle<LSTM_FORWARD>}, {"lstm_backward", handle<LSTM_BACKWARD>},
     {"gru_forward", handle<GRU_FORWARD>},   {"gru_backward", handle<GRU_BACKWARD>},
     {"likeliest", handle_likeliest},        {"softmax_forward", handle_softmax<false>},
-    {"softmax_backward", handle_softmax<true>}, {"sum_of_squares", handle_squares}};
+    {"softmax_backward", handle_softmax<true>}, {"sum_of_squares", handle_squares},
+    {"product", handle_product}};
+
+// The unit for bfloat16 of this processor: "amx", "avx512_bf16" or "".
+static PyObject* bfloat16_unit(PyObject*, PyObject*) {
+  return PyUnicode_FromString(unit() == AMX ? "amx" : unit() == DOT ? "avx512_bf16" : "");
+}
+
+static PyMethodDef METHODS[] = {{"bfloat16_unit", bfloat16_unit, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
 
 static PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_window", "Custom calls for XLA: see engine/windows.py.", -1,
-                             nullptr, nullptr, nullptr, nullptr, nullptr};
+                             METHODS, nullptr, nullptr, nullptr, nullptr};
 
 PyMODINIT_FUNC PyInit__window() {
   PyObject* module = PyModule_Create(&MODULE);
   if (!module) return nullptr;
-  const Kernels* kernels = find_kernels();
-  const char* found = kernels ? "avx2" : "";
+  const char* found = has_avx512() ? "avx512" : has_avx2() ? "avx2" : "";
   if (PyModule_AddStringConstant(module, "instructions", found)) return nullptr;
   for (const auto& call : CALLS) {
     PyObject* capsule = PyCapsule_New(reinterpret_cast<void*>(call.handler), nullptr, nullptr);

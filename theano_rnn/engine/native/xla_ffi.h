@@ -76,6 +76,10 @@ struct XLA_FFI_Scalar {
   int dtype;
   void* value;
 };
+struct XLA_FFI_ByteSpan {
+  const char* data;
+  size_t size;
+};
 struct XLA_FFI_Buffers {  // XLA_FFI_Args and XLA_FFI_Rets
   size_t struct_size;
   XLA_FFI_Extension_Base* extension_start;

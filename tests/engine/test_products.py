@@ -1,0 +1,146 @@
+"""Products of bfloat16 numbers by the kernel, and windows with such products, compared with rounded factors in XLA.
+
+Each set of instructions that this processor has is tried in a process of its own, because the kernels choose once.
+"""
+
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import aesara.tensor as T
+import numpy as np
+import pytest
+
+pytest.importorskip("jax")
+
+import jax
+
+from theano_rnn.engine import kernels, precision, products
+from theano_rnn.engine.compiling import compile_function
+
+has_unit = kernels.extension() is not None and bool(kernels.extension().bfloat16_unit())
+pytestmark = pytest.mark.skipif(not has_unit, reason="this processor has no instructions for bfloat16, or no kernel")
+
+# Tiles are of 16 rows and 32 x 16 numbers; 20 tiles stay in the cache; rows are taken 32 at a time
+SHAPES = [(1, 700, 100), (16, 32, 128), (17, 65, 61), (33, 641, 66), (70, 1_300, 33), (200, 33, 1_000)]
+PRECISIONS = ["bfloat16", "bfloat16x3"]
+
+
+def product(x, y, name, transposed=(False, False), by_kernel=True):
+    """x y for arrays that are given as they are or transposed."""
+
+    def function(x, y):
+        with precision.products_in(name, "cpu", by_kernel):
+            x, y = (a.T if is_transposed else a for a, is_transposed in zip((x, y), transposed))
+            return precision.dot(x, y, transposed)
+
+    return np.asarray(jax.jit(function)(x, y))
+
+
+def factors(rows, inner, columns, transposed=(False, False), seed=0):
+    rng = np.random.default_rng(seed)
+    arrays = (rng.normal(size=shape).astype("float32") for shape in ((rows, inner), (inner, columns)))
+    return [np.ascontiguousarray(a.T) if is_transposed else a for a, is_transposed in zip(arrays, transposed)]
+
+
+@pytest.fixture
+def num_calls(monkeypatch):
+    """How many products were calls of the kernel."""
+    found, run = [], products.run_product
+
+    def spy(*arguments):
+        result = run(*arguments)
+        found.extend([] if result is None else [result])
+        return result
+
+    monkeypatch.setattr(precision, "run_product", spy)
+    return lambda: len(found)
+
+
+@pytest.mark.parametrize("transposed", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("name", PRECISIONS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_any_shape(shape, name, transposed, num_calls):
+    x, y = factors(*shape, transposed)
+    ours = product(x, y, name, transposed)
+    assert num_calls() == 1
+    expected = product(x, y, name, transposed, by_kernel=False)
+    assert num_calls() == 1
+    np.testing.assert_allclose(ours, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_three_terms_are_almost_float32():
+    x, y = factors(100, 300, 200)
+    exact = x.astype("float64") @ y
+    errors = [np.abs(product(x, y, name) - exact).max() / np.abs(exact).max() for name in PRECISIONS]
+    assert errors[1] < 1e-5 < 5e-4 < errors[0] < 1e-2
+
+
+@pytest.mark.parametrize("name", PRECISIONS)
+def test_what_is_not_a_number_stays_in_its_row(name):
+    x, y = factors(40, 64, 50)
+    x[3, 5], x[20, 0] = np.nan, np.inf
+    assert np.array_equal(np.isfinite(product(x, y, name)).all(axis=1), ~np.isin(np.arange(40), [3, 20]))
+
+
+def test_small_products_and_other_types_are_left_to_xla(num_calls):
+    product(*factors(4, 5, 6), "bfloat16")
+    product(*(a.astype("float16") for a in factors(40, 64, 50)), "bfloat16")
+    product(*factors(40, 64, 50), "tensorfloat32")
+    assert num_calls() == 0
+
+
+def test_a_transposed_matrix_of_a_graph_is_not_copied(num_calls):
+    x, y = T.fmatrix("x"), T.fmatrix("y")
+    arrays = factors(40, 64, 50, (True, True))
+    function = functools.partial(compile_function, [x, y], [T.dot(x.T, y.T)], engine="jax", device="cpu")
+    ours, exact = (function(precision=name)(*arrays)[0] for name in ("bfloat16x3", "float32"))
+    assert num_calls() == 1
+    np.testing.assert_allclose(ours, exact, atol=1e-3)
+    text = jax.jit(lambda x, y: product_of_transposes(x, y)).lower(*arrays).compile().as_text()
+    assert "custom-call" in text
+    assert "transpose" not in text.replace("transposed_", "")
+    assert "copy" not in text
+
+
+def product_of_transposes(x, y):
+    with precision.products_in("bfloat16", "cpu", True):
+        return precision.dot(x.T, y.T, (True, True))
+
+
+@functools.cache
+def window_errors(cell, size, name):
+    """The largest relative differences of a window's results with kernels and without."""
+    from engine.test_windows import window
+
+    ours, scan = (window(cell, size, which=which, precision=name) for which in ("auto", "none"))
+    return {key: np.abs(ours[key] - scan[key]).max() / np.abs(scan[key]).max() for key in scan}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PRECISIONS)
+@pytest.mark.parametrize("size", [37, 64])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_window_has_the_numbers_of_the_scan(cell, size, name):
+    assert all(error < 2e-5 for error in window_errors(cell, size, name).values())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("THEANO_RNN_KERNELS" in os.environ, reason="this is one of the processes that the test starts")
+@pytest.mark.parametrize(
+    ("most", "module", "chosen"),
+    [
+        ("avx2", "test_windows.py", "as_exact"),
+        ("avx512", "test_windows.py", "as_exact"),
+        ("avx512_bf16", "test_products.py", "shape or window"),
+    ],
+)
+def test_every_set_of_instructions(most, module, chosen):
+    environment = os.environ | {"THEANO_RNN_KERNELS": most}
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "", "-p", "no:cacheprovider", "-k", chosen]
+    command.append(str(Path(__file__).with_name(module)))
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-2_000:]
+    assert " passed" in result.stdout
