@@ -70,6 +70,7 @@ def chosen_settings(num_tokens: int, unit: str) -> dict[str, Any]:
     updates = max(1, num_tokens // (row.batch_size * row.bptt_steps))
     epochs = max(row.epochs, -(-MIN_UPDATES // updates))
     settings = row._asdict() | {"epochs": epochs, "patience": min(max(3, epochs // 6), MAX_PATIENCE)}
+    del settings["num_tokens"], settings["sgd_rate"], settings["weight_decay"]
     if updates > LONG_EPOCH:
         settings["validate_every"] = VALIDATION_INTERVAL
     if unit in STATE_RESET:
@@ -77,10 +78,7 @@ def chosen_settings(num_tokens: int, unit: str) -> dict[str, Any]:
     if row.sgd_rate:
         settings |= {"optimizer": "sgd", "learning_rate": row.sgd_rate}
     if row.weight_decay:
-        settings["optimizer"] = "adamw"
-    else:
-        del settings["weight_decay"]
-    del settings["num_tokens"], settings["sgd_rate"]
+        settings |= {"optimizer": "adamw", "weight_decay": row.weight_decay}
     return settings
 
 
