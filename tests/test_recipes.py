@@ -12,6 +12,7 @@ from tiny_runs import SIZES, sentences
 from theano_rnn.cli.main import command
 from theano_rnn.cli.options import given_settings, recipes, sections_from, settings_file
 from theano_rnn.cli.run_settings import COMMON_SECTIONS, all_sections
+from theano_rnn.learning.checkpoint import load
 from theano_rnn.settings.base import UserError
 from theano_rnn.settings.training import resolved_head
 from theano_rnn.tasks.registry import TASKS
@@ -19,6 +20,7 @@ from theano_rnn.tasks.registry import TASKS
 RECIPES = recipes()
 NAMES = {"austen", "ptb-cpu-15min", "ptb-small", "ptb-medium", "ptb-awd", "char-cpu-30min", "char-shakespeare",
          "novels", "sentence-polarity"}  # fmt: skip
+REPEATED = {"austen", "char-shakespeare", "ptb-awd", "novels"}  # every optimizer, head, unit, dropout and task
 
 
 def settings_in(name):
@@ -91,8 +93,8 @@ def no_xla_cache():
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_xla_cache")
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_run_twice_gives_the_same_bytes(name, tmp_path, monkeypatch, capsys):
-    """A small network on a small text, with all other settings of the recipe."""
+def test_a_recipe_runs_and_gives_the_same_bytes_again(name, tmp_path, monkeypatch, capsys):
+    """A small network on a small text, with all other settings of the recipe; twice for each optimizer and task."""
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     monkeypatch.chdir(tmp_path)
     is_labelled = settings_in(name).get("task") == "classify"
@@ -102,7 +104,9 @@ def test_a_recipe_run_twice_gives_the_same_bytes(name, tmp_path, monkeypatch, ca
     steps = [] if is_labelled else ["--bptt-steps", "10"]
     line = ["--config", name, *SIZES, *head, "--batch-size", "4", *steps, "--epochs", "1",
             "--train", "text.txt", "--valid", "text.txt", "--engine", ENGINES[-1]]  # fmt: skip
-    for run in ("first", "second"):
+    runs = ("first", "second") if name in REPEATED else ("first",)
+    for run in runs:
         status = command("train", [*line, "--checkpoint", f"{run}.safetensors"], prog="train")
         assert status == 0, capsys.readouterr().err
-    assert Path("first.safetensors").read_bytes() == Path("second.safetensors").read_bytes()
+    assert load("first.safetensors").progress["epoch"] == 1
+    assert len(runs) == 1 or Path("first.safetensors").read_bytes() == Path("second.safetensors").read_bytes()
