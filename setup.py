@@ -2,7 +2,7 @@
 
 from setuptools import Extension, setup
 
-HEADERS = ("bfloat16", "calls", "cells", "likeliest", "softmax", "squares", "xla_ffi")
+HEADERS = ("bfloat16", "calls", "cells", "likeliest", "matrices", "softmax", "squares", "xla_ffi")
 
 setup(
     ext_modules=[

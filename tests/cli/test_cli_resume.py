@@ -248,8 +248,9 @@ def test_programs_of_their_own_stopped_by_signals_end_exactly(commands, tmp_path
     assert commands("train", *arguments, "--checkpoint", WHOLE).status == 0
     script = Path(PACKAGE).parent / "scripts" / "train.py"
     for number, how in ((signal.SIGINT, arguments), (signal.SIGTERM, ["--resume"])):
-        with subprocess.Popen([sys.executable, script, *how, "--engine", commands.engine, "--checkpoint", MODEL], text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # fmt: skip
+        line = [sys.executable, script, *how, "--engine", commands.engine, "--checkpoint", MODEL]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(line, text=True, stdout=pipe, stderr=pipe) as process:
             assert any(line.startswith("step ") for line in process.stdout)
             process.send_signal(number)
             out, err = process.communicate()

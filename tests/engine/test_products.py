@@ -1,4 +1,4 @@
-"""Products of bfloat16 numbers by the kernel, and windows with such products, compared with rounded factors in XLA.
+"""Products by the kernel, and windows with products of bfloat16 numbers, compared with those of XLA.
 
 Each set of instructions that this processor has is tried in a process of its own, because the kernels choose once.
 """
@@ -20,12 +20,17 @@ import jax
 from theano_rnn.engine import kernels, precision, products
 from theano_rnn.engine.compiling import compile_function
 
-has_unit = kernels.extension() is not None and bool(kernels.extension().bfloat16_unit())
+instructions = getattr(kernels.extension(), "instructions", "")
+has_unit = bool(instructions) and bool(kernels.extension().bfloat16_unit())
 pytestmark = pytest.mark.skipif(not has_unit, reason="this processor has no instructions for bfloat16, or no kernel")
+
+TRANSPOSED = [(False, False), (True, False), (False, True), (True, True)]
 
 # Tiles are of 16 rows and 32 x 16 numbers; 20 tiles stay in the cache; rows are taken 32 at a time
 SHAPES = [(1, 700, 100), (16, 32, 128), (17, 65, 61), (33, 641, 66), (70, 1_300, 33), (200, 33, 1_000)]
 PRECISIONS = ["bfloat16", "bfloat16x3"]
+# In float32, rows are taken 48 at a time and 384 of the right factor; the last columns are fewer than 32
+WIDE = [(64, 5, 2_000), (64, 384, 2_001), (97, 385, 2_047), (200, 1_000, 2_016)]
 
 
 def product(x, y, name, transposed=(False, False), by_kernel=True):
@@ -59,7 +64,24 @@ def num_calls(monkeypatch):
     return lambda: len(found)
 
 
-@pytest.mark.parametrize("transposed", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.skipif(instructions != "avx512", reason="this is for AVX-512")
+@pytest.mark.parametrize("transposed", TRANSPOSED)
+@pytest.mark.parametrize("shape", WIDE)
+def test_float32_with_many_columns(shape, transposed, num_calls):
+    x, y = factors(*shape, transposed)
+    ours = product(x, y, "auto", transposed)
+    assert num_calls() == 1
+    exact = np.matmul(*(a.astype("float64").T if t else a.astype("float64") for a, t in zip((x, y), transposed)))
+    np.testing.assert_allclose(ours, exact, atol=5e-6 * np.abs(exact).max())
+
+
+def test_other_float32_products_are_left_to_xla(num_calls):
+    for shape in ((63, 20, 3_000), (100, 20, 1_999)):
+        product(*factors(*shape), "float32")
+    assert num_calls() == 0
+
+
+@pytest.mark.parametrize("transposed", TRANSPOSED)
 @pytest.mark.parametrize("name", PRECISIONS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_any_shape(shape, name, transposed, num_calls):

@@ -28,7 +28,7 @@ ALGORITHMS = {
 }
 FRACTION_BITS = {"tensorfloat32": 10, "bfloat16x3": 7, "bfloat16": 7}  # float32 has 23
 rounding: ContextVar[str] = ContextVar("rounding", default="float32")  # of the products that are traced, on a CPU
-by_kernels: ContextVar[bool] = ContextVar("by_kernels", default=False)  # whether kernels compute such products
+by_kernels: ContextVar[bool] = ContextVar("by_kernels", default=False)  # whether kernels may compute them
 
 
 @contextlib.contextmanager
@@ -36,17 +36,17 @@ def products_in(precision: str, platform: str, has_kernels: bool = False) -> Ite
     """Trace products for a platform of JAX in a precision; with "auto", as JAX does without a request.
 
     JAX then multiplies in float32 on a CPU, and in TF32 on a GPU, unless ``JAX_DEFAULT_MATMUL_PRECISION`` is set. If it
-    `has_kernels`, they may compute products of bfloat16 numbers.
+    `has_kernels`, they may compute products.
     """
-    if precision == "auto":
-        yield
-    elif platform == "cpu":
-        tokens = rounding.set(precision), by_kernels.set(has_kernels)
+    if platform == "cpu":
+        tokens = rounding.set("float32" if precision == "auto" else precision), by_kernels.set(has_kernels)
         try:
             yield
         finally:
             rounding.reset(tokens[0])
             by_kernels.reset(tokens[1])
+    elif precision == "auto":
+        yield
     else:
         with jax.default_matmul_precision(ALGORITHMS[precision]):
             yield

@@ -1,8 +1,9 @@
-"""Products of matrices rounded to bfloat16 on a CPU, by a kernel of the extension module ``_window``.
+"""Products of matrices on a CPU, by a kernel of the extension module ``_window``.
 
-XLA multiplies such numbers more slowly than float32 on a CPU, although processors have instructions for them: AMX, and
-those of AVX-512 for pairs of bfloat16 numbers. Sums are float32. With ``bfloat16x3``, a factor is the sum of two
-bfloat16 numbers; see `precision.multiply`.
+XLA multiplies bfloat16 numbers more slowly than float32 on a CPU, although processors have instructions for them: AMX,
+and those of AVX-512 for pairs of bfloat16 numbers. Sums are float32. With ``bfloat16x3``, a factor is the sum of two
+bfloat16 numbers; see `precision.multiply`. In float32, the kernel computes products with many columns, such as the
+scores of all words, which take XLA 15 to 40 % longer on a processor with AVX-512.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import numpy as np
 from theano_rnn.engine.kernels import extension
 
 NAME = "theano_rnn_product"
-TERMS = {"bfloat16": 1, "bfloat16x3": 3}  # products of bfloat16 numbers for one of the factors
+TERMS = {"float32": 0, "bfloat16": 1, "bfloat16x3": 3}  # products of bfloat16 numbers in the place of one product
 MIN_SIZE = 2**16  # multiplications; for fewer, the call takes longer than the product
+MIN_COLUMNS, MIN_ROWS = 2_000, 64  # of a float32 product; XLA multiplies smaller matrices as fast
 
 
 @functools.cache
@@ -33,14 +35,19 @@ def run_product(x: Any, y: Any, precision: str, transposed: tuple[bool, bool]) -
     Parameters
     ----------
     precision : str
-        A key of `TERMS`, else the kernel cannot compute it.
+        A key of `TERMS`, else the kernel cannot compute it. For bfloat16, the processor has a unit.
     transposed
         Whether each factor is the transpose of an array; the kernel then reads that array, and nothing is copied.
     """
-    if precision not in TERMS or not x.ndim == y.ndim == 2 or x.shape[0] * x.shape[1] * y.shape[1] < MIN_SIZE:
+    if precision not in TERMS or not x.ndim == y.ndim == 2:
+        return None
+    rows, columns = x.shape[0], y.shape[1]
+    if precision == "float32" and (rows < MIN_ROWS or columns < MIN_COLUMNS or extension().instructions != "avx512"):
+        return None
+    if rows * x.shape[1] * columns < MIN_SIZE:
         return None
     register()
-    result = jax.ShapeDtypeStruct((x.shape[0], y.shape[1]), jnp.float32)
+    result = jax.ShapeDtypeStruct((rows, columns), jnp.float32)
     x, y = (array.T if is_transposed else array for array, is_transposed in zip((x, y), transposed))
     names = ("transposed_x", "transposed_y")
     flags = {name: np.int64(is_transposed) for name, is_transposed in zip(names, transposed)}

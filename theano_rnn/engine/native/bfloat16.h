@@ -385,14 +385,3 @@ struct Matrices {
     }
   }
 };
-
-struct MatrixKernels {  // for one unit and precision
-  long (*row_groups)(const Product&), (*left_floats)(const Product&), (*group_floats)(const Product&);
-  void (*round_rows)(const Product&, float* rounded, long group);
-  void (*columns)(const Product&, const float* rounded, long group, float* scratch);
-};
-
-template <class M>
-static MatrixKernels matrix_kernels_of() {
-  return {M::row_groups, M::left_floats, M::group_floats, M::round_rows, M::columns};
-}

@@ -81,6 +81,7 @@ namespace avx2 {
 namespace avx512 {
 #define LANES 16
 #include "cells.h"
+#include "matrices.h"
 #if HAS_BFLOAT16
 #pragma GCC push_options
 #pragma GCC target("avx512bf16,amx-tile,amx-bf16")
@@ -148,6 +149,21 @@ static const Kernels* find_kernels(long terms) {
   using namespace avx512;
   static const Kernels all[2][2] = {{kernels_of<Bfloat16<Dot, 1>>(), kernels_of<Bfloat16<Dot, 3>>()},
                                     {kernels_of<Bfloat16<Amx, 1>>(), kernels_of<Bfloat16<Amx, 3>>()}};
+  if (unit() != NO_UNIT && (terms == 1 || terms == 3)) return &all[unit() == AMX][terms == 3];
+#endif
+  return nullptr;
+}
+
+static const avx512::MatrixKernels* find_matrix_kernels(long terms) {
+  using namespace avx512;
+  if (terms == 0) {
+    static const MatrixKernels float32 = matrix_kernels_of<Matrices32>();
+    return has_avx512() ? &float32 : nullptr;
+  }
+#if HAS_BFLOAT16
+  static const MatrixKernels all[2][2] = {
+      {matrix_kernels_of<Matrices<Dot, 1>>(), matrix_kernels_of<Matrices<Dot, 3>>()},
+      {matrix_kernels_of<Matrices<Amx, 1>>(), matrix_kernels_of<Matrices<Amx, 3>>()}};
   if (unit() != NO_UNIT && (terms == 1 || terms == 3)) return &all[unit() == AMX][terms == 3];
 #endif
   return nullptr;
@@ -293,22 +309,18 @@ static XLA_FFI_Error* handle_product(XLA_FFI_CallFrame* frame) {
   p.a = p.transposed[0] ? in({p.K, p.M}) : in({p.M, p.K}), p.b = p.transposed[1] ? in({p.N, p.K}) : in({p.K, p.N});
   p.c = out({p.M, p.N});
   if (!in.ok || !out.ok || !p.M || !p.N || !p.K) return failure(frame, "a factor has the wrong shape or type");
-#if HAS_BFLOAT16
-  using namespace avx512;
-  static const MatrixKernels all[2][2] = {
-      {matrix_kernels_of<Matrices<Dot, 1>>(), matrix_kernels_of<Matrices<Dot, 3>>()},
-      {matrix_kernels_of<Matrices<Amx, 1>>(), matrix_kernels_of<Matrices<Amx, 3>>()}};
   const long terms = attribute(frame, "terms"), panels = (p.N + 31) / 32, threads = num_threads(frame);
-  const MatrixKernels& kernels = all[unit() == AMX][terms == 3];
-  if (unit() == NO_UNIT) return failure(frame, "no kernel for this processor");
+  const avx512::MatrixKernels* found = find_matrix_kernels(terms);
+  if (!found) return failure(frame, "no kernel for this processor");
+  const avx512::MatrixKernels& kernels = *found;
   constexpr long MOST_PANELS = 4;
   p.panels_at_once = panels < 2 * threads ? 1 : panels / (2 * threads) < MOST_PANELS ? panels / (2 * threads) : MOST_PANELS;
   const long groups = (panels + p.panels_at_once - 1) / p.panels_at_once, rows = kernels.row_groups(p);
   const long workers = groups < threads ? groups : threads, row_workers = rows < threads ? rows : threads;
   const long each = (kernels.group_floats(p) + 15) / 16 * 16;
-  Scratch rounded(kernels.left_floats(p)), scratch(workers * each);
+  Scratch rounded(kernels.left_floats(p) + 1), scratch(workers * each);
   if (!rounded.data() || !scratch.data()) return failure(frame, "no memory");
-  in_parallel(frame, row_workers, [&](long i) {
+  if (rows) in_parallel(frame, row_workers, [&](long i) {
     for (long r = rows * i / row_workers; r < rows * (i + 1) / row_workers; r++) kernels.round_rows(p, rounded.data(), r);
   });
   std::atomic<long> next{0};
@@ -316,9 +328,6 @@ static XLA_FFI_Error* handle_product(XLA_FFI_CallFrame* frame) {
     for (long g; (g = next.fetch_add(1)) < groups;) kernels.columns(p, rounded.data(), g, scratch.data() + i * each);
   });
   return nullptr;
-#else
-  return failure(frame, "these kernels were compiled without bfloat16");
-#endif
 }
 
 static const struct { const char* name; XLA_FFI_Error* (*handler)(XLA_FFI_CallFrame*); } CALLS[] = {
