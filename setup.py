@@ -10,7 +10,7 @@ setup(
             "theano_rnn.engine._window",
             ["theano_rnn/engine/native/window.cc"],
             depends=[f"theano_rnn/engine/native/{name}.h" for name in HEADERS],
-            extra_compile_args=["-std=c++17", "-O3", "-ffp-contract=fast", "-fvisibility=hidden", "-Wno-psabi",
+            extra_compile_args=["-std=c++17", "-O3", "-g0", "-ffp-contract=fast", "-fvisibility=hidden", "-Wno-psabi",
                                 "-Wno-maybe-uninitialized"],  # which GCC 12 says of its own header
             py_limited_api=True,
             optional=True,
