@@ -14,7 +14,7 @@ tested on recordings 0 to 4 or, with --leave-out, on all recordings of those spe
 speakers of another file of the same kind. With --with-validation, recordings 5 to 9 are trained on as well, and their
 figures mean nothing. In half of the strings to train on, each speaker gets other voices: a string
 is played faster, and so higher, or slower, and so lower, by up to 15 %; loudness and noise vary more than in the other
-strings. Further flags are passed to ``train``, after those of RECIPE, the better of two that were tried (RESULTS.md).
+strings. Further flags are passed to ``train``, after those of RECIPE, the best of those that were tried (RESULTS.md).
 Seconds are those from the start of training to its end, without making the strings.
 """
 
@@ -36,7 +36,7 @@ from theano_rnn.sound.augmentation import with_noise
 from theano_rnn.sound.features import extract
 
 RATE, TRAINED, VALIDATED, TESTED, ALL = 8000, range(10, 50), range(5, 10), range(5), range(50)
-RECIPE = ["--epochs", "12", "--band-masks", "2", "--max-masked-bands", "6", "--average-decay", "0.999"]
+RECIPE = ["--epochs", "4", "--band-masks", "2", "--max-masked-bands", "6", "--average-decay", "0.999"]
 LEXICON = ["ZERO Z IH R OW", "ONE W AH N", "TWO T UW", "THREE TH R IY", "FOUR F AO R", "FIVE F AY V", "SIX S IH K S",
            "SEVEN S EH V AH N", "EIGHT EY T", "NINE N AY N"]  # fmt: skip
 LOUDNESS, LONGEST = 1600.0, 1.2  # of the louder half of a digit, of 32,768; seconds
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--leave-out", nargs="+", default=[], help="speakers to measure instead of training on them")
     parser.add_argument("--others", help="a file with other speakers, to test on")
     parser.add_argument("--with-validation", action="store_true", help="train on recordings 5 to 9, too")
-    parser.add_argument("--strings", type=int, default=6000, help="to train on")
+    parser.add_argument("--strings", type=int, default=24000, help="to train on")
     parser.add_argument("--measured", type=int, default=600, help="to validate on, and to test on")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--folder", type=Path, default=Path("runs/digits"))

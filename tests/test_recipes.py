@@ -18,8 +18,8 @@ from theano_rnn.settings.training import resolved_head
 from theano_rnn.tasks.registry import TASKS
 
 RECIPES = recipes()
-NAMES = {"austen", "ptb-cpu-15min", "ptb-small", "ptb-medium", "ptb-awd", "char-cpu-30min", "char-shakespeare",
-         "novels", "sentence-polarity"}  # fmt: skip
+NAMES = {"austen", "ptb-cpu-15min", "ptb-cpu-60min", "ptb-small", "ptb-medium", "ptb-awd", "char-cpu-30min",
+         "char-shakespeare", "novels", "sentence-polarity"}  # fmt: skip
 REPEATED = {"austen", "char-shakespeare", "ptb-awd", "novels"}  # every optimizer, head, unit, dropout and task
 
 
