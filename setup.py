@@ -2,7 +2,10 @@
 
 from setuptools import Extension, setup
 
-HEADERS = ("bfloat16", "calls", "cells", "likeliest", "matrices", "softmax", "squares", "xla_ffi")
+HEADERS = (
+    "bfloat16", "calls", "cells", "instructions", "likeliest", "matrices", "softmax", "squares", "tiles", "vectors",
+    "xla_ffi",
+)  # fmt: skip
 
 setup(
     ext_modules=[

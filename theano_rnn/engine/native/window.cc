@@ -2,8 +2,8 @@
 // one call; see engine/windows.py for what each call takes and returns. The weights are packed once for all steps, the
 // rows of the batch are divided among XLA's own threads, and no thread waits for another between steps. Another call
 // finds the likeliest words of each row of scores; see engine/likeliest.py. Two compute the loss of a softmax and its
-// gradient; see engine/softmax.py. Another adds up the squares of a vector; see engine/squares.py. The last one multiplies
-// matrices of numbers rounded to bfloat16; see engine/products.py.
+// gradient; see engine/softmax.py. Another adds up the squares of a vector; see engine/squares.py. The last one
+// multiplies matrices; see engine/products.py.
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030A0000
 #include <Python.h>
@@ -35,7 +35,7 @@
 
 struct Window {  // arrays are (time, batch, ...) unless a shape is given; those that nobody reads are null
   long T, B, H, G, num_states;
-  long terms;    // of which a factor of a product is the sum: 1 or 3 products of bfloat16 numbers, or 0: of float32 ones
+  long terms;    // 1 or 3: products of bfloat16 numbers in the place of one product; 0: products of float32 numbers
   bool reverse;  // from the last step to the first
   const float *projected, *mask, *W, *bias;                  // (T, B, G H), (T, B), (H, G H), (H,)
   const float* state0[2];                                    // (B, H)
@@ -67,6 +67,7 @@ struct Kernels {  // for one instruction set
 #pragma GCC target("avx2,fma")
 namespace avx2 {
 #define LANES 8
+#include "vectors.h"
 #include "cells.h"
 #include "likeliest.h"
 #include "softmax.h"
@@ -80,11 +81,13 @@ namespace avx2 {
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma")
 namespace avx512 {
 #define LANES 16
+#include "vectors.h"
 #include "cells.h"
 #include "matrices.h"
 #if HAS_BFLOAT16
 #pragma GCC push_options
 #pragma GCC target("avx512bf16,amx-tile,amx-bf16")
+#include "tiles.h"
 #include "bfloat16.h"
 #pragma GCC pop_options
 #endif
@@ -95,79 +98,7 @@ namespace avx512 {
 
 #include "calls.h"
 
-// Whether the kernels may use these instructions and those before them; all, unless the environment variable
-// THEANO_RNN_KERNELS names the last ones.
-static bool is_allowed(const char* instructions) {
-  static const char* const order[] = {"avx2", "avx512", "avx512_bf16", "amx"};
-  const char* most = std::getenv("THEANO_RNN_KERNELS");
-  int asked = -1, limit = 3;
-  for (int i = 0; i < 4; i++) {
-    if (!std::strcmp(order[i], instructions)) asked = i;
-    if (most && !std::strcmp(order[i], most)) limit = i;
-  }
-  return asked <= limit;
-}
-
-static bool has_avx2() {
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
-static bool has_avx512() {
-  static const bool allowed = is_allowed("avx512");
-  return allowed && has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-}
-
-enum Unit { NO_UNIT, DOT, AMX };  // for bfloat16
-
-static Unit find_unit() {
-#if HAS_BFLOAT16
-  unsigned a, b, c, d;
-  if (!has_avx512() || !__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a >> 5 & 1)) return NO_UNIT;
-  if (!is_allowed("avx512_bf16")) return NO_UNIT;
-  constexpr unsigned AMX_BF16 = 1u << 22, AMX_TILE = 1u << 24;
-  constexpr long ASK_FOR_STATE = 0x1023, TILE_DATA = 18;  // Linux: ARCH_REQ_XCOMP_PERM
-  const bool amx = is_allowed("amx") && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & AMX_BF16) && (d & AMX_TILE);
-  return amx && syscall(SYS_arch_prctl, ASK_FOR_STATE, TILE_DATA) == 0 ? AMX : DOT;
-#else
-  return NO_UNIT;
-#endif
-}
-
-static Unit unit() {  // asks the system for the use of tiles when bfloat16 is wanted for the first time
-  static const Unit found = find_unit();
-  return found;
-}
-
-static const Kernels* find_kernels(long terms) {
-  if (terms == 0) {
-    static const Kernels wide = avx512::kernels_of<avx512::Float32>(), narrow = avx2::kernels_of<avx2::Float32>();
-    return has_avx512() ? &wide : has_avx2() ? &narrow : nullptr;
-  }
-#if HAS_BFLOAT16
-  using namespace avx512;
-  static const Kernels all[2][2] = {{kernels_of<Bfloat16<Dot, 1>>(), kernels_of<Bfloat16<Dot, 3>>()},
-                                    {kernels_of<Bfloat16<Amx, 1>>(), kernels_of<Bfloat16<Amx, 3>>()}};
-  if (unit() != NO_UNIT && (terms == 1 || terms == 3)) return &all[unit() == AMX][terms == 3];
-#endif
-  return nullptr;
-}
-
-static const avx512::MatrixKernels* find_matrix_kernels(long terms) {
-  using namespace avx512;
-  if (terms == 0) {
-    static const MatrixKernels float32 = matrix_kernels_of<Matrices32>();
-    return has_avx512() ? &float32 : nullptr;
-  }
-#if HAS_BFLOAT16
-  static const MatrixKernels all[2][2] = {
-      {matrix_kernels_of<Matrices<Dot, 1>>(), matrix_kernels_of<Matrices<Dot, 3>>()},
-      {matrix_kernels_of<Matrices<Amx, 1>>(), matrix_kernels_of<Matrices<Amx, 3>>()}};
-  if (unit() != NO_UNIT && (terms == 1 || terms == 3)) return &all[unit() == AMX][terms == 3];
-#endif
-  return nullptr;
-}
+#include "instructions.h"
 
 static bool compute(const XLA_FFI_CallFrame* frame, const Window& w, Call call) {
   const Kernels* kernels = find_kernels(w.terms);
@@ -300,7 +231,8 @@ static XLA_FFI_Error* handle_squares(XLA_FFI_CallFrame* frame) {
 static XLA_FFI_Error* handle_product(XLA_FFI_CallFrame* frame) {
   if (is_question(frame)) return nullptr;
   if (frame->args.size != 2 || frame->rets.size != 1) return failure(frame, "wrong number of operands");
-  auto *a = static_cast<XLA_FFI_Buffer*>(frame->args.buffers[0]), *b = static_cast<XLA_FFI_Buffer*>(frame->args.buffers[1]);
+  auto* a = static_cast<XLA_FFI_Buffer*>(frame->args.buffers[0]);
+  auto* b = static_cast<XLA_FFI_Buffer*>(frame->args.buffers[1]);
   if (a->rank != 2 || b->rank != 2) return failure(frame, "the factors must be matrices");
   Product p = {};
   p.transposed[0] = attribute(frame, "transposed_x") != 0, p.transposed[1] = attribute(frame, "transposed_y") != 0;
@@ -314,14 +246,16 @@ static XLA_FFI_Error* handle_product(XLA_FFI_CallFrame* frame) {
   if (!found) return failure(frame, "no kernel for this processor");
   const avx512::MatrixKernels& kernels = *found;
   constexpr long MOST_PANELS = 4;
-  p.panels_at_once = panels < 2 * threads ? 1 : panels / (2 * threads) < MOST_PANELS ? panels / (2 * threads) : MOST_PANELS;
+  const long share = panels / (2 * threads);
+  p.panels_at_once = share < 1 ? 1 : share < MOST_PANELS ? share : MOST_PANELS;
   const long groups = (panels + p.panels_at_once - 1) / p.panels_at_once, rows = kernels.row_groups(p);
   const long workers = groups < threads ? groups : threads, row_workers = rows < threads ? rows : threads;
   const long each = (kernels.group_floats(p) + 15) / 16 * 16;
   Scratch rounded(kernels.left_floats(p) + 1), scratch(workers * each);
   if (!rounded.data() || !scratch.data()) return failure(frame, "no memory");
   if (rows) in_parallel(frame, row_workers, [&](long i) {
-    for (long r = rows * i / row_workers; r < rows * (i + 1) / row_workers; r++) kernels.round_rows(p, rounded.data(), r);
+    const long end = rows * (i + 1) / row_workers;
+    for (long r = rows * i / row_workers; r < end; r++) kernels.round_rows(p, rounded.data(), r);
   });
   std::atomic<long> next{0};
   in_parallel(frame, workers, [&](long i) {
