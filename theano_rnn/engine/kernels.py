@@ -6,8 +6,9 @@ import importlib
 import os
 from typing import Any
 
-VARIABLE = "THEANO_RNN_KERNELS"  # "none" turns the kernels off, for the whole process and those that it starts; "avx2",
-# "avx512" or "avx512_bf16" are the last instructions that they use
+VARIABLE = "THEANO_RNN_KERNELS"
+# "none" turns the kernels off, for the whole process and those that it starts; "avx2", "avx512" or "avx512_bf16" limits
+# them to these instructions and older ones
 
 
 def extension() -> Any:

@@ -1,7 +1,7 @@
 // Which instructions this processor has, and the kernels that use them. Included after the kernels.
 
 // Whether the kernels may use these instructions and those before them; all, unless the environment variable
-// THEANO_RNN_KERNELS names the last ones.
+// THEANO_RNN_KERNELS names the newest that are allowed.
 static bool is_allowed(const char* instructions) {
   static const char* const order[] = {"avx2", "avx512", "avx512_bf16", "amx"};
   const char* most = std::getenv("THEANO_RNN_KERNELS");
