@@ -126,6 +126,8 @@ class Commands:
     def __init__(self, folder, monkeypatch, capsys, engine=ENGINE):
         monkeypatch.setattr(theano_rnn.model, "RNNLM", shared(SharedModel))
         monkeypatch.setattr(theano_rnn.tasks.cloze, "Cloze", shared(SharedCloze))
+        if "jax" in ENGINES:  # a function of a shared model meets the shapes of all tests, each of which has few
+            monkeypatch.setattr("theano_rnn.engine.xla.MAX_SHAPES", 10**6)
         monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # too late to count here, where numpy is; but it is in a child
         monkeypatch.chdir(folder)
         self.folder, self.capsys, self.engine = folder, capsys, engine

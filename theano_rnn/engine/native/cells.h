@@ -253,9 +253,8 @@ static void backward(const Window& w, const float* packed, long b0, long b1, flo
     for (long r = 0; r < rows; r++) memcpy(w.d_first[k] + (b0 + r) * H, d[k] + r * ld, 4 * H);
 }
 
-template <class P>
-static Kernels kernels_of() {
-  return {P::packed_floats, scratch_floats<P>, P::panels_of,
-          {{P::pack_forward, forward<Lstm, P>}, {P::pack_backward, backward<Lstm, P>},
-           {P::pack_forward, forward<Gru, P>}, {P::pack_backward, backward<Gru, P>}}};
-}
+template <class P>  // data, not a function: one that fills it with these instructions would fail where they are missing
+constexpr Kernels kernels_of = {
+    P::packed_floats, scratch_floats<P>, P::panels_of,
+    {{P::pack_forward, forward<Lstm, P>}, {P::pack_backward, backward<Lstm, P>},
+     {P::pack_forward, forward<Gru, P>}, {P::pack_backward, backward<Gru, P>}}};

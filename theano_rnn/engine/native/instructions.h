@@ -46,30 +46,25 @@ static Unit unit() {  // asks the system for the use of tiles when bfloat16 is w
 }
 
 static const Kernels* find_kernels(long terms) {
-  if (terms == 0) {
-    static const Kernels wide = avx512::kernels_of<avx512::Float32>(), narrow = avx2::kernels_of<avx2::Float32>();
-    return has_avx512() ? &wide : has_avx2() ? &narrow : nullptr;
-  }
+  if (terms == 0)
+    return has_avx512() ? &avx512::kernels_of<avx512::Float32> : has_avx2() ? &avx2::kernels_of<avx2::Float32> : nullptr;
 #if HAS_BFLOAT16
   using namespace avx512;
-  static const Kernels all[2][2] = {{kernels_of<Bfloat16<Dot, 1>>(), kernels_of<Bfloat16<Dot, 3>>()},
-                                    {kernels_of<Bfloat16<Amx, 1>>(), kernels_of<Bfloat16<Amx, 3>>()}};
-  if (unit() != NO_UNIT && (terms == 1 || terms == 3)) return &all[unit() == AMX][terms == 3];
+  static constexpr const Kernels* all[2][2] = {{&kernels_of<Bfloat16<Dot, 1>>, &kernels_of<Bfloat16<Dot, 3>>},
+                                               {&kernels_of<Bfloat16<Amx, 1>>, &kernels_of<Bfloat16<Amx, 3>>}};
+  if (unit() != NO_UNIT && (terms == 1 || terms == 3)) return all[unit() == AMX][terms == 3];
 #endif
   return nullptr;
 }
 
 static const avx512::MatrixKernels* find_matrix_kernels(long terms) {
   using namespace avx512;
-  if (terms == 0) {
-    static const MatrixKernels float32 = matrix_kernels_of<Matrices32>();
-    return has_avx512() ? &float32 : nullptr;
-  }
+  if (terms == 0) return has_avx512() ? &matrix_kernels_of<Matrices32> : nullptr;
 #if HAS_BFLOAT16
-  static const MatrixKernels all[2][2] = {
-      {matrix_kernels_of<Matrices<Dot, 1>>(), matrix_kernels_of<Matrices<Dot, 3>>()},
-      {matrix_kernels_of<Matrices<Amx, 1>>(), matrix_kernels_of<Matrices<Amx, 3>>()}};
-  if (unit() != NO_UNIT && (terms == 1 || terms == 3)) return &all[unit() == AMX][terms == 3];
+  static constexpr const MatrixKernels* all[2][2] = {
+      {&matrix_kernels_of<Matrices<Dot, 1>>, &matrix_kernels_of<Matrices<Dot, 3>>},
+      {&matrix_kernels_of<Matrices<Amx, 1>>, &matrix_kernels_of<Matrices<Amx, 3>>}};
+  if (unit() != NO_UNIT && (terms == 1 || terms == 3)) return all[unit() == AMX][terms == 3];
 #endif
   return nullptr;
 }

@@ -64,7 +64,5 @@ struct MatrixKernels {  // for one way to multiply
   void (*columns)(const Product&, const float* rounded, long group, float* scratch);
 };
 
-template <class M>
-static MatrixKernels matrix_kernels_of() {
-  return {M::row_groups, M::left_floats, M::group_floats, M::round_rows, M::columns};
-}
+template <class M>  // data, see kernels_of
+constexpr MatrixKernels matrix_kernels_of = {M::row_groups, M::left_floats, M::group_floats, M::round_rows, M::columns};

@@ -193,10 +193,10 @@ static XLA_FFI_Error* handle_softmax(XLA_FFI_CallFrame* frame) {
     s.nll = out({s.rows}), s.log_normalizer = out({s.rows});
   }
   if (!in.ok || !out.ok) return failure(frame, "scores have the wrong shape or type");
+  if (!has_avx2()) return failure(frame, "no kernel for this processor");
   const long n = avx2::row_groups(s);
   Scratch parts(BACKWARD ? n * s.words : 0);
-  if (!has_avx2() || (BACKWARD && !parts.data()))
-    return failure(frame, "no kernel for this processor, or no memory");
+  if (BACKWARD && !parts.data()) return failure(frame, "no memory");
   in_parallel(frame, n, [&](long i) {
     const long r0 = s.rows * i / n, r1 = s.rows * (i + 1) / n;
     if (BACKWARD) avx2::softmax_backward(s, r0, r1, parts.data() + i * s.words);
