@@ -1,5 +1,6 @@
 """Aesara's settings are one set for the whole process: threads that compile at once must not mix them up."""
 
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +11,7 @@ import pytest
 from aesara.tensor.elemwise import Elemwise
 from conftest import ENGINES
 
-from theano_rnn.engine.changed_flags import changed_flags
+from theano_rnn.engine.changed_flags import RARELY, changed_flags, rare_garbage_collection
 from theano_rnn.engine.compiling import compile_function
 from theano_rnn.engine.static_shapes import cheap_shapes
 
@@ -80,3 +81,47 @@ def test_two_threads_compile_one_after_the_other(engine, monkeypatch):
     with ThreadPoolExecutor(2) as pool:
         assert [float(result[0]) for result in pool.map(compiled, [2.0, 3.0])] == [2, 3]
     assert counts == [1, 1] and aesara.config.cxx == before
+
+
+# The garbage collector
+
+
+@pytest.fixture
+def thresholds():
+    """Those of the test session, which a test may change."""
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+
+
+@pytest.mark.parametrize(
+    ("before", "inside"), [((700, 10, 10), RARELY), ((10**6, 1, 10), (10**6, *RARELY[1:])), ((0, 10, 10), (0, 10, 10))]
+)
+@pytest.mark.usefixtures("thresholds")
+def test_garbage_is_looked_for_more_rarely_while_something_is_compiled(before, inside):
+    gc.set_threshold(*before)
+
+    def fail():
+        with rare_garbage_collection():
+            assert gc.get_threshold() == inside
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert gc.get_threshold() == before
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.usefixtures("thresholds")
+def test_compiling_a_function_does_so(engine, monkeypatch):
+    original, found = aesara.function, []
+
+    def function(*arguments, **options):
+        found.append(gc.get_threshold())
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(aesara, "function", function)
+    gc.set_threshold(700, 10, 10)
+    x = T.dvector("x")
+    compile_function([x], [2 * x], engine=engine)
+    assert found == [RARELY] and gc.get_threshold() == (700, 10, 10)

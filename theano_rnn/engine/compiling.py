@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from theano_rnn.engine.changed_flags import rare_garbage_collection
 from theano_rnn.engine.parallel import in_batch
 from theano_rnn.engine.static_shapes import cheap_shapes
 from theano_rnn.settings.base import UserError
@@ -62,6 +63,7 @@ def compile_graph(graph: Graph, *, num_devices: int | None = 1, **options: Any) 
     return compile_function(graph.arguments, graph.results, updates, num_devices=num_devices, **options)
 
 
+@rare_garbage_collection()
 @cheap_shapes()
 def compile_function(
     inputs: Sequence[Any],

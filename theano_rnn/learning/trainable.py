@@ -12,6 +12,7 @@ import aesara.tensor as T
 import numpy as np
 from aesara.graph.basic import graph_inputs
 
+from theano_rnn.engine.changed_flags import rare_garbage_collection
 from theano_rnn.engine.compiling import CompileProgress, Graph, compile_graph
 from theano_rnn.engine.parallel import divided_batch
 from theano_rnn.engine.static_shapes import cheap_shapes
@@ -108,6 +109,7 @@ class Trainable(ABC):
             return graph._replace(others=[*graph.others, *self.prepared_inputs])
         return graph
 
+    @rare_garbage_collection()
     def compile(
         self,
         *names: str,
