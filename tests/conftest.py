@@ -217,20 +217,20 @@ def aesara_is_left_as_it_was() -> Iterator[None]:
     assert aesara_settings() == before
 
 
-@pytest.fixture(autouse=True)
-def optimized_for_learning(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many steps take longer without XLA's optimization than that takes."""
-    if request.node.get_closest_marker("learns") and has_jax():
+@pytest.fixture
+def fully_optimized(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For thousands of steps, which take longer without XLA's optimization than that takes."""
+    if has_jax():
         from theano_rnn.engine.xla import Placement
 
         options = Placement.jit_options
         full = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
 
-        def fully_optimized(self: Placement) -> dict[str, Any]:
+        def full_options(self: Placement) -> dict[str, Any]:
             given = options(self)
             return given | {"compiler_options": (given["compiler_options"] or {}) | full}
 
-        monkeypatch.setattr(Placement, "jit_options", fully_optimized)
+        monkeypatch.setattr(Placement, "jit_options", full_options)
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ The processes of a session (the workers of ``-n auto``, and commands that tests 
 temporary folder. Aesara's C code has a folder for each worker, because in a shared one all wait while one compiles.
 
 Both compilers optimize less than for users, which takes g++ half and XLA a quarter of the time, unless ``AESARA_FLAGS``
-set ``gcc__cxxflags`` and ``XLA_FLAGS`` set ``xla_backend_optimization_level``. Tests that learn have XLA's full
-optimization (`conftest.optimized_for_learning`), and on Python 3.10 .ci/run tests the code that users get.
+set ``gcc__cxxflags`` and ``XLA_FLAGS`` set ``xla_backend_optimization_level``. Tests of thousands of steps have XLA's
+full optimization (`conftest.fully_optimized`), and on Python 3.10 .ci/run tests the code that users get.
 """
 
 import os

@@ -26,7 +26,7 @@ from theano_rnn.learning.checkpoint import assign, values_of
 from theano_rnn.model import RNNLM
 from theano_rnn.settings.network import ModelConfig
 
-pytestmark = [pytest.mark.learns, pytest.mark.slow]
+pytestmark = [pytest.mark.learns, pytest.mark.slow, pytest.mark.usefixtures("fully_optimized")]
 
 ENGINE = ENGINES[-1]  # XLA where it is installed: minutes are too long for the C engine to compile five models
 SYMBOLS, LAG, QUESTIONS, BATCH, UNITS = 4, 50, 15, 32, 64

@@ -1,6 +1,9 @@
 """Tiny runs of the commands, in this process and in copies of it, with models that are compiled once."""
 
+import collections
 import dataclasses
+import functools
+import importlib
 import json
 import os
 import signal
@@ -15,8 +18,6 @@ import numpy as np
 import pytest
 from conftest import ENGINES
 
-import theano_rnn.model
-import theano_rnn.tasks.cloze
 from theano_rnn.cli.main import command
 from theano_rnn.engine.kernels import resolve_kernels
 from theano_rnn.learning.checkpoint import assign, values_of
@@ -48,8 +49,11 @@ class KeepsCompiled:
 
     def compile(self, *names, progress=None, **options):
         known = self.__dict__.setdefault("known", {})
-        training = sorted({**options, "regularization": regularization_of(**options)}.items())
-        key = repr((names, training, resolve_kernels("auto")))
+        regularization = regularization_of(**options)
+        if regularization and not any(rate for name, rate in regularization.items() if name.endswith("dropout")):
+            options["seed"] = 0  # which is that of dropout masks
+        training = sorted({**options, "regularization": regularization}.items())
+        key = repr((names, training, sorted(self.rate_factors), resolve_kernels("auto")))
         if key not in known:
             functions = super().compile(*names, progress=progress, **options)
             known[key] = functions, self.optimizer_state, values_of(self.optimizer_state), self.averages
@@ -59,24 +63,38 @@ class KeepsCompiled:
             assign(optimizer_state, beginning)
         return functions
 
+    def scale_rates(self, names):
+        known = self.__dict__.setdefault("known_factors", {})
+        super().scale_rates(names)
+        for name, variable in self.rate_factors.items():
+            known.setdefault(name, variable).set_value(variable.get_value())
+        self.rate_factors = {name: known[name] for name in self.rate_factors}
 
-class SharedModel(KeepsCompiled, theano_rnn.model.RNNLM):
-    pass
 
-
-class SharedCloze(KeepsCompiled, theano_rnn.tasks.cloze.Cloze):
-    pass
-
-
+SHARED = {
+    "theano_rnn.model": "RNNLM",
+    "theano_rnn.tasks.cloze": "Cloze",
+    "theano_rnn.tasks.text_classifier": "TextClassifier",
+    "theano_rnn.tasks.translation_model": "TranslationModel",
+    "theano_rnn.tasks.recognition_model": "RecognitionModel",
+    "theano_rnn.tasks.caption_model": "CaptionModel",
+}
+KINDS = {f"{module}.{name}": getattr(importlib.import_module(module), name) for module, name in SHARED.items()}
 MODELS = {}
+IN_THIS_COMMAND = collections.Counter()  # an ensemble may have several models of the same sizes
 
 
+@functools.cache
 def shared(kind):
     """In place of a class: one model for each of the arguments, with the parameters that a new one would have."""
+    kind = type(f"Shared{kind.__name__}", (KeepsCompiled, kind), {})
 
     def model_of(*arguments, rng, **options):
         fresh = kind(*arguments, rng=rng, **options)
-        model = MODELS.setdefault((kind, arguments), fresh)
+        key = (kind, arguments, IN_THIS_COMMAND[kind, arguments])
+        IN_THIS_COMMAND[kind, arguments] += 1
+        model = MODELS.setdefault(key, fresh)
+        model.rate_factors = {}
         assign(model.params, values_of(fresh.params))
         return model
 
@@ -88,7 +106,11 @@ def run(name, *arguments, engine=ENGINE):
     flags = [] if name in ("info", "words", "export", "import") else ["--engine", engine]
     if name == "train" and "--curves" not in arguments:
         flags.append("--no-curves")
-    return command(name, [*map(str, arguments), *flags], prog=f"theano-rnn {name}")
+    IN_THIS_COMMAND.clear()
+    try:
+        return command(name, [*map(str, arguments), *flags], prog=f"theano-rnn {name}")
+    finally:
+        IN_THIS_COMMAND.clear()
 
 
 class Stopping(Callback):
@@ -124,8 +146,8 @@ class Commands:
     """
 
     def __init__(self, folder, monkeypatch, capsys, engine=ENGINE):
-        monkeypatch.setattr(theano_rnn.model, "RNNLM", shared(SharedModel))
-        monkeypatch.setattr(theano_rnn.tasks.cloze, "Cloze", shared(SharedCloze))
+        for name, kind in KINDS.items():
+            monkeypatch.setattr(name, shared(kind))
         if "jax" in ENGINES:  # a function of a shared model meets the shapes of all tests, each of which has few
             monkeypatch.setattr("theano_rnn.engine.xla.MAX_SHAPES", 10**6)
         monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # too late to count here, where numpy is; but it is in a child

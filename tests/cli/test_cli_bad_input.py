@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
-from tiny_runs import SIZES, Commands, SharedModel, contents, sentences
+from tiny_runs import SIZES, Commands, KeepsCompiled, contents, sentences
 
 from theano_rnn.learning.checkpoint import KEY
 
@@ -124,7 +124,7 @@ def test_other_texts_that_cannot_be_used(commands, flag):
 @pytest.mark.parametrize(("file", "message"), BAD_TEXTS.items())
 @pytest.mark.parametrize("flags", [[], ["--stream"]])
 def test_text_that_cannot_be_scored(commands, monkeypatch, file, message, flags):
-    monkeypatch.setattr(SharedModel, "compile", lambda *_, **__: pytest.fail("compiled before the mistake was said"))
+    monkeypatch.setattr(KeepsCompiled, "compile", lambda *_, **__: pytest.fail("compiled before the mistake was said"))
     refused(commands, message, "score", MODEL, file, *flags)
 
 

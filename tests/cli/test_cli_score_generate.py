@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import ENGINES
-from tiny_runs import Commands, SharedModel, log_of, sentences, train_in
+from tiny_runs import Commands, KeepsCompiled, log_of, sentences, train_in
 
 from theano_rnn.language_model import LanguageModel
 from theano_rnn.preprocessing import encode_file
@@ -290,7 +290,7 @@ def test_weights_of_rescoring_are_tuned_by_bleu(commands):
 )  # fmt: skip
 @pytest.mark.parametrize("tune", [False, True])
 def test_what_is_no_list_is_refused_before_anything_is_compiled(commands, monkeypatch, content, message, tune):
-    monkeypatch.setattr(SharedModel, "compile", lambda *_, **__: pytest.fail("compiled before the mistake was said"))
+    monkeypatch.setattr(KeepsCompiled, "compile", lambda *_, **__: pytest.fail("compiled before the mistake was said"))
     (commands.folder / "lists.txt").write_bytes(content)
     (commands.folder / "good.txt").write_text(LISTS)
     tuning = ["--tune", "lists.txt", "--references", "good.txt"] if tune else []

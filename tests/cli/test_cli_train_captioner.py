@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from tiny_runs import ENGINE, SIZES, Commands, KeepsCompiled, log_of, shared
+from tiny_runs import ENGINE, SIZES, Commands, log_of
 
 from theano_rnn.captioner import Captioner
 from theano_rnn.learning.checkpoint import load
-from theano_rnn.tasks.caption_model import CaptionModel
 
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("sacrebleu")
@@ -22,10 +21,6 @@ TRAIN = ["--train", "a.jsonl", "--images", "photos"]
 FEATURES = ["--train", "a.jsonl", "--image-features", "a.safetensors"]
 NAMES = {"loss", "perplexity", "bleu", "exact"}
 LOOKS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (40, 40, 220), "white": (250, 250, 250)}
-
-
-class SharedCaptions(KeepsCompiled, CaptionModel):
-    pass
 
 
 def write_pictures(count=60):
@@ -49,7 +44,6 @@ def write_pictures(count=60):
 
 @pytest.fixture
 def commands(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("theano_rnn.tasks.caption_model.CaptionModel", shared(SharedCaptions))
     found = Commands(tmp_path, monkeypatch, capsys)
     write_pictures()
     return found

@@ -8,21 +8,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from mutated_checkpoints import read, write
-from tiny_runs import ENGINE, SIZES, Commands, KeepsCompiled, contents, log_of, shared
+from tiny_runs import ENGINE, SIZES, Commands, contents, log_of
 
 from theano_rnn.learning.checkpoint import load
 from theano_rnn.settings.base import UserError
-from theano_rnn.tasks.text_classifier import TextClassifier
 from theano_rnn.tasks.trained_model import TrainedModel
 
 MODEL = "model.safetensors"
 FLAGS = ["--preset", "none", "--task", "classify", *SIZES, "--batch-size", "8", "--learning-rate", "0.03",
          "--dropout", "0", "--test-fraction", "0.1"]  # fmt: skip
 VALUES = {"loss", "accuracy", "macro_f1", "calibration_error"}
-
-
-class SharedClassifier(KeepsCompiled, TextClassifier):
-    pass
 
 
 def lines(count=300, rare=2):
@@ -37,7 +32,6 @@ def lines(count=300, rare=2):
 
 @pytest.fixture
 def commands(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("theano_rnn.tasks.text_classifier.TextClassifier", shared(SharedClassifier))
     (tmp_path / "labelled.txt").write_text("".join(lines()))
     return Commands(tmp_path, monkeypatch, capsys)
 
@@ -179,7 +173,6 @@ def good(tmp_path_factory):
     folder = tmp_path_factory.mktemp("good")
     (folder / "labelled.txt").write_text("".join(lines(60)))
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("theano_rnn.tasks.text_classifier.TextClassifier", shared(SharedClassifier))
         train(Commands(folder, monkeypatch, SimpleNamespace(readouterr=lambda: ("", ""))), epochs=1)
     return folder
 

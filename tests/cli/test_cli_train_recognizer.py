@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import Commands, KeepsCompiled, log_of, shared
+from tiny_runs import Commands, log_of
 
 from theano_rnn.learning.checkpoint import load
 from theano_rnn.settings.base import UserError
-from theano_rnn.tasks.recognition_model import RecognitionModel
 from theano_rnn.tasks.recognize import ALL_BLANK, Recognize
 from theano_rnn.tasks.registry import TASKS, stored_sections
 
@@ -18,10 +17,6 @@ FLAGS = ["--preset", "none", "--task", "recognize", "--hidden-size", "4", "--num
          "--train", "sound.npz"]  # fmt: skip
 SYMBOLS, BANDS = "abc", 3
 NAMES = {"loss", "label_error", "utterance_error"}
-
-
-class SharedRecognition(KeepsCompiled, RecognitionModel):
-    pass
 
 
 def write_recordings(count=60, *, too_short=False):
@@ -48,7 +43,6 @@ def write_recordings(count=60, *, too_short=False):
 
 @pytest.fixture
 def commands(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("theano_rnn.tasks.recognition_model.RecognitionModel", shared(SharedRecognition))
     found = Commands(tmp_path, monkeypatch, capsys)
     write_recordings()
     return found

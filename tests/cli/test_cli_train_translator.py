@@ -7,13 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from mutated_checkpoints import read, write
-from tiny_runs import ENGINE, SIZES, Commands, KeepsCompiled, contents, log_of, shared
+from tiny_runs import ENGINE, SIZES, Commands, contents, log_of
 
 from theano_rnn.learning.checkpoint import load
 from theano_rnn.settings.base import UserError
 from theano_rnn.tasks.registry import TASKS
 from theano_rnn.tasks.trained_model import TrainedModel
-from theano_rnn.tasks.translation_model import TranslationModel
 
 pytest.importorskip("sacrebleu")
 
@@ -22,10 +21,6 @@ FLAGS = ["--preset", "none", "--task", "translate", *SIZES, "--batch-size", "8",
          "--unit", "word", "--tokens", "whitespace"]  # fmt: skip
 TRAIN = ["--train", "a.en", "a.de"]
 NAMES = {"loss", "perplexity", "bleu", "chrf", "exact"}
-
-
-class SharedTranslation(KeepsCompiled, TranslationModel):
-    pass
 
 
 def write_pairs(count=120):
@@ -39,7 +34,6 @@ def write_pairs(count=120):
 
 @pytest.fixture
 def commands(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("theano_rnn.tasks.translation_model.TranslationModel", shared(SharedTranslation))
     found = Commands(tmp_path, monkeypatch, capsys)
     write_pairs()
     return found
@@ -271,7 +265,6 @@ def good(tmp_path_factory):
     """A checkpoint that was trained for one epoch."""
     folder = tmp_path_factory.mktemp("good")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("theano_rnn.tasks.translation_model.TranslationModel", shared(SharedTranslation))
         commands = Commands(folder, monkeypatch, SimpleNamespace(readouterr=lambda: ("", "")))
         write_pairs()
         train(commands)

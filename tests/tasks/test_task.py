@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from conftest import ENGINES
-from tiny_runs import Commands, KeepsCompiled, log_of, shared
+from tiny_runs import Commands, log_of, shared
 from toy_task import Detector, Lines, Toy
 
 from theano_rnn.engine.compiling import compile_function
@@ -32,14 +32,10 @@ def lines(count=300):
         yield " ".join(words)
 
 
-class SharedDetector(KeepsCompiled, Detector):
-    pass
-
-
 @pytest.fixture
 def commands(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(TASKS, "toy", Toy())
-    monkeypatch.setattr("toy_task.Detector", shared(SharedDetector))
+    monkeypatch.setattr("toy_task.Detector", shared(Detector))
     (tmp_path / "text.txt").write_text("\n".join(lines()))
     return Commands(tmp_path, monkeypatch, capsys)
 
