@@ -25,7 +25,6 @@ MODELS = [  # engine, cell, levels, bidirectional, pooling
     ("jax", "tanh", 1, False, "attention"),
     ("jax", "lstm", 3, True, "attention"),
     ("c", "tanh", 1, False, "attention"),
-    ("c", "gru", 1, True, "final"),
 ]
 MODELS = [model for model in MODELS if model[0] in ENGINES]
 QUICK = [("lstm", 1, False, "max"), ("gru", 1, True, "max"), ("gru", 1, True, "final"), ("tanh", 1, False, "attention"),
