@@ -46,11 +46,12 @@ XLA = {"test_adaptive_head", "test_cli_engines", "test_fill", "test_engine_xla",
 SLOW = {"test_cli_engines", "test_cli_fill", "test_cli_resume", "test_resume_with_everything"}  # minutes in all
 
 # Modules of one or several minutes. They start first, so that no worker has one of them left when the others have none.
-LONG = ("test_cli_train_translator", "test_parallel", "test_cli_train_captioner", "test_translation_model",
-        "test_lowered_scan", "test_cli_engines", "test_documentation", "test_cli_resume", "test_recipes", "test_model",
-        "test_cells_unrolled", "test_text_classifier", "test_recognition_model", "test_caption_model", "test_ctc",
-        "test_resume_with_everything", "test_regularization", "test_adaptive_head", "test_windows", "test_long_lags",
-        "test_engine_c", "test_cli_fill", "test_cli_train_classifier")  # fmt: skip
+# The very first copies its process many times, which takes longer when that has gigabytes of graphs.
+LONG = ("test_cli_resume", "test_cli_train_translator", "test_parallel", "test_cli_train_captioner",
+        "test_translation_model", "test_lowered_scan", "test_cli_engines", "test_documentation", "test_recipes",
+        "test_model", "test_cells_unrolled", "test_text_classifier", "test_recognition_model", "test_caption_model",
+        "test_ctc", "test_resume_with_everything", "test_regularization", "test_adaptive_head", "test_windows",
+        "test_long_lags", "test_engine_c", "test_cli_fill", "test_cli_train_classifier")  # fmt: skip
 
 # Modules whose tests of engine c are quick: they show that g++ compiles a loss and a scan to the right numbers.
 QUICK_ON_C = {"test_losses"}

@@ -191,6 +191,7 @@ def test_a_model_is_trained_further_on_other_pairs(commands):
 
 @pytest.mark.slow
 @pytest.mark.learns
+@pytest.mark.usefixtures("fully_optimized")
 def test_dates_are_learned(commands):
     """With 8 epochs, seeds 1, 2 and 3 have 100 % exact translations; with 3 epochs, seed 1 has 84 %."""
     result = commands("train", "--task", "translate", "--checkpoint", MODEL, "--epochs", "3")

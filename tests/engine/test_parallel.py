@@ -29,8 +29,8 @@ def environment(num_devices):
 
 
 LABELLED = "--task classify --preset none --train text.txt --embedding-size 5 --hidden-size 6 --batch-size 20"
-LABELLED += " --epochs 2 --sentences line --valid-fraction 0.1 --class-weights balanced --engine jax --device cpu"
-LABELLED += " --no-curves"
+LABELLED += " --cell tanh --epochs 2 --sentences line --valid-fraction 0.1 --class-weights balanced"
+LABELLED += " --engine jax --device cpu --no-curves"
 
 TANH, LSTM, FILL = ("tanh", 4, "next"), ("lstm", 2, "next"), ("tanh", 2, "fill")
 DESCRIBE = ("tanh", 2, "describe")

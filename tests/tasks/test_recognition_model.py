@@ -23,8 +23,7 @@ MODELS = [  # engine, cell, levels, both directions
     ("jax", "lstm", 1, True),
     ("jax", "gru", 3, True),
     ("jax", "lstm", 3, False),
-    ("c", "tanh", 1, True),
-]
+]  # engine c has the encoder in test_encoder.py and the losses in test_ctc.py
 QUICK = MODELS[:2]
 every_model = pytest.mark.parametrize(
     ("engine", "cell", "num_layers", "bidirectional"),

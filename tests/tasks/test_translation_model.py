@@ -20,8 +20,7 @@ MODELS = [  # engine, cell, attention, levels, shared embedding, tied weights
     ("jax", "gru", "additive", 2, False, False),
     ("jax", "lstm", "multiplicative", 1, False, False),
     ("jax", "tanh", "multiplicative", 2, True, True),
-    ("c", "tanh", "additive", 1, False, True),
-]
+]  # engine c has the decoder in test_caption_model.py, encoder in test_encoder.py, search in test_joint_search.py
 MODELS = [model for model in MODELS if model[0] in ENGINES]
 QUICK = {("lstm", "additive", 2, False, True), ("gru", "multiplicative", 1, True, True)}
 every_model = pytest.mark.parametrize(
