@@ -91,9 +91,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests for the other Pythons and the stack of NumPy 2, those of engine c alone, and the slow ones.
 
-    Also marks repetitions of quick tests, and puts the tests of long modules first.
+    Also marks the quick ones, each with its first parameters, and puts the tests of long modules first.
     """
-    quick = set()
+    seen = set()
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
     for item in items:
         for marker, modules in (("smoke", SMOKE), ("xla", XLA), ("slow", SLOW)):
@@ -105,9 +105,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
         if not item.get_closest_marker("slow"):
             function = item.nodeid.partition("[")[0]
-            if function in quick:
-                item.add_marker("repetition")
-            quick.add(function)
+            if function not in seen:
+                item.add_marker("quick")
+            seen.add(function)
 
 
 class Inputs(NamedTuple):

@@ -31,7 +31,7 @@ def rare_garbage_collection() -> Iterator[None]:
     """Have Python look for garbage rarely within this context, which compiles.
 
     Nearly all of the hundreds of thousands of objects that graphs consist of stay in use. Looking through them as often
-    as by default takes a fifth of the time.
+    as by default takes a sixth of the time.
     """
     with AESARA_LOCK:
         before = gc.get_threshold()
