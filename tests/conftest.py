@@ -10,6 +10,7 @@ Environment variables for compilers are set by `quick_compilers`.
 import atexit  # noqa: I001  (the order of imports matters below)
 import functools
 import gc
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ import pytest
 from aesara.tensor.elemwise import Elemwise
 from shared_c_modules import share_c_modules
 
+from theano_rnn.engine import kernels
 from theano_rnn.engine.aesara_flags import has_jax
 from theano_rnn.engine.changed_flags import AESARA_LOCK
 from theano_rnn.settings.network import ModelConfig
@@ -218,6 +220,13 @@ def aesara_is_left_as_it_was() -> Iterator[None]:
     before = aesara_settings()
     yield
     assert aesara_settings() == before
+
+
+@pytest.fixture
+def kernels_are_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of the kernels, if the environment variable that turns them off is set for all tests."""
+    if os.environ.get(kernels.VARIABLE) == "none":
+        monkeypatch.delenv(kernels.VARIABLE)
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ print(json.dumps(sums))
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("kernels_are_on")
 @pytest.mark.skipif(kernels.extension() is None, reason="there is no kernel here")
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the cores of a process cannot be chosen here")
 def test_one_thread_and_all_give_the_same_bits():

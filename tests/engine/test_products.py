@@ -25,7 +25,10 @@ instructions = getattr(kernels.extension(), "instructions", "")
 has_unit = bool(instructions) and bool(kernels.extension().bfloat16_unit())
 needs_unit = pytest.mark.skipif(not has_unit, reason="this processor has no instructions for bfloat16, or no kernel")
 needs_avx512 = pytest.mark.skipif(instructions != "avx512", reason="this processor has no AVX-512, or no kernel")
-pytestmark = pytest.mark.skipif(not instructions, reason="there are no kernels here")
+pytestmark = [
+    pytest.mark.skipif(not instructions, reason="there are no kernels here"),
+    pytest.mark.usefixtures("kernels_are_on"),
+]
 
 TRANSPOSED = [(False, False), (True, False), (False, True), (True, True)]
 
@@ -51,12 +54,6 @@ def factors(rows, inner, columns, transposed=(False, False), seed=0):
     rng = np.random.default_rng(seed)
     arrays = (rng.normal(size=shape).astype("float32") for shape in ((rows, inner), (inner, columns)))
     return [np.ascontiguousarray(a.T) if is_transposed else a for a, is_transposed in zip(arrays, transposed)]
-
-
-@pytest.fixture(autouse=True)
-def _kernels_are_on(monkeypatch):
-    if os.environ.get(kernels.VARIABLE) == "none":
-        monkeypatch.delenv(kernels.VARIABLE)
 
 
 @pytest.fixture

@@ -13,7 +13,10 @@ from theano_rnn.learning.gradients import squared_norm
 # The kernel adds 32 numbers at a time, 4,096 in a block, and 32 blocks in a part, which is one thread's
 SIZES = [0, 1, 7, 8, 31, 32, 33, 4_095, 4_096, 4_097, 131_071, 131_072, 131_073, 400_003]
 
-pytestmark = pytest.mark.skipif(kernels.extension() is None, reason="there is no kernel here")
+pytestmark = [
+    pytest.mark.skipif(kernels.extension() is None, reason="there is no kernel here"),
+    pytest.mark.usefixtures("kernels_are_on"),
+]
 
 
 def compiled(x, graph):

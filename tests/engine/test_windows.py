@@ -1,7 +1,6 @@
 """Windows as one call: which scans the kernels compute, and that they compute the same."""
 
 import functools
-import os
 
 import aesara.tensor as T
 import numpy as np
@@ -15,17 +14,14 @@ from theano_rnn.nn.unrolling import unroll
 from theano_rnn.settings.network import ModelConfig
 
 pytest.importorskip("jax")
-pytestmark = pytest.mark.skipif(kernels.extension() is None, reason="there are no kernels here")
+pytestmark = [
+    pytest.mark.skipif(kernels.extension() is None, reason="there are no kernels here"),
+    pytest.mark.usefixtures("kernels_are_on"),
+]
 
 TIME, BATCH = 7, 13  # more rows than a block of the kernels has
 SIZES = [6, 16, 37]  # below, at and above the width of a panel, with and without a rest
 KINDS = dict(CELLS)
-
-
-@pytest.fixture(autouse=True)
-def _kernels_are_on(monkeypatch):
-    if os.environ.get(kernels.VARIABLE) == "none":
-        monkeypatch.delenv(kernels.VARIABLE)
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from theano_rnn.engine.compiling import compile_function
 from theano_rnn.nn import losses
 from theano_rnn.nn.losses import SoftmaxCrossEntropy, SoftmaxCrossEntropyGrad, cross_entropy, masked_mean
 
+pytestmark = pytest.mark.usefixtures("kernels_are_on")
+
 # The C code runs 16 columns at a time: fewer, exactly that, one more, several times and a rest. The kernels run 8 or 32
 # at a time, and sum over rows for 1,024.
 COLUMNS = [1, 7, 16, 17, 100, 1_030]

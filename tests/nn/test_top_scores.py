@@ -9,6 +9,8 @@ from theano_rnn.engine import kernels
 from theano_rnn.engine.compiling import compile_function
 from theano_rnn.nn.top_scores import BLOCK, MIN_BLOCKS, likeliest, top_scores
 
+pytestmark = pytest.mark.usefixtures("kernels_are_on")
+
 LARGE = BLOCK * MIN_BLOCKS
 WAYS = [*ENGINES, "kernel"]
 
